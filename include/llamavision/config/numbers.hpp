@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The numbers of one model as run-time values: what a `config.json` says, and what a configuration type says, in the
+// same words, so that the two can be compared one by one.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+namespace llamavision::config {
+
+/// Rotary position embedding: theta, and the "llama3" scaling of long wavelengths (Meta: apply_scaling).
+struct rope_numbers {
+    double theta = 500000.0;
+    bool scaled = true; ///< false: plain frequencies, the four numbers below are unused
+    double factor = 8.0;
+    double low_freq_factor = 1.0;
+    double high_freq_factor = 4.0;
+    std::size_t original_context = 8192;
+
+    bool operator==(rope_numbers const&) const = default;
+};
+
+struct vision_numbers {
+    std::size_t width = 0;         ///< hidden_size
+    std::size_t mlp = 0;           ///< intermediate_size
+    std::size_t heads = 0;         ///< attention_heads
+    std::size_t layers = 0;        ///< num_hidden_layers
+    std::size_t global_layers = 0; ///< num_global_layers
+    std::size_t tile = 0;          ///< image_size: pixels along a tile's side
+    std::size_t patch = 0;         ///< patch_size
+    std::size_t channels = 3;      ///< num_channels
+    std::size_t tiles = 4;         ///< max_num_tiles
+    std::vector<std::size_t> taps; ///< intermediate_layers_indices: the *inputs* of these layers are collected
+    std::vector<std::pair<std::size_t, std::size_t>> aspect_ratios; ///< supported_aspect_ratios: (rows, columns)
+    double norm_eps = 1e-5;        ///< of the layers; layernorm_pre and layernorm_post always use 1e-5
+
+    bool operator==(vision_numbers const&) const = default;
+};
+
+struct text_numbers {
+    std::size_t width = 0;     ///< hidden_size
+    std::size_t mlp = 0;       ///< intermediate_size
+    std::size_t heads = 0;     ///< num_attention_heads
+    std::size_t kv_heads = 0;  ///< num_key_value_heads
+    std::size_t layers = 0;    ///< num_hidden_layers: self and cross, merged
+    std::vector<std::size_t> cross_layers; ///< cross_attention_layers: merged indices, ascending
+    std::size_t vocabulary = 0;            ///< vocab_size: rows of lm_head; embed_tokens has 8 rows more
+    std::size_t context = 131072;          ///< max_position_embeddings
+    double norm_eps = 1e-5;                ///< rms_norm_eps
+    rope_numbers rope;
+
+    bool operator==(text_numbers const&) const = default;
+};
+
+struct numbers {
+    vision_numbers vision;
+    text_numbers text;
+
+    bool operator==(numbers const&) const = default;
+};
+
+} // namespace llamavision::config
