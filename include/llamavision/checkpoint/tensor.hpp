@@ -14,7 +14,23 @@
 namespace llamavision::checkpoint {
 
 /// Element types that occur in checkpoints of this model. Only f32, f16 and bf16 carry weights.
-enum class dtype : std::uint8_t { f32, f16, bf16, f64, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2 };
+enum class dtype : std::uint8_t {
+    f32,
+    f16,
+    bf16,
+    f64,
+    i64,
+    i32,
+    i16,
+    i8,
+    u64,
+    u32,
+    u16,
+    u8,
+    boolean,
+    f8_e4m3,
+    f8_e5m2
+};
 
 /// Bytes of one element.
 [[nodiscard]] constexpr std::size_t size_of(dtype type) {
@@ -35,7 +51,7 @@ enum class dtype : std::uint8_t { f32, f16, bf16, f64, i64, i32, i16, i8, u64, u
 
 /// The spelling of safetensors: "F32", "BF16", ...
 [[nodiscard]] constexpr std::string_view name_of(dtype type) {
-    constexpr std::string_view names[] = {"F32", "F16", "BF16", "F64", "I64", "I32",  "I16",     "I8",
+    constexpr std::string_view names[] = {"F32", "F16", "BF16", "F64", "I64",  "I32",     "I16",    "I8",
                                           "U64", "U32", "U16",  "U8",  "BOOL", "F8_E4M3", "F8_E5M2"};
     return names[static_cast<std::size_t>(type)];
 }

@@ -33,17 +33,17 @@ struct vision_numbers {
     std::size_t tiles = 4;         ///< max_num_tiles
     std::vector<std::size_t> taps; ///< intermediate_layers_indices: the *inputs* of these layers are collected
     std::vector<std::pair<std::size_t, std::size_t>> aspect_ratios; ///< supported_aspect_ratios: (rows, columns)
-    double norm_eps = 1e-5;        ///< of the layers; layernorm_pre and layernorm_post always use 1e-5
+    double norm_eps = 1e-5; ///< of the layers; layernorm_pre and layernorm_post always use 1e-5
 
     bool operator==(vision_numbers const&) const = default;
 };
 
 struct text_numbers {
-    std::size_t width = 0;     ///< hidden_size
-    std::size_t mlp = 0;       ///< intermediate_size
-    std::size_t heads = 0;     ///< num_attention_heads
-    std::size_t kv_heads = 0;  ///< num_key_value_heads
-    std::size_t layers = 0;    ///< num_hidden_layers: self and cross, merged
+    std::size_t width = 0;                 ///< hidden_size
+    std::size_t mlp = 0;                   ///< intermediate_size
+    std::size_t heads = 0;                 ///< num_attention_heads
+    std::size_t kv_heads = 0;              ///< num_key_value_heads
+    std::size_t layers = 0;                ///< num_hidden_layers: self and cross, merged
     std::vector<std::size_t> cross_layers; ///< cross_attention_layers: merged indices, ascending
     std::size_t vocabulary = 0;            ///< vocab_size: rows of lm_head; embed_tokens has 8 rows more
     std::size_t context = 131072;          ///< max_position_embeddings

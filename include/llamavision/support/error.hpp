@@ -23,7 +23,8 @@ struct format_error : error {
     using error::error;
 };
 
-/// A checkpoint and the compiled model disagree: a number of the configuration, or missing, surplus or misshapen tensors.
+/// A checkpoint and the compiled model disagree: a number of the configuration, or missing, surplus or misshapen
+/// tensors.
 struct mismatch_error : error {
     using error::error;
 };

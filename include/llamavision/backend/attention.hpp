@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention as every backend sees it: groups of query rows, and the blocks of keys that each group sees. Causal text,
+// the tower's padding mask, images of any number and collapsed padding are all said in these words; no mask is ever
+// stored.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace llamavision {
+
+/// Keys and values that lie together: (rows, kv_heads, head_dim) each.
+struct key_block {
+    float const* keys = nullptr;
+    float const* values = nullptr;
+    float const* bias = nullptr; ///< (rows), added to every score of that key: ln(multiplicity); null means zero
+    std::size_t rows = 0;
+};
+
+/// Consecutive query rows that see the same blocks.
+struct query_group {
+    std::size_t first = 0; ///< index of the first query row
+    std::size_t rows = 0;
+    std::span<key_block const> blocks; ///< empty: these rows see nothing, and their output is zero
+    /// The last block grows by one row from each query row to the next: the group's last row sees all of it, the row
+    /// before it all but one, and so on.
+    bool causal = false;
+};
+
+/// Query head h reads key head h / (heads / kv_heads). The scale is 1 / sqrt(head_dim).
+struct attention_shape {
+    std::size_t heads = 0;
+    std::size_t kv_heads = 0; ///< divides heads
+    std::size_t head_dim = 0;
+};
+
+} // namespace llamavision

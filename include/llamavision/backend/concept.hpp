@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a backend offers: one kernel a word, on pointers and extents. It knows no expression, no checkpoint, no session.
+// A backend may offer more than this (see `fused_*`): `run` asks with `requires` and falls back to the parts.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <llamavision/backend/attention.hpp>
+#include <llamavision/weights/matrix.hpp>
+
+namespace llamavision {
+
+/// All activations are float, row-major, without gaps between rows. `y` may equal an input exactly where the kernel
+/// says "in place". Every kernel gives the same bits for any number of threads: the order of a reduction depends on the
+/// shapes alone.
+///
+/// - `linear(w, bias, x, rows, y)`: y (rows, w.rows) = x (rows, w.columns) wᵀ + bias (w.rows, or null).
+/// - `embed(table, ids, count, y)`: y (count, table.columns) = the rows of the table that `ids` names.
+/// - `widen(w, first, count, y)`: y (count) = w's values first … first + count - 1 in row-major order.
+/// - `rms_norm(x, rows, width, weight, eps, y)`: y = x / sqrt(mean(x²) + eps) · weight; in place.
+/// - `layer_norm(x, rows, width, weight, bias, eps, y)`: y = (x - mean) / sqrt(var + eps) · weight + bias; in place.
+/// - `silu(x, count, y)`, `gelu(x, count, y)`: x·σ(x), and the exact x·Φ(x) = x/2·(1 + erf(x/√2)); in place.
+/// - `multiply(a, b, count, y)`: y = a·b; in place.
+/// - `add_scaled(x, scale, f, count, y)`: y = x + scale·f; in place.
+/// - `rope(x, rows, heads, head_dim, cos, sin)`: rotates the halves (i, i + head_dim/2) of every head in place by the
+///   angles whose cosines and sines are given as (rows, head_dim/2).
+/// - `attend(q, shape, groups, y)`: y and q (rows, heads, head_dim); rows in no group are left alone.
+/// - `copy(x, count, y)`, `zero(y, count)`.
+template <class B>
+concept backend = requires(B const& b, matrix const& w, float const* x, float* y, std::int32_t const* ids,
+                           std::size_t n, float s, attention_shape const& shape, std::span<query_group const> groups) {
+    { b.name() } -> std::convertible_to<std::string_view>;
+    b.linear(w, x, x, n, y);
+    b.embed(w, ids, n, y);
+    b.widen(w, n, n, y);
+    b.rms_norm(x, n, n, x, s, y);
+    b.layer_norm(x, n, n, x, x, s, y);
+    b.silu(x, n, y);
+    b.gelu(x, n, y);
+    b.multiply(x, x, n, y);
+    b.add_scaled(x, s, x, n, y);
+    b.rope(y, n, n, n, x, x);
+    b.attend(x, shape, groups, y);
+    b.copy(x, n, y);
+    b.zero(y, n);
+};
+
+/// Offers silu(x·gateᵀ) ⊙ (x·upᵀ) in one pass: `fused_swiglu(gate, up, x, rows, y)`, y (rows, gate.rows).
+template <class B>
+concept fuses_swiglu = requires(B const& b, matrix const& w, float const* x, std::size_t n, float* y) {
+    b.fused_swiglu(w, w, x, n, y);
+};
+
+/// Offers y += scale·(x·wᵀ + bias) in the product's epilogue: `fused_linear_add(w, bias, x, rows, scale, y)`.
+template <class B>
+concept fuses_linear_add = requires(B const& b, matrix const& w, float const* x, std::size_t n, float s, float* y) {
+    b.fused_linear_add(w, x, x, n, s, y);
+};
+
+} // namespace llamavision
