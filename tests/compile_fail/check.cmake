@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DCOMPILER=c++ -DSOURCE=case.cpp -DINCLUDES=a;b -P check.cmake: see CMakeLists.txt beside this file.
+list(TRANSFORM INCLUDES PREPEND -I)
+set(command "${COMPILER}" -std=c++20 -fsyntax-only ${INCLUDES} "${SOURCE}")
+
+file(STRINGS "${SOURCE}" expect REGEX "^// expect: ")
+list(LENGTH expect count)
+if(NOT count EQUAL 1)
+    message(FATAL_ERROR "${SOURCE}: wants exactly one line `// expect: <regex>`")
+endif()
+string(REPLACE "// expect: " "" expect "${expect}")
+
+execute_process(COMMAND ${command} RESULT_VARIABLE failed ERROR_VARIABLE errors OUTPUT_QUIET)
+if(NOT failed)
+    message(FATAL_ERROR "${SOURCE} compiles, and should not")
+endif()
+if(NOT errors MATCHES "[^\n]*error: [^\n]*")
+    message(FATAL_ERROR "${SOURCE}: no error among\n${errors}")
+endif()
+set(first "${CMAKE_MATCH_0}")
+if(NOT first MATCHES "${expect}")
+    message(FATAL_ERROR "the first error is\n  ${first}\nwhich does not match\n  ${expect}")
+endif()
+
+file(STRINGS "${SOURCE}" control REGEX "CORRECT")
+if(control)
+    execute_process(COMMAND ${command} -DCORRECT RESULT_VARIABLE failed ERROR_VARIABLE errors OUTPUT_QUIET)
+    if(failed)
+        message(FATAL_ERROR "${SOURCE} does not compile with CORRECT defined:\n${errors}")
+    endif()
+endif()

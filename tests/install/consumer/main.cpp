@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// The smallest use of the library: enough to need its headers, and those of every library that it depends on.
+#if __has_include(<llamavision/model.hpp>)
+#include <llamavision/model.hpp>
+#endif
+#include <Eigen/Core>
+#include <llamavision/support/error.hpp>
+#include <nlohmann/json.hpp>
+#include <stb_image.h>
+#include <xsimd/xsimd.hpp>
+
+int main() {
+    try {
+        throw llamavision::argument_error("as expected");
+    } catch (llamavision::error const&) {
+        return 0;
+    }
+}
