@@ -12,7 +12,5 @@
 int main() {
     try {
         throw llamavision::argument_error("as expected");
-    } catch (llamavision::error const&) {
-        return 0;
-    }
+    } catch (llamavision::error const&) { return 0; }
 }

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what the machine lacks, builds, and runs everything; the last line is `N passed, N failed`.
+# --quick: only the Release build with g++ and its tests; otherwise also clang, the sanitizers, and short fuzzing.
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+quick=false
+[ "${1:-}" = --quick ] && quick=true
+
+bash examples/packages.sh g++ cmake ninja-build python3 \
+    libeigen3-dev libxsimd-dev libstb-dev nlohmann-json3-dev doctest-dev || echo "Going on without them."
+if ! $quick; then # one by one: their names differ between releases, and the checks that need them can be missed
+    for package in clang libclang-rt-dev clang-format-14 clang-tidy-14; do
+        bash examples/packages.sh "$package" || echo "Going on without $package."
+    done
+fi
+command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+
+logs=() broken=()
+
+# step PRESET TARGETS CTEST_ARGUMENT...: configures, builds what still builds if something does not, and tests.
+step() {
+    local preset=$1 targets=$2 log=build/$1.log start=$SECONDS
+    shift 2
+    echo "== $preset: building $targets"
+    mkdir -p build
+    # shellcheck disable=SC2086 # the targets are words
+    if ! { cmake --preset "$preset" -G Ninja && cmake --build "build/$preset" --target $targets -- -k 0; } >"$log.build" 2>&1; then
+        grep -E -A8 'FAILED:|error:|CMake Error' "$log.build" | head -60
+        broken+=("build of $preset")
+    fi
+    echo "== $preset: testing, after $((SECONDS - start)) s"
+    ctest --test-dir "build/$preset" -V --timeout 1200 "$@" >"$log" 2>&1
+    logs+=("$log")
+    echo "== $preset: done in $((SECONDS - start)) s"
+}
+
+step release all
+if ! $quick; then
+    if command -v clang++ >/dev/null; then
+        step clang "fast_tests headers_alone fuzz_targets" -L 'fast|fuzz'
+    else
+        broken+=("clang++ is not installed")
+    fi
+    step sanitize fast_tests -L fast
+fi
+
+python3 tests/count.py "${logs[@]}" ${broken[@]+--broken "${broken[@]}"}
