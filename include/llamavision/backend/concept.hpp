@@ -29,10 +29,15 @@ namespace llamavision {
 /// - `rope(x, rows, heads, head_dim, cos, sin)`: rotates the halves (i, i + head_dim/2) of every head in place by the
 ///   angles whose cosines and sines are given as (rows, head_dim/2).
 /// - `attend(q, shape, groups, y)`: y and q (rows, heads, head_dim); rows in no group are left alone.
+/// - `unfold(x, tiles, channels, side, patch, y)`: y (tiles · (side/patch)², channels · patch · patch): the patches of
+/// every
+///   tile (channels, side, side) row by row, each as (channel, row, column).
+/// - `interleave(parts, n, rows, width, y, stride)`: y[r·stride + i·n + k] = parts[k][r·width + i].
 /// - `copy(x, count, y)`, `zero(y, count)`.
 template <class B>
 concept backend = requires(B const& b, matrix const& w, float const* x, float* y, std::int32_t const* ids,
-                           std::size_t n, float s, attention_shape const& shape, std::span<query_group const> groups) {
+                           std::size_t n, float s, attention_shape const& shape, std::span<query_group const> groups,
+                           float const* const* parts) {
     { b.name() } -> std::convertible_to<std::string_view>;
     b.linear(w, x, x, n, y);
     b.embed(w, ids, n, y);
@@ -45,6 +50,8 @@ concept backend = requires(B const& b, matrix const& w, float const* x, float* y
     b.add_scaled(x, s, x, n, y);
     b.rope(y, n, n, n, x, x);
     b.attend(x, shape, groups, y);
+    b.unfold(x, n, n, n, n, y);
+    b.interleave(parts, n, n, n, y, n);
     b.copy(x, n, y);
     b.zero(y, n);
 };

@@ -112,6 +112,25 @@ struct scalar {
                 }
     }
 
+    void unfold(float const* x, std::size_t tiles, std::size_t channels, std::size_t side, std::size_t patch,
+                float* y) const {
+        std::size_t const across = side / patch;
+        for (std::size_t t = 0; t < tiles; ++t)
+            for (std::size_t p = 0; p < across * across; ++p)
+                for (std::size_t c = 0; c < channels; ++c)
+                    for (std::size_t r = 0; r < patch; ++r, y += patch)
+                        std::copy_n(x + ((t * channels + c) * side + p / across * patch + r) * side +
+                                        p % across * patch,
+                                    patch, y);
+    }
+
+    void interleave(float const* const* parts, std::size_t n, std::size_t rows, std::size_t width, float* y,
+                    std::size_t stride) const {
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t i = 0; i < width; ++i)
+                for (std::size_t k = 0; k < n; ++k) y[r * stride + i * n + k] = parts[k][r * width + i];
+    }
+
     void copy(float const* x, std::size_t count, float* y) const { std::copy_n(x, count, y); }
     void zero(float* y, std::size_t count) const { std::fill_n(y, count, 0.0f); }
 

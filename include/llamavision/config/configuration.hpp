@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Configurations are types with static constexpr members; this says which members, and derives what follows from them.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <llamavision/config/numbers.hpp>
+
+namespace llamavision {
+
+/// A configuration of the whole model: `vision`, `text`, and a name. See llama_3_2.hpp for the real ones; a user's own
+/// is a struct like those, and everything works with it.
+template <class C>
+concept configuration = requires {
+    { C::name } -> std::convertible_to<std::string_view>;
+    {
+        C::vision::width + C::vision::mlp + C::vision::heads + C::vision::layers + C::vision::global_layers
+        } -> std::convertible_to<std::size_t>;
+    { C::vision::tile + C::vision::patch + C::vision::channels + C::vision::tiles } -> std::convertible_to<std::size_t>;
+    { C::vision::taps.size() } -> std::convertible_to<std::size_t>;
+    { C::vision::norm_eps } -> std::convertible_to<float>;
+    {
+        C::text::width + C::text::mlp + C::text::heads + C::text::kv_heads + C::text::layers
+        } -> std::convertible_to<std::size_t>;
+    { C::text::vocabulary + C::text::context } -> std::convertible_to<std::size_t>;
+    { C::text::cross_layers.size() } -> std::convertible_to<std::size_t>;
+    { C::text::norm_eps } -> std::convertible_to<float>;
+    { C::text::rope } -> std::convertible_to<config::rope_numbers>;
+    requires C::vision::width % C::vision::heads == 0 && C::vision::tile % C::vision::patch == 0;
+    requires C::text::width % C::text::heads == 0 && C::text::heads % C::text::kv_heads == 0;
+    requires C::text::cross_layers.size() < C::text::layers;
+};
+
+namespace config {
+
+/// Rows that embed_tokens has beyond the vocabulary; the first of them is the image token.
+inline constexpr std::size_t extra_tokens = 8;
+
+/// Patches of a tile, V a vision configuration.
+template <class V> inline constexpr std::size_t patches = (V::tile / V::patch) * (V::tile / V::patch);
+/// The same with the class token.
+template <class V> inline constexpr std::size_t tokens = patches<V> + 1;
+/// Rows that fill a tile up to a multiple of eight.
+template <class V> inline constexpr std::size_t pads = (8 - tokens<V> % 8) % 8;
+
+/// Number of arrangements (rows, columns) with rows · columns <= tiles.
+[[nodiscard]] constexpr std::size_t count_arrangements(std::size_t tiles) {
+    std::size_t n = 0;
+    for (std::size_t r = 1; r <= tiles; ++r) n += tiles / r;
+    return n;
+}
+template <class V> inline constexpr std::size_t arrangements = count_arrangements(V::tiles);
+
+/// The id of an arrangement: 1 for (1,1), then columns fastest: (1,2), …, (2,1), …. 0 stands for an absent image.
+/// @pre 1 <= rows · columns <= tiles
+[[nodiscard]] constexpr std::size_t arrangement_id(std::size_t rows, std::size_t columns, std::size_t tiles) {
+    std::size_t id = columns;
+    for (std::size_t r = 1; r < rows; ++r) id += tiles / r;
+    return id;
+}
+
+/// All of them, in the order of their ids.
+[[nodiscard]] inline std::vector<std::pair<std::size_t, std::size_t>> all_arrangements(std::size_t tiles) {
+    std::vector<std::pair<std::size_t, std::size_t>> all;
+    for (std::size_t r = 1; r <= tiles; ++r)
+        for (std::size_t c = 1; r * c <= tiles; ++c) all.emplace_back(r, c);
+    return all;
+}
+
+/// The configuration's numbers as values, to be compared with what a file says.
+template <configuration C> [[nodiscard]] numbers numbers_of() {
+    using V = typename C::vision;
+    using T = typename C::text;
+    numbers n;
+    n.vision = {V::width,
+                V::mlp,
+                V::heads,
+                V::layers,
+                V::global_layers,
+                V::tile,
+                V::patch,
+                V::channels,
+                V::tiles,
+                {V::taps.begin(), V::taps.end()},
+                all_arrangements(V::tiles),
+                static_cast<double>(V::norm_eps)};
+    n.text = {T::width,      T::mlp,     T::heads,
+              T::kv_heads,   T::layers,  {T::cross_layers.begin(), T::cross_layers.end()},
+              T::vocabulary, T::context, static_cast<double>(T::norm_eps),
+              T::rope};
+    return n;
+}
+
+} // namespace config
+} // namespace llamavision

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stands while x flows: positions, caches, image memories, the plan of the vision sequence, scratch memory, and
+// whoever watches. Expressions hold none of it, so a model is immutable and any number of sessions may share it.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <llamavision/backend/attention.hpp>
+
+namespace llamavision {
+
+/// Rows of activations: (count, width) floats without gaps.
+struct rows {
+    float* data = nullptr;
+    std::size_t count = 0;
+    std::size_t width = 0;
+
+    [[nodiscard]] constexpr std::size_t size() const { return count * width; }
+};
+
+/// What flows into an embedding.
+struct id_rows {
+    std::int32_t const* data = nullptr;
+    std::size_t count = 0;
+};
+
+/// What flows into a vision model: normalised tiles (count, channels, side, side).
+struct pixel_tiles {
+    float const* data = nullptr;
+    std::size_t count = 0;
+    std::size_t side = 0;
+};
+
+/// A stack of scratch memory. While measuring it hands out nothing and remembers how much it would have handed out:
+/// that is how `plan` knows before a run what the run will take.
+class arena {
+  public:
+    arena() = default; ///< measures
+    explicit arena(std::span<float> memory) : memory_(memory), measuring_(false) {}
+
+    [[nodiscard]] bool measuring() const { return measuring_; }
+    /// The most floats that were ever out at a time.
+    [[nodiscard]] std::size_t peak() const { return peak_; }
+
+    /// Memory for (count, width) floats, until the enclosing `frame` ends.
+    [[nodiscard]] rows take(std::size_t count, std::size_t width) {
+        constexpr std::size_t line = 16; // floats in a cache line
+        std::size_t const begin = used_;
+        used_ += (count * width + line - 1) / line * line;
+        peak_ = std::max(peak_, used_);
+        return {measuring_ ? nullptr : memory_.subspan(begin, count * width).data(), count, width};
+    }
+
+    /// Gives back, when it ends, what was taken since it began.
+    class frame {
+      public:
+        explicit frame(arena& a) : arena_(a), used_(a.used_) {}
+        ~frame() { arena_.used_ = used_; }
+        frame(frame const&) = delete;
+        frame& operator=(frame const&) = delete;
+
+      private:
+        arena& arena_;
+        std::size_t used_;
+    };
+
+  private:
+    std::span<float> memory_;
+    std::size_t used_ = 0;
+    std::size_t peak_ = 0;
+    bool measuring_ = true;
+};
+
+/// What the cross-attention layers remember of one image: keys and values of every cross layer, heads not repeated.
+struct image_memory {
+    struct layer {
+        float const* keys = nullptr;   ///< (rows, kv_heads, head_dim), normed
+        float const* values = nullptr; ///< (rows, kv_heads, head_dim)
+    };
+    std::vector<layer> layers;      ///< one for each cross layer, in order
+    std::size_t rows = 0;           ///< rows of real tiles; they come first
+    std::size_t padded_rows = 0;    ///< rows of padded tiles after them; only kept to emulate Hugging Face's leak
+    std::vector<float> padded_bias; ///< (padded_rows): ln(multiplicity)
+};
+
+/// Consecutive rows of text and the images that they see.
+struct sight {
+    std::size_t first = 0;
+    std::size_t rows = 0;
+    std::span<image_memory const* const> images; ///< empty: these rows see no image
+    /// Hugging Face's unmasked rows before the first image: they attend to all rows of all images, padded tiles
+    /// included, and only the MLP of the cross block is masked for them.
+    bool leak = false;
+
+    [[nodiscard]] bool sees() const { return !images.empty() && !leak; }
+};
+
+/// Self-attention keys and values of one conversation. Layers are counted among the self-attention layers.
+struct kv_cache {
+    float* data = nullptr; ///< (layers, 2, capacity, width)
+    std::size_t layers = 0;
+    std::size_t capacity = 0; ///< positions
+    std::size_t width = 0;    ///< kv_heads * head_dim
+
+    [[nodiscard]] float* keys(std::size_t layer) const { return data + layer * 2 * capacity * width; }
+    [[nodiscard]] float* values(std::size_t layer) const { return keys(layer) + capacity * width; }
+};
+
+/// The rows of text of one forward pass.
+struct text_rows {
+    std::size_t first = 0; ///< position of the first row; the cache holds all rows before it
+    std::size_t count = 0;
+    std::size_t logit_rows = 0; ///< how many of the last rows reach the head
+    float const* cos = nullptr; ///< (count, head_dim / 2)
+    float const* sin = nullptr;
+    kv_cache cache;
+    std::span<sight const> sights; ///< covers the rows in order
+
+    [[nodiscard]] bool any_sees() const {
+        return std::any_of(sights.begin(), sights.end(), [](sight const& s) { return s.sees(); });
+    }
+    [[nodiscard]] bool any_attends() const {
+        return std::any_of(sights.begin(), sights.end(), [](sight const& s) { return !s.images.empty(); });
+    }
+};
+
+/// The rows of the vision sequence of one image. Real tiles come first, then padded ones. Rows know what they stand
+/// for: all padded tiles of an image are alike, and so are the pad rows of a tile, so that one representative with a
+/// multiplicity can stand for them. All multiplicities one is the plain computation.
+struct vision_rows {
+    struct slot {
+        std::size_t tile = 0; ///< index into the tile tables
+        bool real = true;
+        std::size_t multiplicity = 1; ///< how many tiles this one stands for
+    };
+    std::size_t aspect_id = 0; ///< row of the tile tables, 1-based (REFERENCE: 0 is padding)
+    std::vector<slot> slots;
+    std::size_t patches = 0;          ///< of a tile
+    std::size_t pads = 0;             ///< rows appended to each tile
+    std::size_t pad_multiplicity = 1; ///< how many pad rows each of them stands for
+    std::size_t kept_slots = 0;       ///< the first so many slots reach the projector
+    std::vector<float> bias;          ///< (rows()): ln(multiplicity), or empty when all are one
+    std::span<float*> taps;           ///< where `repeat` keeps what it taps: (rows(), width) each
+
+    [[nodiscard]] std::size_t tokens() const { return patches + 1; }
+    [[nodiscard]] std::size_t rows_per_slot() const { return tokens() + pads; }
+    [[nodiscard]] std::size_t rows() const { return slots.size() * rows_per_slot(); }
+};
+
+/// Sees every named activation: the module's full name as Hugging Face spells it, and its output.
+using observer = std::function<void(std::string_view module, rows const& output)>;
+/// Called after each layer of a tower or stack; an exception it throws ends the run.
+using layer_done = std::function<void()>;
+
+struct context {
+    arena& scratch;
+    text_rows const* text = nullptr;
+    vision_rows const* vision = nullptr;
+    observer const* watch = nullptr;
+    layer_done const* on_layer = nullptr;
+    std::size_t layer = 0;           ///< index of the layer at hand among those of its kind
+    std::string path{};              ///< of the module at hand; kept only while somebody watches
+    std::vector<key_block> blocks{}; ///< reused from layer to layer
+    std::vector<query_group> groups{};
+
+    [[nodiscard]] bool measuring() const { return scratch.measuring(); }
+};
+
+} // namespace llamavision

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reading `run`: rows flow through the expression on a backend. With a watcher in the context the same reading is
+// `trace`; with a measuring arena it is `plan`. A backend that offers a kernel for a whole sentence is given the
+// sentence.
+#pragma once
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include <llamavision/backend/concept.hpp>
+#include <llamavision/expression/context.hpp>
+#include <llamavision/expression/weights.hpp>
+
+namespace llamavision {
+
+template <class B, expression E, class X> void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y);
+
+namespace detail {
+
+/// How many rows come out when `n` go in; most expressions keep them.
+template <class E> std::size_t rows_after(E, context const& c, std::size_t n) {
+    if constexpr (requires { E::rows_after(c, n); })
+        return E::rows_after(c, n);
+    else
+        return n;
+}
+template <class F, class G> std::size_t rows_after(grammar::chain<F, G>, context const& c, std::size_t n) {
+    return rows_after(body<G>{}, c, rows_after(body<F>{}, c, n));
+}
+template <name Name, class F> std::size_t rows_after(grammar::scope<Name, F>, context const& c, std::size_t n) {
+    return rows_after(body<F>{}, c, n);
+}
+
+/// Idle: says zero for every row of this pass, so that its residual is the identity and need not be computed.
+template <class E> bool idle(E, context const& c) {
+    if constexpr (requires { E::idle(c); })
+        return E::idle(c);
+    else
+        return false;
+}
+template <class F, class G> bool idle(grammar::chain<F, G>, context const& c) {
+    return idle(body<F>{}, c) || idle(body<G>{}, c);
+}
+
+/// Adds `label` to the path of names while it lives, if somebody watches.
+class named {
+  public:
+    named(context& c, std::string_view label) : context_(c), length_(c.path.size()) {
+        if (!c.watch || label.empty()) return;
+        if (!c.path.empty()) c.path += '.';
+        c.path += label;
+    }
+    ~named() { context_.path.resize(length_); }
+    named(named const&) = delete;
+    named& operator=(named const&) = delete;
+    void tell(rows const& output) const {
+        if (context_.watch && !context_.measuring()) (*context_.watch)(context_.path, output);
+    }
+
+  private:
+    context& context_;
+    std::size_t length_;
+};
+
+template <class B, class E, class X> void run_node(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
+    if constexpr (!E::is_grammar)
+        if (c.measuring()) return;
+    E::run(backend, w, c, x, y);
+}
+
+template <class B, class F, class G, class X>
+void run_node(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, X x, rows y) {
+    if constexpr (works_in_place<G>) {
+        run(backend, F{}, std::get<0>(w.parts), c, x, y);
+        run(backend, G{}, std::get<1>(w.parts), c, y, y);
+    } else {
+        arena::frame const frame(c.scratch);
+        std::size_t const width = width_out<F> == any_width ? width_in<G> : width_out<F>;
+        rows const between = c.scratch.take(rows_after(body<F>{}, c, x.count), width);
+        run(backend, F{}, std::get<0>(w.parts), c, x, between);
+        run(backend, G{}, std::get<1>(w.parts), c, between, y);
+    }
+}
+
+template <class B, class F, class G>
+void run_node(B const& backend, grammar::product<F, G>, weights<grammar::product<F, G>> const& w, context& c, rows x,
+              rows y) {
+    if constexpr (requires { run_fused(backend, grammar::product<F, G>{}, w, x, y); })
+        if (!c.watch) { // a watcher wants to see the parts
+            if (!c.measuring()) run_fused(backend, grammar::product<F, G>{}, w, x, y);
+            return;
+        }
+    arena::frame const frame(c.scratch);
+    rows const second = c.scratch.take(y.count, y.width);
+    run(backend, F{}, std::get<0>(w.parts), c, x, y);
+    run(backend, G{}, std::get<1>(w.parts), c, x, second);
+    if (!c.measuring()) backend.multiply(y.data, second.data, y.size(), y.data);
+}
+
+template <class B, class F, class Gate>
+void run_node(B const& backend, grammar::residual<F, Gate>, weights<grammar::residual<F, Gate>> const& w, context& c,
+              rows x, rows y) {
+    if (!c.measuring() && idle(body<F>{}, c)) {
+        if (x.data != y.data) backend.copy(x.data, x.size(), y.data);
+        return;
+    }
+    arena::frame const frame(c.scratch);
+    rows const f = c.scratch.take(x.count, x.width);
+    run(backend, F{}, std::get<0>(w.parts), c, x, f);
+    if (c.measuring()) return;
+    float scale = 1.0f;
+    if constexpr (!std::same_as<Gate, grammar::no_gate>) scale = Gate::value(std::get<1>(w.parts));
+    backend.add_scaled(x.data, scale, f.data, x.size(), y.data);
+}
+
+template <class B, name Name, class F, class X>
+void run_node(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name, F>> const& w, context& c, X x,
+              rows y) {
+    run(backend, F{}, std::get<0>(w.parts), c, x, y);
+}
+
+/// The layers of a stack run in place on y.
+template <class B> void begin_stack(B const& backend, context const& c, rows x, rows y) {
+    if (!c.measuring() && x.data != y.data) backend.copy(x.data, x.size(), y.data);
+}
+inline void end_layer(context const& c) {
+    if (c.on_layer && !c.measuring()) (*c.on_layer)();
+}
+
+template <class B, std::size_t N, class Block, class Taps>
+void run_node(B const& backend, grammar::repeat<N, Block, Taps>, weights<grammar::repeat<N, Block, Taps>> const& w,
+              context& c, rows x, rows y) {
+    begin_stack(backend, c, x, y);
+    for (std::size_t i = 0; i < N; ++i) {
+        for (std::size_t k = 0; k < Taps::layers.size(); ++k)
+            if (Taps::layers[k] == i && !c.measuring()) backend.copy(y.data, y.size(), c.vision->taps[k]);
+        c.layer = i;
+        named const layer(c, c.watch ? std::to_string(i) : std::string());
+        run(backend, Block{}, w.layers[i], c, y, y);
+        layer.tell(y);
+        end_layer(c);
+        if (c.measuring()) return; // every layer takes the same
+    }
+}
+
+template <class B, std::size_t N, class At, class F, class G>
+void run_node(B const& backend, grammar::interleave<N, At, F, G>, weights<grammar::interleave<N, At, F, G>> const& w,
+              context& c, rows x, rows y) {
+    using node = grammar::interleave<N, At, F, G>;
+    begin_stack(backend, c, x, y);
+    std::size_t f = 0, g = 0;
+    for (std::size_t i = 0; i < N; ++i) {
+        bool const is_g = node::is_b(i);
+        named const layer(c, c.watch ? std::to_string(i) : std::string());
+        c.layer = is_g ? g : f;
+        if (is_g)
+            run(backend, G{}, w.b[g++], c, y, y);
+        else
+            run(backend, F{}, w.a[f++], c, y, y);
+        layer.tell(y);
+        end_layer(c);
+    }
+}
+
+} // namespace detail
+
+/// Runs E on `x` (rows, ids or tiles) and leaves its output in `y`, whose memory and row count the caller provides.
+/// Memory beyond x and y comes from `c.scratch`. Nothing is allocated.
+template <class B, expression E, class X> void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
+    using node = body<E>;
+    detail::named const module(c, node::label);
+    detail::run_node(backend, node{}, w, c, x, y);
+    if constexpr (!node::label.empty() && node::is_module) module.tell(y);
+}
+
+} // namespace llamavision

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// attend: queries from the rows at hand meet keys and values from (a) the same rows and those before them, (b) an
+// image, or (c) all tiles of the picture that the rows belong to. What q, k and v are is said by the expressions
+// inside.
+#pragma once
+
+#include <cstddef>
+#include <tuple>
+
+#include <llamavision/expression/count.hpp>
+#include <llamavision/expression/run.hpp>
+
+namespace llamavision {
+
+namespace word {
+
+/// Multiplications and additions of scores and weighted values, for that many (query, key) pairs of one layer.
+constexpr double attention_flops(double pairs, std::size_t width) { return 4 * pairs * static_cast<double>(width); }
+
+template <std::size_t Heads, class Q, class K, class V> struct attend_base : expression_base {
+    static_assert(width_in<Q> == width_in<K> && width_in<K> == width_in<V>);
+    static_assert(width_out<K> == width_out<V> && width_out<Q> % Heads == 0);
+    static constexpr bool is_grammar = true;
+    static constexpr std::size_t in = width_in<Q>;
+    static constexpr std::size_t out = width_out<Q>;
+    static constexpr std::size_t head_dim = out / Heads;
+    static constexpr std::size_t kv_width = width_out<K>;
+    static constexpr attention_shape shape{Heads, kv_width / head_dim, head_dim};
+    using parts = part_list<Q, K, V>;
+};
+
+/// Causal self-attention of text: a row sees itself and every row before it. Keys and values go straight into the
+/// cache.
+template <std::size_t Heads, class Q, class K, class V> struct attend_past : attend_base<Heads, Q, K, V> {
+    using base = attend_base<Heads, Q, K, V>;
+
+    static constexpr double flops(work const& w, double& rows) {
+        double const qkv =
+            llamavision::flops(Q{}, w, rows) + llamavision::flops(K{}, w, rows) + llamavision::flops(V{}, w, rows);
+        return qkv + attention_flops(w.text_pairs, base::out);
+    }
+
+    template <class B> static void run(B const& backend, weights<attend_past> const& w, context& c, rows x, rows y) {
+        arena::frame const frame(c.scratch);
+        rows const q = c.scratch.take(x.count, base::out);
+        rows k{nullptr, x.count, base::kv_width}, v = k;
+        kv_cache const& cache = c.text->cache;
+        if (!c.measuring()) {
+            k.data = cache.keys(c.layer) + c.text->first * base::kv_width;
+            v.data = cache.values(c.layer) + c.text->first * base::kv_width;
+        }
+        llamavision::run(backend, Q{}, std::get<0>(w.parts), c, x, q);
+        llamavision::run(backend, K{}, std::get<1>(w.parts), c, x, k);
+        llamavision::run(backend, V{}, std::get<2>(w.parts), c, x, v);
+        if (c.measuring()) return;
+        key_block const past{cache.keys(c.layer), cache.values(c.layer), nullptr, c.text->first + x.count};
+        query_group const group{0, x.count, {&past, 1}, true};
+        backend.attend(q.data, base::shape, {&group, 1}, y.data);
+    }
+};
+
+/// Attention of the tower: every row sees every row of the four tiles, but padding does not see padding (Meta:
+/// build_encoder_attention_mask masks only the pairs where both are). A row that stands for m rows counts m times: its
+/// key's score has ln(m) added, since Σ over m equal keys of exp(s) is exp(s + ln m).
+template <std::size_t Heads, class Q, class K, class V> struct attend_tiles : attend_base<Heads, Q, K, V> {
+    using base = attend_base<Heads, Q, K, V>;
+
+    static constexpr double flops(work const& w, double& rows) {
+        double const qkv =
+            llamavision::flops(Q{}, w, rows) + llamavision::flops(K{}, w, rows) + llamavision::flops(V{}, w, rows);
+        return qkv + attention_flops(w.tower_pairs, base::out);
+    }
+
+    template <class B> static void run(B const& backend, weights<attend_tiles> const& w, context& c, rows x, rows y) {
+        arena::frame const frame(c.scratch);
+        rows const q = c.scratch.take(x.count, base::out);
+        rows const k = c.scratch.take(x.count, base::kv_width);
+        rows const v = c.scratch.take(x.count, base::kv_width);
+        llamavision::run(backend, Q{}, std::get<0>(w.parts), c, x, q);
+        llamavision::run(backend, K{}, std::get<1>(w.parts), c, x, k);
+        llamavision::run(backend, V{}, std::get<2>(w.parts), c, x, v);
+        if (c.measuring()) return;
+        see(*c.vision, k.data, v.data, c.blocks, c.groups);
+        backend.attend(q.data, base::shape, c.groups, y.data);
+    }
+
+    /// Who sees whom: block 0 holds every row; the blocks after it hold the tokens of one real tile each.
+    static void see(vision_rows const& plan, float const* k, float const* v, std::vector<key_block>& blocks,
+                    std::vector<query_group>& groups) {
+        blocks.clear();
+        groups.clear();
+        blocks.push_back({k, v, plan.bias.empty() ? nullptr : plan.bias.data(), plan.rows()});
+        for (std::size_t s = 0; s < plan.slots.size(); ++s)
+            if (plan.slots[s].real) {
+                std::size_t const at = s * plan.rows_per_slot() * base::kv_width;
+                blocks.push_back({k + at, v + at, nullptr, plan.tokens()});
+            }
+        std::span<key_block const> const all(blocks.data(), 1), unpadded(blocks.data() + 1, blocks.size() - 1);
+        for (std::size_t s = 0; s < plan.slots.size(); ++s) {
+            std::size_t const first = s * plan.rows_per_slot();
+            if (plan.slots[s].real) {
+                groups.push_back({first, plan.tokens(), all});
+                groups.push_back({first + plan.tokens(), plan.pads, unpadded});
+            } else
+                groups.push_back({first, plan.rows_per_slot(), unpadded});
+        }
+    }
+};
+
+/// What an image says to a cross-attention layer; computed once for each image, by `memorise`.
+template <class K, class V> struct from_image : expression_base { using parts = part_list<K, V>; };
+
+/// Cross-attention: rows see all rows of the real tiles of their images. Keys and values come from the image memory.
+template <std::size_t Heads, class Q, class K, class V> struct attend_image : attend_base<Heads, Q, K, V> {
+    using base = attend_base<Heads, Q, K, V>;
+
+    /// Keys and values belong to the image, queries and scores to the text.
+    static constexpr double flops(work const& w, double& rows) {
+        double image_rows = w.feature_rows;
+        double const kv = llamavision::flops(K{}, w, image_rows) + llamavision::flops(V{}, w, image_rows);
+        return kv + llamavision::flops(Q{}, w, rows) + attention_flops(w.image_pairs, base::out);
+    }
+
+    template <class B> static void run(B const& backend, weights<attend_image> const& w, context& c, rows x, rows y) {
+        arena::frame const frame(c.scratch);
+        rows const q = c.scratch.take(x.count, base::out);
+        llamavision::run(backend, Q{}, std::get<0>(w.parts), c, x, q);
+        if (c.measuring()) return;
+        see(c);
+        backend.attend(q.data, base::shape, c.groups, y.data);
+    }
+
+    /// Keys and values of one image for this layer: features (rows, in) to (rows, kv_heads, head_dim) each.
+    template <class B>
+    static void memorise(B const& backend, weights<attend_image> const& w, context& c, rows features, rows keys,
+                         rows values) {
+        llamavision::run(backend, K{}, std::get<1>(w.parts), c, features, keys);
+        llamavision::run(backend, V{}, std::get<2>(w.parts), c, features, values);
+    }
+
+  private:
+    static void see(context& c) {
+        std::size_t blocks = 0;
+        for (sight const& s : c.text->sights) blocks += 2 * s.images.size();
+        c.blocks.clear();
+        c.groups.clear();
+        c.blocks.reserve(blocks); // the groups point into it
+        for (sight const& s : c.text->sights) {
+            std::size_t const begin = c.blocks.size();
+            for (image_memory const* image : s.images) {
+                image_memory::layer const& kv = image->layers[c.layer];
+                c.blocks.push_back({kv.keys, kv.values, nullptr, image->rows});
+                if (s.leak && image->padded_rows)
+                    c.blocks.push_back({kv.keys + image->rows * base::kv_width,
+                                        kv.values + image->rows * base::kv_width, image->padded_bias.data(),
+                                        image->padded_rows});
+            }
+            c.groups.push_back({s.first, s.rows, {c.blocks.data() + begin, c.blocks.size() - begin}});
+        }
+    }
+};
+
+} // namespace word
+
+/// Causal self-attention with that many query heads; the widths say how many key heads there are.
+template <std::size_t Heads, expression Q, expression K, expression V>
+[[nodiscard]] constexpr auto attend_past(Q, K, V) {
+    return word::attend_past<Heads, Q, K, V>{};
+}
+
+template <std::size_t Heads, expression Q, expression K, expression V>
+[[nodiscard]] constexpr auto attend_tiles(Q, K, V) {
+    return word::attend_tiles<Heads, Q, K, V>{};
+}
+
+template <expression K, expression V> [[nodiscard]] constexpr auto from_image(K, V) { return word::from_image<K, V>{}; }
+
+template <std::size_t Heads, expression Q, expression K, expression V>
+[[nodiscard]] constexpr auto attend_image(Q, word::from_image<K, V>) {
+    return word::attend_image<Heads, Q, K, V>{};
+}
+
+} // namespace llamavision

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sentences that a backend may take whole. `run` looks for these overloads where the sentence stands; a backend without
+// the kernel leaves the overload out of the question, and the parts run one after the other.
+#pragma once
+
+#include <llamavision/layers/activation.hpp>
+#include <llamavision/layers/linear.hpp>
+
+namespace llamavision::grammar {
+
+/// (linear<gate> | silu) * linear<up>: both products and the activation in one pass over x.
+template <fuses_swiglu B, name Gate, name Up, std::size_t In, std::size_t Out>
+void run_fused(B const& backend, product<chain<word::linear<Gate, In, Out>, word::silu>, word::linear<Up, In, Out>>,
+               weights<product<chain<word::linear<Gate, In, Out>, word::silu>, word::linear<Up, In, Out>>> const& w,
+               rows x, rows y) {
+    matrix const& gate = std::get<0>(std::get<0>(w.parts).parts).own[0];
+    matrix const& up = std::get<1>(w.parts).own[0];
+    backend.fused_swiglu(gate, up, x.data, x.count, y.data);
+}
+
+} // namespace llamavision::grammar

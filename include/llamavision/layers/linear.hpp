@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// linear: y = x Wᵀ (+ b), with W (Out, In) as every checkpoint stores it.
+#pragma once
+
+#include <cstddef>
+
+#include <llamavision/expression/count.hpp>
+#include <llamavision/expression/run.hpp>
+
+namespace llamavision {
+
+namespace word {
+
+template <name Name, std::size_t In, std::size_t Out, bool Bias = false> struct linear : expression_base {
+    static constexpr std::string_view label = Name.view();
+    static constexpr std::size_t in = In;
+    static constexpr std::size_t out = Out;
+    static constexpr auto parameters = [] {
+        constexpr parameter weight{".weight", {Out, In}, 2, true};
+        if constexpr (Bias)
+            return std::array{weight, parameter{".bias", {Out}}};
+        else
+            return std::array{weight};
+    }();
+
+    static constexpr double flops(work const&, double& rows) {
+        return 2 * rows * static_cast<double>(In) * static_cast<double>(Out);
+    }
+
+    template <class B> static void run(B const& backend, weights<linear> const& w, context&, rows x, rows y) {
+        float const* bias = nullptr;
+        if constexpr (Bias) bias = w.own[1].floats();
+        backend.linear(w.own[0], bias, x.data, x.count, y.data);
+    }
+};
+
+} // namespace word
+
+template <name Name, std::size_t In, std::size_t Out> inline constexpr word::linear<Name, In, Out> linear{};
+
+template <name Name, std::size_t In, std::size_t Out>
+inline constexpr word::linear<Name, In, Out, true> linear_with_bias{};
+
+} // namespace llamavision

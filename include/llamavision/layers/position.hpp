@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a row of the tower stands: which tile of which arrangement, and which patch of the tile.
+// The tables hold one row for each arrangement (rows, columns) of tiles, as Hugging Face stores them, and a vector for
+// each of the tile slots in it. What Meta's two-dimensional tables cannot say, different vectors for the same place in
+// different arrangements and vectors for padded tiles, is kept.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include <llamavision/config/configuration.hpp>
+#include <llamavision/expression/run.hpp>
+
+namespace llamavision {
+
+namespace word {
+
+/// x + tanh(gate) · E[arrangement, tile], the same vector for every row of a tile.
+template <name Name, std::size_t Arrangements, std::size_t Tiles, std::size_t Width>
+struct tile_position : expression_base {
+    static constexpr std::string_view label = Name.view();
+    static constexpr std::size_t in = Width;
+    static constexpr std::size_t out = Width;
+    static constexpr bool in_place = true;
+    static constexpr bool is_grammar = true; // takes scratch
+    static constexpr std::array parameters{parameter{".embedding.weight", {Arrangements + 1, Tiles* Width}, 2, true},
+                                           parameter{".gate", {1}}};
+
+    template <class B> static void run(B const& backend, weights<tile_position> const& w, context& c, rows x, rows y) {
+        arena::frame const frame(c.scratch);
+        rows const vector = c.scratch.take(1, Width);
+        if (c.measuring()) return;
+        float const gate = std::tanh(*w.own[1].floats());
+        std::size_t const per_slot = x.count / c.vision->slots.size();
+        for (std::size_t s = 0; s < c.vision->slots.size(); ++s) {
+            backend.widen(w.own[0], (c.vision->aspect_id * Tiles + c.vision->slots[s].tile) * Width, Width,
+                          vector.data);
+            for (std::size_t r = s * per_slot; r < (s + 1) * per_slot; ++r)
+                backend.add_scaled(x.data + r * Width, gate, vector.data, Width, y.data + r * Width);
+        }
+    }
+};
+
+/// x + (1 - tanh(gate)) · E[token] + tanh(gate) · T[arrangement, tile, token].
+template <name Name, std::size_t Arrangements, std::size_t Tiles, std::size_t Tokens, std::size_t Width>
+struct gated_position : expression_base {
+    static constexpr std::string_view label = Name.view();
+    static constexpr std::size_t in = Width;
+    static constexpr std::size_t out = Width;
+    static constexpr bool in_place = true;
+    static constexpr bool is_grammar = true; // takes scratch
+    static constexpr std::array parameters{
+        parameter{".embedding", {Tokens, Width}, 2, true}, parameter{".gate", {1}},
+        parameter{".tile_embedding.weight", {Arrangements + 1, Tiles* Tokens* Width}, 2, true}};
+
+    template <class B> static void run(B const& backend, weights<gated_position> const& w, context& c, rows x, rows y) {
+        constexpr std::size_t tile = Tokens * Width;
+        arena::frame const frame(c.scratch);
+        rows const table = c.scratch.take(Tokens, Width);
+        if (c.measuring()) return;
+        float const gate = std::tanh(*w.own[1].floats());
+        backend.widen(w.own[0], 0, tile, table.data);
+        for (std::size_t s = 0; s < c.vision->slots.size(); ++s)
+            backend.add_scaled(x.data + s * tile, 1.0f - gate, table.data, tile, y.data + s * tile);
+        for (std::size_t s = 0; s < c.vision->slots.size(); ++s) {
+            backend.widen(w.own[2], (c.vision->aspect_id * Tiles + c.vision->slots[s].tile) * tile, tile, table.data);
+            backend.add_scaled(y.data + s * tile, gate, table.data, tile, y.data + s * tile);
+        }
+    }
+};
+
+} // namespace word
+
+/// C is a vision configuration.
+template <name Name, class C>
+inline constexpr word::tile_position<Name, config::arrangements<C>, C::tiles, C::width> tile_position{};
+
+template <name Name, class C>
+inline constexpr word::gated_position<Name, config::arrangements<C>, C::tiles, config::tokens<C>, C::width>
+    gated_position{};
+
+} // namespace llamavision

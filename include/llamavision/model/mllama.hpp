@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole model, at compile time: an image encoder, and a language model that looks at what it says.
+#pragma once
+
+#include <llamavision/config/llama_3_2.hpp>
+#include <llamavision/model/text.hpp>
+#include <llamavision/model/vision.hpp>
+
+namespace llamavision {
+
+/// Tiles to the rows that cross-attention reads: (kept tiles · tokens, text width).
+template <configuration C> struct image_encoder : sentence {
+    static constexpr std::size_t features = C::vision::width * (1 + C::vision::taps.size());
+    static constexpr auto is =
+        vision_model<typename C::vision>{} | linear_with_bias<"multi_modal_projector", features, C::text::width>;
+};
+
+/// Both halves side by side. They meet in the image memory: `encoder` fills it, the cross-attention of `reader` reads
+/// it.
+template <configuration C> struct mllama_of {
+    static constexpr image_encoder<C> encoder{};
+    static constexpr language_model<typename C::text> reader{};
+};
+
+template <configuration C> inline constexpr mllama_of<C> mllama{};
+
+/// Tensors and parameters of both halves.
+template <configuration C> [[nodiscard]] constexpr totals count(mllama_of<C> m) {
+    totals sum = count(m.encoder);
+    return sum += count(m.reader);
+}
+
+static_assert(count(mllama<llama_3_2_11b_vision>) == totals{906, 10'670'220'835});
+static_assert(count(mllama<llama_3_2_11b_vision_448>) == totals{906, 10'642'941'475});
+static_assert(count(mllama<llama_3_2_90b_vision>) == totals{1494, 88'593'355'323});
+
+} // namespace llamavision
