@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which canvas of tiles a picture is laid on, and how large it is drawn there: Meta's `VariableSizeImageTransform` and
+// Hugging Face's `MllamaImageProcessor`, which agree on every size.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <llamavision/support/error.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace llamavision::image {
+
+/// An arrangement of tiles.
+struct aspect_ratio {
+    std::size_t rows = 1;
+    std::size_t columns = 1;
+
+    friend bool operator==(aspect_ratio const&, aspect_ratio const&) = default;
+};
+
+/// A canvas of rows x columns tiles, and the size of the picture pasted into its top left corner.
+struct layout {
+    std::size_t rows = 1;
+    std::size_t columns = 1;
+    std::size_t resized_width = 0;
+    std::size_t resized_height = 0;
+
+    friend bool operator==(layout const&, layout const&) = default;
+};
+
+/// Every arrangement of at most `max_tiles` tiles, by rows, then columns: (1,1), (1,2), (1,3), (1,4), (2,1), (2,2),
+/// (3,1), (4,1) for 4. The position in this list plus one is Hugging Face's aspect ratio id.
+inline std::vector<aspect_ratio> aspect_ratios(std::size_t max_tiles) {
+    std::vector<aspect_ratio> list;
+    for (std::size_t rows = 1; rows <= max_tiles; ++rows)
+        for (std::size_t columns = 1; columns <= max_tiles / rows; ++columns) list.push_back({rows, columns});
+    return list;
+}
+
+namespace detail {
+
+/// How much larger the picture could be drawn on the canvas.
+inline double fit(aspect_ratio canvas, std::size_t width, std::size_t height, std::size_t tile) {
+    return std::min(static_cast<double>(canvas.columns * tile) / static_cast<double>(width),
+                    static_cast<double>(canvas.rows * tile) / static_cast<double>(height));
+}
+
+/// `length` scaled by box / side: rounded down (in double: float32 gives another result for some sizes), at least 1
+/// as in Hugging Face (Meta's code fails there), at most `limit`.
+inline std::size_t scaled(std::size_t length, std::size_t box, std::size_t side, std::size_t limit) {
+    double const scale = static_cast<double>(box) / static_cast<double>(side);
+    double const result = std::floor(static_cast<double>(length) * scale);
+    if (result >= static_cast<double>(limit)) return limit;
+    return std::max<std::size_t>(static_cast<std::size_t>(result), 1);
+}
+
+} // namespace detail
+
+/// The canvas among `supported` for a picture of width x height: where some canvas holds the whole picture, the one
+/// that enlarges it least; else the one that shrinks it least; among equals the smallest. The picture is drawn as
+/// large as the canvas allows, but never enlarged beyond one tile. Throws image_error for a size of 0, argument_error
+/// for a tile of 0 or above 65536 pixels, and for a list that is empty or holds an empty arrangement.
+inline layout choose_layout(std::size_t width, std::size_t height, std::size_t tile,
+                            std::span<aspect_ratio const> supported) {
+    if (width == 0 || height == 0)
+        throw image_error("a picture of " + std::to_string(width) + " x " + std::to_string(height) + " has no pixels");
+    if (tile == 0 || tile > 65536)
+        throw argument_error("a tile must measure 1 to 65536 pixels, not " + std::to_string(tile));
+    if (supported.empty()) throw argument_error("no canvas is allowed: the list of aspect ratios is empty");
+    for (aspect_ratio const& canvas : supported)
+        if (canvas.rows == 0 || canvas.columns == 0 || canvas.rows > 65536 || canvas.columns > 65536)
+            throw argument_error("no canvas has " + std::to_string(canvas.rows) + " x " +
+                                 std::to_string(canvas.columns) + " tiles");
+    aspect_ratio best = supported[0];
+    for (aspect_ratio const& canvas : supported.subspan(1)) {
+        double const held = detail::fit(best, width, height, tile);
+        double const here = detail::fit(canvas, width, height, tile);
+        bool const closer = here >= 1 ? held < 1 || here < held : held < 1 && here > held;
+        bool const smaller = here == held && canvas.rows * canvas.columns < best.rows * best.columns;
+        if (closer || smaller) best = canvas;
+    }
+    std::size_t const box_width = std::min(std::max(width, tile), best.columns * tile);
+    std::size_t const box_height = std::min(std::max(height, tile), best.rows * tile);
+    double const scale_x = static_cast<double>(box_width) / static_cast<double>(width);
+    double const scale_y = static_cast<double>(box_height) / static_cast<double>(height);
+    layout result{best.rows, best.columns, box_width, box_height};
+    if (scale_x < scale_y)
+        result.resized_height = detail::scaled(height, box_width, width, box_height);
+    else
+        result.resized_width = detail::scaled(width, box_height, height, box_width);
+    return result;
+}
+
+/// The same among every arrangement of at most `max_tiles` tiles (1 to 1024).
+inline layout choose_layout(std::size_t width, std::size_t height, std::size_t tile, std::size_t max_tiles = 4) {
+    if (max_tiles == 0 || max_tiles > 1024)
+        throw argument_error("a canvas has 1 to 1024 tiles, not " + std::to_string(max_tiles));
+    return choose_layout(width, height, tile, aspect_ratios(max_tiles));
+}
+
+} // namespace llamavision::image

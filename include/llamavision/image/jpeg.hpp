@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The frame of a JPEG file: a chain of marked segments, walked without decoding, for the size, the EXIF block, and
+// the assurance that decoding will end.
+#pragma once
+
+#include <cstddef>
+#include <llamavision/image/source.hpp>
+
+namespace llamavision::image::detail {
+
+/// More passes over a picture than any encoder makes; each costs the decoder a visit to every block.
+inline constexpr std::size_t most_jpeg_scans = 100;
+
+/// A JPEG's byte unfolds into at most this many pixels: one bit can stand for a block of 8 x 8 in each of two
+/// components that are sampled at a quarter of the pixels.
+inline constexpr std::size_t pixels_per_jpeg_byte = 1024;
+
+/// Where the entropy-coded data that starts at `at` ends: at the first marker that is neither a stuffed zero nor a
+/// restart, or at the end of the file.
+inline std::size_t skip_jpeg_scan(source const& file, std::size_t at) {
+    for (; at + 1 < file.size(); ++at) {
+        if (file.u8(at) != 0xFF) continue;
+        unsigned const next = file.u8(at + 1);
+        if (next != 0 && next != 0xFF && (next < 0xD0 || next > 0xD7)) return at;
+    }
+    return file.size();
+}
+
+/// Takes the frame header (SOF) whose marker lies at `at`. Throws image_error for kinds that are not decoded here.
+inline void read_jpeg_frame(source const& file, std::size_t at, header& says) {
+    unsigned const kind = file.u8(at + 1);
+    if (kind > 0xC2)
+        file.refuse(kind == 0xC9 || kind == 0xCA ? "a JPEG with arithmetic coding, which is not supported"
+                                                 : "a lossless or hierarchical JPEG, which is not supported");
+    if (file.u8(at + 4) != 8)
+        file.refuse("a JPEG of " + std::to_string(file.u8(at + 4)) + " bits a channel; only 8 are supported");
+    says.height = file.be16(at + 5);
+    says.width = file.be16(at + 7);
+}
+
+/// Walks the whole chain. Throws image_error if it is broken before the first scan, has no frame header, two of them,
+/// or too many scans. What follows the first scan may be damaged: that is for the decoder to judge.
+inline header read_jpeg_header(source const& file) {
+    if (!file.has(0, "\xFF\xD8")) file.refuse("not a JPEG");
+    header says;
+    says.data_bytes = file.size();
+    says.pixels_per_byte = pixels_per_jpeg_byte;
+    says.side_step = 32; // a unit of at most 4 x 4 blocks of 8 x 8
+    std::size_t frames = 0, scans = 0;
+    for (std::size_t at = 2;;) {
+        if (scans > 0 && (at + 4 > file.size() || file.u8(at) != 0xFF)) return says;
+        if (file.u8(at) != 0xFF) file.refuse("a damaged JPEG: no marker at byte " + std::to_string(at));
+        unsigned const marker = file.u8(at + 1);
+        if (marker == 0xFF) { // a fill byte
+            ++at;
+            continue;
+        }
+        if (marker == 0xD9) break;
+        if (marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8)) { // markers without a segment
+            at += 2;
+            continue;
+        }
+        std::size_t const length = file.be16(at + 2);
+        if (length < 2)
+            file.refuse("a damaged JPEG: a segment of length " + std::to_string(length) + " at byte " +
+                        std::to_string(at));
+        if (scans == 0) file.require(at + 2, length, "a JPEG segment");
+        constexpr std::string_view exif_mark("Exif\0\0", 6);
+        if (marker == 0xE1 && length >= 8 && says.exif.empty() && file.has(at + 4, exif_mark) && scans == 0)
+            says.exif = file.bytes.subspan(at + 10, length - 8);
+        // SOF0 to SOF15 are frame headers, save DHT, JPG and DAC, which lie among them.
+        if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
+            if (++frames > 1) file.refuse("a damaged JPEG: two frame headers");
+            if (length < 8) file.refuse("a damaged JPEG: a frame header of " + std::to_string(length) + " bytes");
+            read_jpeg_frame(file, at, says);
+        }
+        at += 2 + length;
+        if (marker == 0xDA) {
+            if (frames == 0) file.refuse("a damaged JPEG: picture data before the frame header");
+            if (++scans > most_jpeg_scans)
+                file.refuse("a JPEG of more than " + std::to_string(most_jpeg_scans) + " scans");
+            at = skip_jpeg_scan(file, at);
+        }
+    }
+    if (frames == 0 || scans == 0) file.refuse("a JPEG without a picture");
+    return says;
+}
+
+} // namespace llamavision::image::detail

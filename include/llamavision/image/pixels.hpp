@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pixels: the one form in which every picture enters, 8-bit RGB, whether it comes from a file or from memory. Here
+// also: what becomes of transparency.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <llamavision/support/error.hpp>
+#include <string>
+#include <vector>
+
+namespace llamavision::image {
+
+/// A picture: `rgb` is (height, width, 3), row-major, R G B, no padding between rows. Both sizes are at least 1 in
+/// every picture that this library hands out.
+struct pixels {
+    std::size_t width = 0;
+    std::size_t height = 0;
+    std::vector<std::uint8_t> rgb;
+
+    friend bool operator==(pixels const&, pixels const&) = default;
+};
+
+/// What becomes of transparency. `white`: the picture is laid over white, as Hugging Face's processor does with a PIL
+/// image. `drop`: the alpha channel is ignored and the colours beneath it are kept, as Meta's code does
+/// (`convert("RGB")`).
+enum class alpha_policy { white, drop };
+
+/// The order of the 8-bit channels of a pixel in memory.
+enum class pixel_format { grey, grey_alpha, rgb, rgba, bgr, bgra };
+
+/// Bytes of one pixel.
+constexpr std::size_t bytes_per_pixel(pixel_format format) {
+    switch (format) {
+    case pixel_format::grey: return 1;
+    case pixel_format::grey_alpha: return 2;
+    case pixel_format::rgb:
+    case pixel_format::bgr: return 3;
+    case pixel_format::rgba:
+    case pixel_format::bgra: return 4;
+    }
+    return 0;
+}
+
+/// Somebody else's picture in memory: `height` rows of `width` pixels, the first bytes of neighbouring rows `stride`
+/// bytes apart (0: no gap between rows). The last row need not be followed by padding.
+struct raw_view {
+    void const* data = nullptr;
+    std::size_t width = 0;
+    std::size_t height = 0;
+    std::size_t stride = 0;
+    pixel_format format = pixel_format::rgb;
+};
+
+/// One channel laid over white, rounded to nearest: equal to Pillow's `alpha_composite` over an opaque white picture
+/// for all 65536 pairs.
+constexpr std::uint8_t over_white(std::uint8_t value, std::uint8_t alpha) {
+    return static_cast<std::uint8_t>((value * alpha + 255 * (255 - alpha) + 127) / 255);
+}
+
+namespace detail {
+
+/// An upright, gapless picture of the size, black. Throws image_error for a size of 0 or one that memory cannot hold.
+inline pixels blank(std::size_t width, std::size_t height) {
+    if (width == 0 || height == 0)
+        throw image_error("a picture of " + std::to_string(width) + " x " + std::to_string(height) + " has no pixels");
+    if (height > std::numeric_limits<std::size_t>::max() / 8 / width)
+        throw image_error("a picture of " + std::to_string(width) + " x " + std::to_string(height) +
+                          " pixels does not fit into memory");
+    return {width, height, std::vector<std::uint8_t>(width * height * 3)};
+}
+
+} // namespace detail
+
+/// Copies a picture from memory. Throws argument_error for a null pointer or a stride shorter than a row, image_error
+/// for a size of 0.
+inline pixels from_raw(raw_view const& view, alpha_policy alpha = alpha_policy::white) {
+    std::size_t const step = bytes_per_pixel(view.format);
+    pixels out = detail::blank(view.width, view.height);
+    if (view.data == nullptr) throw argument_error("from_raw: the picture's data is a null pointer");
+    std::size_t const stride = view.stride == 0 ? view.width * step : view.stride;
+    if (stride < view.width * step)
+        throw argument_error("from_raw: a stride of " + std::to_string(stride) + " bytes is shorter than a row of " +
+                             std::to_string(view.width) + " pixels of " + std::to_string(step) + " bytes");
+    bool const grey = step < 3;
+    bool const has_alpha = step % 2 == 0;
+    bool const blue_first = view.format == pixel_format::bgr || view.format == pixel_format::bgra;
+    // Where red, green and blue lie in a pixel of the source.
+    std::size_t const red = blue_first ? 2 : 0, green = grey ? 0 : 1, blue = grey || blue_first ? 0 : 2;
+    std::uint8_t* to = out.rgb.data();
+    for (std::size_t y = 0; y < view.height; ++y) {
+        std::uint8_t const* from = static_cast<std::uint8_t const*>(view.data) + y * stride;
+        for (std::size_t x = 0; x < view.width; ++x, from += step, to += 3) {
+            to[0] = from[red], to[1] = from[green], to[2] = from[blue];
+            if (has_alpha && alpha == alpha_policy::white)
+                for (int channel = 0; channel < 3; ++channel) to[channel] = over_white(to[channel], from[step - 1]);
+        }
+    }
+    return out;
+}
+
+} // namespace llamavision::image

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resizing, equal byte for byte to Pillow's antialiased bilinear resize of 8-bit pictures (horizontal pass first, as
+// every Pillow did that the model was trained and served with).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <llamavision/image/pixels.hpp>
+#include <vector>
+
+namespace llamavision::image {
+namespace detail {
+
+/// Which samples make one output: `count` weights from `first`, in units of 2^-22.
+struct taps {
+    std::size_t first = 0;
+    std::vector<std::int32_t> weights;
+};
+
+inline constexpr int weight_bits = 22;
+
+/// The triangle filter from n to m samples. It is as wide as `scale` = n/m samples on each side of the output's centre
+/// where the picture shrinks (so that every sample counts), and one sample where it grows (plain bilinear).
+inline std::vector<taps> triangle(std::size_t n, std::size_t m) {
+    double const scale = static_cast<double>(n) / static_cast<double>(m);
+    double const support = std::max(scale, 1.0);
+    std::vector<taps> rows(m);
+    std::vector<double> weights;
+    for (std::size_t x = 0; x < m; ++x) {
+        double const centre = (static_cast<double>(x) + 0.5) * scale;
+        double const begin = std::max(std::trunc(centre - support + 0.5), 0.0);
+        double const end = std::min(std::trunc(centre + support + 0.5), static_cast<double>(n));
+        double sum = 0;
+        weights.clear();
+        for (double i = begin; i < end; ++i) {
+            weights.push_back(std::max(0.0, 1.0 - std::abs((i - centre + 0.5) * (1.0 / support))));
+            sum += weights.back();
+        }
+        rows[x].first = static_cast<std::size_t>(begin);
+        for (double const w : weights)
+            rows[x].weights.push_back(static_cast<std::int32_t>(w / sum * (1 << weight_bits) + 0.5));
+    }
+    return rows;
+}
+
+/// A weighted sum back to 8 bits. It starts at one half and never overflows: the weights add up to 2^22, give or take
+/// one half for each of them, and all but 2^23 of them are 0.
+inline std::uint8_t to_byte(std::int32_t sum) { return static_cast<std::uint8_t>(std::min(sum >> weight_bits, 255)); }
+
+inline constexpr std::int32_t one_half = 1 << (weight_bits - 1);
+
+/// (height, width, 3) -> (height, new_width, 3)
+inline pixels resize_columns(pixels const& from, std::size_t new_width) {
+    pixels to = blank(new_width, from.height);
+    std::vector<taps> const filter = triangle(from.width, new_width);
+    std::uint8_t* out = to.rgb.data();
+    for (std::size_t y = 0; y < from.height; ++y) {
+        std::uint8_t const* const row = from.rgb.data() + y * from.width * 3;
+        for (taps const& tap : filter) {
+            std::int32_t red = one_half, green = one_half, blue = one_half;
+            std::uint8_t const* p = row + tap.first * 3;
+            for (std::int32_t const w : tap.weights) {
+                red += w * p[0], green += w * p[1], blue += w * p[2];
+                p += 3;
+            }
+            out[0] = to_byte(red), out[1] = to_byte(green), out[2] = to_byte(blue);
+            out += 3;
+        }
+    }
+    return to;
+}
+
+/// (height, width, 3) -> (new_height, width, 3): whole rows are added, so that the inner loop is one of vectors.
+inline pixels resize_rows(pixels const& from, std::size_t new_height) {
+    pixels to = blank(from.width, new_height);
+    std::vector<taps> const filter = triangle(from.height, new_height);
+    std::size_t const row_bytes = from.width * 3;
+    std::vector<std::int32_t> sums(row_bytes);
+    for (std::size_t y = 0; y < new_height; ++y) {
+        std::fill(sums.begin(), sums.end(), one_half);
+        std::uint8_t const* p = from.rgb.data() + filter[y].first * row_bytes;
+        for (std::int32_t const w : filter[y].weights) {
+            for (std::size_t i = 0; i < row_bytes; ++i) sums[i] += w * p[i];
+            p += row_bytes;
+        }
+        std::transform(sums.begin(), sums.end(), to.rgb.data() + y * row_bytes, to_byte);
+    }
+    return to;
+}
+
+} // namespace detail
+
+/// `from` drawn at new_width x new_height. Throws image_error if one of the sizes is 0.
+inline pixels resize(pixels const& from, std::size_t new_width, std::size_t new_height) {
+    if (from.width == 0 || from.height == 0 || new_width == 0 || new_height == 0)
+        throw image_error("cannot resize a picture of " + std::to_string(from.width) + " x " +
+                          std::to_string(from.height) + " to " + std::to_string(new_width) + " x " +
+                          std::to_string(new_height));
+    if (from.width == new_width) return from.height == new_height ? from : detail::resize_rows(from, new_height);
+    pixels narrow = detail::resize_columns(from, new_width);
+    return from.height == new_height ? narrow : detail::resize_rows(narrow, new_height);
+}
+
+} // namespace llamavision::image

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes of a picture file under their name: every read is checked, every refusal names the file. And what a
+// file's own header says, before anything is decoded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <llamavision/support/error.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace llamavision::image {
+
+/// A picture file in memory and the name to use in messages.
+struct source {
+    std::span<std::byte const> bytes;
+    std::string_view name;
+
+    std::size_t size() const { return bytes.size(); }
+
+    /// Throws image_error: "name: what".
+    [[noreturn]] void refuse(std::string const& what) const { throw image_error(std::string(name) + ": " + what); }
+
+    /// Throws image_error unless [at, at + count) lies within the file.
+    void require(std::size_t at, std::size_t count, char const* what) const {
+        if (at > size() || count > size() - at)
+            refuse("truncated: the file ends at byte " + std::to_string(size()) + ", inside " + what + " at byte " +
+                   std::to_string(at));
+    }
+
+    std::uint32_t u8(std::size_t at) const {
+        require(at, 1, "a byte");
+        return std::to_integer<std::uint32_t>(bytes[at]);
+    }
+    std::uint32_t be16(std::size_t at) const { return u8(at) << 8 | u8(at + 1); }
+    std::uint32_t le16(std::size_t at) const { return u8(at) | u8(at + 1) << 8; }
+    std::uint32_t be32(std::size_t at) const { return be16(at) << 16 | be16(at + 2); }
+    std::uint32_t le32(std::size_t at) const { return le16(at) | le16(at + 2) << 16; }
+
+    /// True if the bytes from `at` on are `text`; false also where the file ends before.
+    bool has(std::size_t at, std::string_view text) const {
+        if (at > size() || text.size() > size() - at) return false;
+        for (std::size_t i = 0; i < text.size(); ++i)
+            if (static_cast<char>(std::to_integer<unsigned char>(bytes[at + i])) != text[i]) return false;
+        return true;
+    }
+};
+
+/// What a picture file says about itself.
+struct header {
+    std::size_t width = 0;
+    std::size_t height = 0;
+    std::size_t data_bytes = 0;       ///< bytes that hold the picture, at most
+    std::size_t pixels_per_byte = 1;  ///< no such byte unfolds into more pixels
+    std::size_t side_step = 1;        ///< the decoder works on sides that are multiples of it
+    bool alpha_means_nothing = false; ///< the fourth channel, if any, is no transparency
+    std::span<std::byte const> exif;  ///< the TIFF block of its EXIF data; empty if there is none
+};
+
+/// Throws image_error for sizes that are 0, above `max_pixels`, or more than the file's bytes can hold.
+inline void check_size(source const& file, header const& says, std::size_t max_pixels) {
+    std::string const size = std::to_string(says.width) + " x " + std::to_string(says.height) + " pixels";
+    if (says.width == 0 || says.height == 0) file.refuse("its header says " + size);
+    if (says.height > max_pixels / says.width)
+        file.refuse("its header says " + size + ", more than the allowed " + std::to_string(max_pixels));
+    if (says.width * says.height / says.pixels_per_byte > says.data_bytes)
+        file.refuse("its header says " + size + ", more than its " + std::to_string(says.data_bytes) +
+                    " bytes of picture data can hold");
+}
+
+} // namespace llamavision::image

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// stb_image, private to this library: in a namespace of its own, with internal linkage, for PNG, JPEG, BMP and GIF in
+// memory only, so that it clashes with no other copy in the program. Its memory comes through a purse with a limit.
+#pragma once
+
+// What stb_image includes must be included before, outside of the namespace.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <limits.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+#if defined(STBI_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace llamavision::image::stb {
+
+/// What stb_image may ask for on this thread while the purse lives. A hostile file then fails where it asks for a
+/// larger block than its header, judged before, justifies.
+struct purse {
+    explicit purse(std::size_t largest_block) : limit(largest_block) { current = this; }
+    ~purse() { current = nullptr; }
+    purse(purse const&) = delete;
+    purse& operator=(purse const&) = delete;
+
+    bool covers(std::size_t size) {
+        refused = refused || size > limit;
+        return size <= limit;
+    }
+
+    std::size_t limit;
+    bool refused = false; ///< a larger block was asked for
+    static inline thread_local purse* current = nullptr;
+};
+
+/// Zeroed, because stb_image reads tables that a damaged file never filled.
+inline void* allocate(std::size_t size) { return purse::current->covers(size) ? std::calloc(size, 1) : nullptr; }
+inline void* reallocate(void* block, std::size_t size) {
+    return purse::current->covers(size) ? std::realloc(block, size) : nullptr;
+}
+
+} // namespace llamavision::image::stb
+
+// The host program's own settings of stb_image are put aside and restored below.
+#pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
+#pragma push_macro("STB_IMAGE_IMPLEMENTATION")
+#pragma push_macro("STB_IMAGE_STATIC")
+#pragma push_macro("STBIDEF")
+#pragma push_macro("STBI_MALLOC")
+#pragma push_macro("STBI_REALLOC")
+#pragma push_macro("STBI_REALLOC_SIZED")
+#pragma push_macro("STBI_FREE")
+#pragma push_macro("STBI_ASSERT")
+#pragma push_macro("STBI_MAX_DIMENSIONS")
+#undef STBI_INCLUDE_STB_IMAGE_H
+#undef STB_IMAGE_IMPLEMENTATION
+#undef STB_IMAGE_STATIC
+#undef STBIDEF
+#undef STBI_REALLOC_SIZED
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_MALLOC(size) ::llamavision::image::stb::allocate(size)
+#define STBI_REALLOC(block, size) ::llamavision::image::stb::reallocate(block, size)
+#define STBI_FREE(block) ::std::free(block)
+#define STBI_ASSERT(condition) ((void)(condition))
+#define STBI_MAX_DIMENSIONS (1 << 24)
+
+#pragma push_macro("STBI_NO_STDIO")
+#pragma push_macro("STBI_NO_LINEAR")
+#pragma push_macro("STBI_NO_HDR")
+#pragma push_macro("STBI_NO_TGA")
+#pragma push_macro("STBI_NO_PSD")
+#pragma push_macro("STBI_NO_PIC")
+#pragma push_macro("STBI_NO_PNM")
+#undef STBI_NO_STDIO
+#undef STBI_NO_LINEAR
+#undef STBI_NO_HDR
+#undef STBI_NO_TGA
+#undef STBI_NO_PSD
+#undef STBI_NO_PIC
+#undef STBI_NO_PNM
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STBI_NO_HDR
+#define STBI_NO_TGA
+#define STBI_NO_PSD
+#define STBI_NO_PIC
+#define STBI_NO_PNM
+#define STBI_FAILURE_USERMSG
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wextra"
+#pragma GCC diagnostic ignored "-Wunused-function"
+namespace llamavision::image::stb {
+#if __has_include(<stb_image.h>)
+#include <stb_image.h>
+#else
+#include <stb/stb_image.h>
+#endif
+} // namespace llamavision::image::stb
+#pragma GCC diagnostic pop
+
+#undef STBI_FAILURE_USERMSG
+#pragma pop_macro("STBI_NO_PNM")
+#pragma pop_macro("STBI_NO_PIC")
+#pragma pop_macro("STBI_NO_PSD")
+#pragma pop_macro("STBI_NO_TGA")
+#pragma pop_macro("STBI_NO_HDR")
+#pragma pop_macro("STBI_NO_LINEAR")
+#pragma pop_macro("STBI_NO_STDIO")
+#pragma pop_macro("STBI_MAX_DIMENSIONS")
+#pragma pop_macro("STBI_ASSERT")
+#pragma pop_macro("STBI_FREE")
+#pragma pop_macro("STBI_REALLOC_SIZED")
+#pragma pop_macro("STBI_REALLOC")
+#pragma pop_macro("STBI_MALLOC")
+#pragma pop_macro("STBIDEF")
+#pragma pop_macro("STB_IMAGE_STATIC")
+#pragma pop_macro("STB_IMAGE_IMPLEMENTATION")
+#pragma pop_macro("STBI_INCLUDE_STB_IMAGE_H")
