@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which numbers fit together: what any configuration must fulfil before a model can be built from it.
+#pragma once
+
+#include <llamavision/config/numbers.hpp>
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace llamavision::config {
+
+/// All arrangements (rows, columns) of at most `tiles` tiles, rows outermost: the table's id i + 1 is element i
+/// (transformers: get_all_supported_aspect_ratios; its docstring swaps the two words).
+[[nodiscard]] inline std::vector<std::pair<std::size_t, std::size_t>> arrangements(std::size_t tiles) {
+    std::vector<std::pair<std::size_t, std::size_t>> result;
+    for (std::size_t rows = 1; rows <= tiles; ++rows)
+        for (std::size_t columns = 1; rows * columns <= tiles; ++columns) result.emplace_back(rows, columns);
+    return result;
+}
+
+namespace detail {
+
+[[nodiscard]] inline std::string text_of(std::size_t value) { return std::to_string(value); }
+
+inline void check_indices(std::vector<std::size_t> const& indices, std::size_t layers, std::string const& key,
+                          std::vector<std::string>& found) {
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+        if (indices[i] >= layers)
+            found.push_back(key + ": there is no layer " + text_of(indices[i]) + " among " + text_of(layers));
+        if (i != 0 && indices[i] == indices[i - 1])
+            found.push_back(key + ": layer " + text_of(indices[i]) + " is named twice");
+        if (i != 0 && indices[i] < indices[i - 1])
+            found.push_back(key + ": layer " + text_of(indices[i]) + " follows layer " + text_of(indices[i - 1]) +
+                            ", but the order must ascend");
+    }
+}
+
+inline void check_division(std::size_t whole, std::string const& whole_name, std::size_t parts,
+                           std::string const& parts_name, std::vector<std::string>& found) {
+    if (parts == 0 || whole % parts != 0)
+        found.push_back(parts_name + " " + text_of(parts) + " does not divide " + whole_name + " " + text_of(whole));
+}
+
+} // namespace detail
+
+/// One sentence for each contradiction among `n`, in the words of `config.json`; empty if they describe a model.
+[[nodiscard]] inline std::vector<std::string> contradictions(numbers const& n) {
+    std::vector<std::string> found;
+    vision_numbers const& v = n.vision;
+    detail::check_division(v.width, "vision_config.hidden_size", v.heads, "vision_config.attention_heads", found);
+    detail::check_division(v.tile, "vision_config.image_size", v.patch, "vision_config.patch_size", found);
+    detail::check_indices(v.taps, v.layers, "vision_config.intermediate_layers_indices", found);
+
+    text_numbers const& t = n.text;
+    detail::check_division(t.width, "text_config.hidden_size", t.heads, "text_config.num_attention_heads", found);
+    detail::check_division(t.heads, "text_config.num_attention_heads", t.kv_heads, "text_config.num_key_value_heads",
+                           found);
+    if (t.heads != 0 && t.width % t.heads == 0 && t.width / t.heads % 2 != 0)
+        found.push_back("text_config.hidden_size " + detail::text_of(t.width) + " over num_attention_heads " +
+                        detail::text_of(t.heads) + " is an odd head width, which cannot rotate");
+    detail::check_indices(t.cross_layers, t.layers, "text_config.cross_attention_layers", found);
+    if (t.rope.scaled && !(t.rope.low_freq_factor < t.rope.high_freq_factor))
+        found.push_back("text_config.rope_scaling: low_freq_factor must be less than high_freq_factor");
+    return found;
+}
+
+} // namespace llamavision::config

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real numbers as text that reads back exactly, and that C++ takes as a floating point literal.
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <string>
+
+namespace llamavision::config {
+
+/// The shortest digits that give `value` back, in the form "500000.0" or "1e-05". `value` is finite.
+template <class Real> [[nodiscard]] std::string print_number(Real value) {
+    char digits[64];
+    Real const magnitude = std::abs(value);
+    bool const plain = magnitude == 0 || (magnitude >= Real(1e-4) && magnitude < Real(1e15));
+    auto const end = std::to_chars(digits, digits + sizeof digits, value,
+                                   plain ? std::chars_format::fixed : std::chars_format::scientific);
+    std::string result(digits, end.ptr);
+    if (result.find_first_of(".e") == std::string::npos) result += ".0";
+    return result;
+}
+
+} // namespace llamavision::config

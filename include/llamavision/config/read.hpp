@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a Hugging Face `config.json` of this architecture, in every spelling that transformers has written since 4.45.
+#pragma once
+
+#include <llamavision/config/check.hpp>
+#include <llamavision/config/numbers.hpp>
+#include <llamavision/config/version.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/json.hpp>
+#include <llamavision/support/json_view.hpp>
+#include <llamavision/support/quoted.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace llamavision::config {
+
+/// What a `config.json` says. Token ids are those of the library: std::int32_t.
+struct read_result {
+    numbers values;
+    std::int32_t image_token = 128256;  ///< image_token_index: the id that stands for an image at the model's input
+    std::vector<std::int32_t> stop_ids; ///< eos_token_id, an integer or a list
+    std::optional<std::int32_t> bos, pad;
+    std::string dtype;                ///< torch_dtype or dtype, "bfloat16"; empty if the file says none
+    std::string transformers_version; ///< the release that wrote the file; empty if the file says none
+    /// Written by transformers 4.56 or later, which taps the tower after layer i instead of before it: weights that
+    /// were *fine-tuned* with it expect that, weights that were only saved again do not. The file cannot tell which.
+    bool taps_after_layer_suspected = false;
+    std::vector<std::string> warnings;
+};
+
+namespace detail {
+
+/// Larger extents exist in no model, and products of three such still fit 64 bits.
+inline constexpr std::uint64_t extent_limit = std::uint64_t{1} << 21;
+
+[[nodiscard]] inline std::size_t extent(json_view const& object, std::string_view key, std::size_t otherwise,
+                                        std::uint64_t limit = extent_limit) {
+    auto const value = object.find(key);
+    return value ? value->positive(limit) : otherwise;
+}
+
+[[nodiscard]] inline std::vector<std::size_t> indices(json_view const& object, std::string_view key,
+                                                      std::vector<std::size_t> otherwise) {
+    auto const value = object.find(key);
+    if (!value) return otherwise;
+    std::vector<std::size_t> result;
+    for (auto const& item : value->items()) result.push_back(item.natural(extent_limit));
+    return result;
+}
+
+[[nodiscard]] inline double epsilon(json_view const& object, std::string_view key) {
+    auto const value = object.find(key);
+    return value ? value->positive_number() : 1e-5;
+}
+
+/// An optional token id; -1 is a way to say none.
+[[nodiscard]] inline std::optional<std::int32_t> optional_id(json_view const& object, std::string_view key) {
+    auto const value = object.find(key);
+    if (!value || value->json() == -1) return std::nullopt;
+    return static_cast<std::int32_t>(value->natural(INT32_MAX));
+}
+
+/// An integer, a list of integers, or nothing.
+[[nodiscard]] inline std::vector<std::int32_t> ids(json_view const& object, std::string_view key) {
+    auto const value = object.find(key);
+    std::vector<std::int32_t> result;
+    if (!value) return result;
+    if (!value->json().is_array()) return {static_cast<std::int32_t>(value->natural(INT32_MAX))};
+    for (auto const& item : value->items()) result.push_back(static_cast<std::int32_t>(item.natural(INT32_MAX)));
+    return result;
+}
+
+/// One object that describes the scaling: `rope_scaling` (4.x), or `rope_parameters` (5.x), which holds theta as well.
+/// Older files say `type` for `rope_type`. Kinds other than "default" and "llama3" go to `unsupported`.
+[[nodiscard]] inline rope_numbers read_scaling(json_view const& object, double theta,
+                                               std::vector<std::string>& unsupported) {
+    rope_numbers result;
+    result.theta = theta;
+    if (auto const value = object.find("rope_theta")) result.theta = value->positive_number();
+    auto kind = object.find("rope_type");
+    if (!kind) kind = object.find("type");
+    result.scaled = kind && kind->text() != "default";
+    if (!result.scaled) return result;
+    if (kind->text() != "llama3") {
+        unsupported.push_back(kind->path() + " " + in_quotes(kind->text()) + " is not supported, \"llama3\" is");
+        return result;
+    }
+    result.factor = object.at("factor").positive_number();
+    result.low_freq_factor = object.at("low_freq_factor").positive_number();
+    result.high_freq_factor = object.at("high_freq_factor").positive_number();
+    result.original_context = object.at("original_max_position_embeddings").positive(INT32_MAX);
+    return result;
+}
+
+[[nodiscard]] inline rope_numbers read_rope(json_view const& text, std::vector<std::string>& unsupported) {
+    double theta = 500000.0;
+    if (auto const value = text.find("rope_theta")) theta = value->positive_number();
+    auto const older = text.find("rope_scaling"), newer = text.find("rope_parameters");
+    rope_numbers plain;
+    plain.theta = theta;
+    plain.scaled = false;
+    rope_numbers const result = newer   ? read_scaling(*newer, theta, unsupported)
+                                : older ? read_scaling(*older, theta, unsupported)
+                                        : plain;
+    if (newer && older && !(read_scaling(*older, theta, unsupported) == result))
+        throw format_error(newer->place() + "contradicts rope_scaling");
+    return result;
+}
+
+[[nodiscard]] inline text_numbers read_text(json_view const& text, std::vector<std::string>& unsupported) {
+    text_numbers result; // absent keys: the defaults of transformers' MllamaTextConfig
+    result.width = extent(text, "hidden_size", 4096);
+    result.mlp = extent(text, "intermediate_size", 14336);
+    result.heads = extent(text, "num_attention_heads", 32);
+    result.kv_heads = extent(text, "num_key_value_heads", 8);
+    result.layers = extent(text, "num_hidden_layers", 40, 10000);
+    result.cross_layers = indices(text, "cross_attention_layers", {3, 8, 13, 18, 23, 28, 33, 38});
+    std::sort(result.cross_layers.begin(), result.cross_layers.end()); // transformers only asks for membership
+    result.vocabulary = extent(text, "vocab_size", 128256, std::uint64_t{1} << 24);
+    result.context = extent(text, "max_position_embeddings", 131072, INT32_MAX);
+    result.norm_eps = epsilon(text, "rms_norm_eps");
+    result.rope = read_rope(text, unsupported);
+    return result;
+}
+
+[[nodiscard]] inline vision_numbers read_vision(json_view const& vision) {
+    vision_numbers result; // absent keys: the defaults of transformers' MllamaVisionConfig
+    result.width = extent(vision, "hidden_size", 1280);
+    result.mlp = extent(vision, "intermediate_size", 5120);
+    auto const heads = vision.find("attention_heads") ? "attention_heads" : "num_attention_heads";
+    result.heads = extent(vision, heads, 16);
+    result.layers = extent(vision, "num_hidden_layers", 32, 10000);
+    result.global_layers = extent(vision, "num_global_layers", 8, 10000);
+    result.tile = extent(vision, "image_size", 448, 16384);
+    result.patch = extent(vision, "patch_size", 14, 16384);
+    result.channels = extent(vision, "num_channels", 3, 16);
+    result.tiles = extent(vision, "max_num_tiles", 4, 64);
+    result.taps = indices(vision, "intermediate_layers_indices", {3, 7, 15, 23, 30});
+    result.norm_eps = epsilon(vision, "norm_eps");
+    result.aspect_ratios = arrangements(result.tiles);
+    if (auto const list = vision.find("supported_aspect_ratios")) {
+        result.aspect_ratios.clear();
+        for (auto const& pair : list->items()) {
+            auto const sides = pair.items();
+            if (sides.size() != 2) pair.fail("two numbers, rows and columns");
+            result.aspect_ratios.emplace_back(sides[0].positive(64), sides[1].positive(64));
+        }
+    }
+    return result;
+}
+
+/// What a valid file may ask for and this library does not do.
+inline void refuse(json_view const& root, json_view const& text, json_view const& vision, numbers const& values,
+                   std::vector<std::string>& unsupported) {
+    for (json_view const& object : {root, text})
+        if (auto const quantised = object.find("quantization_config")) {
+            auto const method = quantised->find("quant_method");
+            unsupported.push_back(quantised->path() + ": the weights are quantised (" +
+                                  (method ? method->text() : std::string("method not named")) +
+                                  "), which is not supported; use the original model");
+        }
+    for (auto const& [object, expected] : {std::pair(text, "silu"), std::pair(vision, "gelu")})
+        if (auto const act = object.find("hidden_act"); act && act->text() != expected)
+            unsupported.push_back(act->path() + " " + in_quotes(act->text()) + " is not supported, \"" + expected +
+                                  "\" is");
+    if (auto const tie = text.find("tie_word_embeddings"); tie && tie->boolean())
+        unsupported.push_back(tie->path() + ": true is not supported, the head has its own weights");
+    if (auto const width = text.find("head_dim"); width && width->positive() * values.text.heads != values.text.width)
+        unsupported.push_back(width->path() + ": " + width->json().dump() +
+                              " is not hidden_size over num_attention_heads");
+    if (values.vision.aspect_ratios != arrangements(values.vision.tiles))
+        unsupported.push_back("vision_config.supported_aspect_ratios: other than all arrangements of at most " +
+                              std::to_string(values.vision.tiles) + " tiles, rows first, is not supported");
+}
+
+/// Throws unless the file says that it describes this architecture.
+inline void check_model_type(json_view const& root) {
+    auto const type = root.find("model_type");
+    if (type && type->text() != "mllama")
+        throw mismatch_error(root.place() + "model_type is " + in_quotes(type->text()) +
+                             ", but this library runs \"mllama\" (Llama 3.2 Vision)");
+    if (!type && !root.find("text_config"))
+        throw format_error(root.place() + "has neither model_type nor text_config; not a configuration of this model");
+}
+
+inline void read_version(json_view const& root, read_result& result) {
+    auto const value = root.find("transformers_version");
+    if (!value) return;
+    result.transformers_version = value->text();
+    auto const written_by = parse_version(result.transformers_version);
+    if (!written_by) {
+        result.warnings.push_back(value->path() + ": " + in_quotes(value->text()) + " is not a version number");
+        return;
+    }
+    result.taps_after_layer_suspected = *written_by >= version{4, 56};
+    if (result.taps_after_layer_suspected)
+        result.warnings.push_back("written by transformers " + result.transformers_version +
+                                  ", which taps the vision tower one layer later than Meta's code: if these weights "
+                                  "were fine-tuned with it, run them with the taps after the layer");
+    else if (*written_by >= version{4, 55})
+        result.warnings.push_back("written by transformers " + result.transformers_version +
+                                  ", which hands the projector five copies of the tower's last state: weights that "
+                                  "were fine-tuned with it cannot be run faithfully");
+}
+
+[[nodiscard]] inline std::string joined(std::vector<std::string> const& sentences) {
+    std::string result;
+    for (auto const& sentence : sentences) result += (result.empty() ? "" : "; ") + sentence;
+    return result;
+}
+
+} // namespace detail
+
+/// Reads `document`, called `file` in errors. Throws format_error for wrong types and numbers that contradict each
+/// other, mismatch_error for what this library does not support; both name the keys, all of them where several are at
+/// fault.
+[[nodiscard]] inline read_result read(nlohmann::json const& document, std::string const& file) {
+    json_view const root(document, file);
+    detail::check_model_type(root);
+    auto const text = root.at("text_config"), vision = root.at("vision_config");
+
+    read_result result;
+    std::vector<std::string> unsupported;
+    result.values.text = detail::read_text(text, unsupported);
+    result.values.vision = detail::read_vision(vision);
+    detail::refuse(root, text, vision, result.values, unsupported);
+    if (!unsupported.empty()) throw mismatch_error(root.place() + detail::joined(unsupported));
+
+    auto found = contradictions(result.values);
+    if (auto const width = vision.find("vision_output_dim")) {
+        std::size_t const expected = result.values.vision.width * (1 + result.values.vision.taps.size());
+        if (width->positive() != expected)
+            found.push_back(width->path() + " is " + width->json().dump() + ", but hidden_size and the number of " +
+                            "intermediate layers make it " + std::to_string(expected));
+    }
+    char const* const image_key = root.find("image_token_index") ? "image_token_index" : "image_token_id";
+    if (auto const id = detail::optional_id(root, image_key)) result.image_token = *id;
+    std::size_t const rows = result.values.text.vocabulary + 8; // of the embedding: 8 ids more than the head knows
+    if (static_cast<std::size_t>(result.image_token) >= rows)
+        found.push_back(std::string(image_key) + " " + std::to_string(result.image_token) +
+                        " is beyond the embedding's " + std::to_string(rows) + " rows");
+    if (!found.empty()) throw format_error(root.place() + detail::joined(found));
+
+    result.stop_ids = detail::ids(text.find("eos_token_id") ? text : root, "eos_token_id");
+    result.bos = detail::optional_id(text.find("bos_token_id") ? text : root, "bos_token_id");
+    result.pad = detail::optional_id(text.find("pad_token_id") ? text : root, "pad_token_id");
+    for (json_view const& object : {text, root})
+        for (char const* const key : {"dtype", "torch_dtype"})
+            if (auto const type = object.find(key)) result.dtype = type->text();
+    if (result.dtype.starts_with("torch.")) result.dtype.erase(0, 6);
+    detail::read_version(root, result);
+    return result;
+}
+
+/// Reads the file `path`. Throws as above, and file_error.
+[[nodiscard]] inline read_result read(std::filesystem::path const& path) {
+    return read(read_json(path, {.bytes = std::size_t{4} << 20}), path.string());
+}
+
+} // namespace llamavision::config

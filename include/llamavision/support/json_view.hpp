@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Typed access to a JSON document: a value that knows its file and key path, so that what is wrong with it can be said
+// as "config.json: text_config.hidden_size: expected a positive integer, found \"abc\"".
+#pragma once
+
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/quoted.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace llamavision {
+
+/// A view of one value; the document must outlive it. Every getter throws format_error if the value is another type.
+class json_view {
+  public:
+    json_view(nlohmann::json const& value, std::string file, std::string path = {})
+        : value_(&value), file_(std::move(file)), path_(std::move(path)) {}
+
+    [[nodiscard]] std::string const& file() const { return file_; }
+    [[nodiscard]] std::string const& path() const { return path_; } ///< "text_config.rope_scaling.factor", "" the root
+    [[nodiscard]] nlohmann::json const& json() const { return *value_; }
+
+    /// The member `key` of this object, if it is there and not null.
+    [[nodiscard]] std::optional<json_view> find(std::string_view key) const {
+        object();
+        auto const member = value_->find(std::string(key));
+        if (member == value_->end() || member->is_null()) return std::nullopt;
+        return json_view(*member, file_, path_.empty() ? shown(key) : path_ + "." + shown(key));
+    }
+    /// The member `key`, which must be there.
+    [[nodiscard]] json_view at(std::string_view key) const {
+        if (auto const member = find(key)) return *member;
+        throw format_error(place() + "the key " + in_quotes(key) + " is missing");
+    }
+    /// All members of this object, by name.
+    [[nodiscard]] std::vector<std::pair<std::string, json_view>> members() const {
+        object();
+        std::vector<std::pair<std::string, json_view>> result;
+        for (auto item = value_->begin(); item != value_->end(); ++item)
+            result.emplace_back(
+                item.key(),
+                json_view(*item, file_, path_.empty() ? shown(item.key()) : path_ + "." + shown(item.key())));
+        return result;
+    }
+    /// All elements of this list.
+    [[nodiscard]] std::vector<json_view> items() const {
+        if (!value_->is_array()) fail("a list");
+        std::vector<json_view> result;
+        result.reserve(value_->size());
+        for (std::size_t i = 0; i < value_->size(); ++i)
+            result.emplace_back((*value_)[i], file_, path_ + "[" + std::to_string(i) + "]");
+        return result;
+    }
+
+    void object() const {
+        if (!value_->is_object()) fail("an object");
+    }
+    [[nodiscard]] bool boolean() const {
+        if (!value_->is_boolean()) fail("true or false");
+        return value_->get<bool>();
+    }
+    [[nodiscard]] std::string const& text() const {
+        if (!value_->is_string()) fail("text");
+        return value_->get_ref<std::string const&>();
+    }
+    [[nodiscard]] double number() const {
+        if (!value_->is_number() || !std::isfinite(value_->get<double>())) fail("a number");
+        return value_->get<double>();
+    }
+    [[nodiscard]] double positive_number() const {
+        if (!value_->is_number() || !(number() > 0)) fail("a positive number");
+        return number();
+    }
+    /// An integer from 0 to `limit`.
+    [[nodiscard]] std::size_t natural(std::uint64_t limit = SIZE_MAX) const { return integer(0, limit); }
+    /// An integer from 1 to `limit`.
+    [[nodiscard]] std::size_t positive(std::uint64_t limit = SIZE_MAX) const { return integer(1, limit); }
+
+    /// Throws format_error: "FILE: PATH: expected EXPECTED, found VALUE".
+    [[noreturn]] void fail(std::string_view expected) const {
+        throw format_error(place() + "expected " + std::string(expected) + ", found " + found());
+    }
+    /// "FILE: PATH: ", for errors that the caller words.
+    [[nodiscard]] std::string place() const { return file_ + ": " + (path_.empty() ? "" : path_ + ": "); }
+
+  private:
+    [[nodiscard]] std::size_t integer(std::uint64_t least, std::uint64_t limit) const {
+        bool const negative =
+            value_->is_number_integer() && !value_->is_number_unsigned() && value_->get<std::int64_t>() < 0;
+        if (!value_->is_number_integer() || negative || value_->get<std::uint64_t>() < least)
+            fail(least == 0 ? "a non-negative integer" : "a positive integer");
+        auto const result = value_->get<std::uint64_t>();
+        if (result > limit) fail("at most " + std::to_string(limit));
+        return static_cast<std::size_t>(result);
+    }
+    [[nodiscard]] std::string found() const {
+        if (value_->is_object()) return "an object";
+        if (value_->is_array()) return "a list";
+        if (value_->is_string()) return in_quotes(value_->get_ref<std::string const&>());
+        return value_->dump(); // null, a boolean or a number
+    }
+    /// A key as it stands in a path: a harmless one bare, any other one quoted.
+    [[nodiscard]] static std::string shown(std::string_view key) {
+        std::string result = in_quotes(key);
+        if (result.size() == key.size() + 2) return std::string(key);
+        return result;
+    }
+
+    nlohmann::json const* value_;
+    std::string file_, path_;
+};
+
+} // namespace llamavision

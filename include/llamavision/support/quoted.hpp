@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Text from a file, made fit for an error message: in quotes, short, one line, and nothing that a terminal would obey.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace llamavision {
+
+/// `text` in double quotes; bytes outside printable ASCII appear as \xNN, and what exceeds `limit` bytes as "...".
+[[nodiscard]] inline std::string in_quotes(std::string_view text, std::size_t limit = 100) {
+    constexpr char digits[] = "0123456789abcdef";
+    std::string result = "\"";
+    for (char const c : text.substr(0, limit)) {
+        auto const byte = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            result += {'\\', c};
+        } else if (byte >= 0x20 && byte < 0x7f) {
+            result += c;
+        } else {
+            result += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+        }
+    }
+    if (text.size() > limit) result += "...";
+    return result + '"';
+}
+
+/// "a, b, c and 4 more": the first `limit` of `items`.
+[[nodiscard]] inline std::string listed(std::vector<std::string> const& items, std::size_t limit = 8) {
+    std::string result;
+    for (std::size_t i = 0; i < items.size() && i < limit; ++i) {
+        if (i != 0) result += ", ";
+        result += items[i];
+    }
+    if (items.size() > limit) result += " and " + std::to_string(items.size() - limit) + " more";
+    return result;
+}
+
+} // namespace llamavision

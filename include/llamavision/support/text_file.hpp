@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small file as a string, with a limit on its size.
+#pragma once
+
+#include <llamavision/support/error.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <ios>
+#include <string>
+#include <system_error>
+
+namespace llamavision {
+
+/// All bytes of the regular file `path`. Throws file_error: missing, unreadable, not a regular file (opening a FIFO
+/// would wait forever), or larger than `limit` bytes.
+[[nodiscard]] inline std::string read_text_file(std::filesystem::path const& path, std::size_t limit) {
+    std::string const name = path.string();
+    std::error_code fault;
+    auto const status = std::filesystem::status(path, fault);
+    if (status.type() == std::filesystem::file_type::not_found) throw file_error(name + ": no such file");
+    if (fault) throw file_error(name + ": " + fault.message());
+    if (std::filesystem::is_directory(status)) throw file_error(name + ": is a folder, not a file");
+    if (!std::filesystem::is_regular_file(status)) throw file_error(name + ": is not a regular file");
+    std::uintmax_t const size = std::filesystem::file_size(path, fault);
+    if (fault) throw file_error(name + ": " + fault.message());
+    if (size > limit)
+        throw file_error(name + ": has " + std::to_string(size) + " bytes, more than the limit of " +
+                         std::to_string(limit) + " for such a file");
+    std::ifstream stream(path, std::ios::binary);
+    if (!stream) throw file_error(name + ": cannot be opened for reading");
+    std::string text(static_cast<std::size_t>(size), '\0');
+    stream.read(text.data(), static_cast<std::streamsize>(size));
+    if (stream.bad() || static_cast<std::uintmax_t>(stream.gcount()) != size)
+        throw file_error(name + ": cannot be read to its end");
+    return text;
+}
+
+} // namespace llamavision
