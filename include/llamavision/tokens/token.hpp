@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The currency between text and model: a row of the embedding table.
+#pragma once
+
+#include <cstdint>
+
+namespace llamavision {
+
+/// A token's id: 0 … ordinary tokens − 1, then the special tokens. Never negative in valid data.
+using token = std::int32_t;
+
+} // namespace llamavision

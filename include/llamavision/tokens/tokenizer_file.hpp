@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two files that hold a tokenizer: Meta's tokenizer.model (tiktoken's format, one base64 string and its rank a
+// line) and Hugging Face's tokenizer.json. Both give the same: a vocabulary and special tokens.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <llamavision/support/error.hpp>
+#include <llamavision/tokens/pretokenize.hpp>
+#include <llamavision/tokens/special_tokens.hpp>
+#include <llamavision/tokens/unicode.hpp>
+#include <llamavision/tokens/vocabulary.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace llamavision::tokens {
+
+/// Which file a tokenizer came from. The ids of ordinary tokens are the same; `<|image|>` and what follows it are not.
+enum class tokenizer_kind {
+    meta,        ///< tokenizer.model: `<|image|>` is the special token 11
+    hugging_face ///< tokenizer.json: `<|image|>` is the special token 256, after all the others
+};
+
+/// What a tokenizer file says.
+struct tokenizer_contents {
+    tokenizer_kind kind = tokenizer_kind::meta;
+    vocabulary words;
+    special_tokens specials;
+};
+
+namespace detail {
+
+constexpr std::size_t largest_tokenizer_file = std::size_t{256} << 20; // real ones have 2 and 17 MB
+
+// Strings in order of rank, from strings in any order: checks that the ranks are 0 … n−1, each once.
+class rank_order {
+  public:
+    explicit rank_order(std::string file) : file_(std::move(file)) {}
+
+    void add(std::string_view token_bytes, std::uint64_t rank) {
+        if (bytes_.size() + token_bytes.size() > std::numeric_limits<std::uint32_t>::max())
+            throw format_error(file_ + ": more than 4 GB of tokens");
+        auto const begin = static_cast<std::uint32_t>(bytes_.size());
+        bytes_ += token_bytes;
+        spans_.push_back({rank, begin, static_cast<std::uint32_t>(bytes_.size())});
+    }
+
+    vocabulary finish() && {
+        std::string ordered;
+        ordered.reserve(bytes_.size());
+        std::vector<span const*> at(spans_.size(), nullptr);
+        for (auto const& s : spans_) {
+            auto const name = std::to_string(s.rank);
+            if (s.rank >= spans_.size())
+                throw format_error(file_ + ": rank " + name + ", but there are only " + std::to_string(spans_.size()) +
+                                   " tokens: some rank below it is missing");
+            if (at[static_cast<std::size_t>(s.rank)]) throw format_error(file_ + ": rank " + name + " is there twice");
+            at[static_cast<std::size_t>(s.rank)] = &s;
+        }
+        std::vector<std::uint32_t> ends;
+        ends.reserve(at.size());
+        for (auto const* s : at) { // all set: n distinct ranks below n
+            ordered.append(bytes_, s->begin, s->end - s->begin);
+            ends.push_back(static_cast<std::uint32_t>(ordered.size()));
+        }
+        return {std::move(ordered), std::move(ends), file_};
+    }
+
+  private:
+    struct span {
+        std::uint64_t rank;
+        std::uint32_t begin, end;
+    };
+    std::string file_;
+    std::string bytes_;
+    std::vector<span> spans_;
+};
+
+// Appends the bytes that canonical base64 text stands for; false if it is not base64.
+inline bool decode_base64(std::string_view text, std::string& out) {
+    auto const sextet = [](char c) -> unsigned {
+        if (c >= 'A' && c <= 'Z') return static_cast<unsigned>(c - 'A');
+        if (c >= 'a' && c <= 'z') return static_cast<unsigned>(c - 'a') + 26;
+        if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0') + 52;
+        return c == '+' ? 62 : c == '/' ? 63 : 64;
+    };
+    if (text.empty() || text.size() % 4 != 0) return false;
+    std::size_t const padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
+    unsigned bits = 0, count = 0;
+    for (char const c : text.substr(0, text.size() - padding)) {
+        auto const value = sextet(c);
+        if (value > 63) return false;
+        bits = (bits << 6 | value) & 0xFFFu;
+        if ((count += 6) < 8) continue;
+        count -= 8;
+        out.push_back(static_cast<char>(static_cast<unsigned char>(bits >> count)));
+    }
+    return (bits & ((1u << count) - 1)) == 0; // what padding covers must be zero
+}
+
+inline tokenizer_contents read_tiktoken(std::string_view text, std::string const& file) {
+    rank_order words(file);
+    std::string bytes;
+    std::size_t number = 0, count = 0;
+    for (std::size_t at = 0; at < text.size();) {
+        auto const end = std::min(text.find('\n', at), text.size());
+        auto line = text.substr(at, end - at);
+        at = end + 1;
+        ++number;
+        if (line.ends_with('\r')) line.remove_suffix(1);
+        if (line.empty()) continue;
+        auto const where = [&] { return file + ", line " + std::to_string(number); };
+        auto const space = std::min(line.find(' '), line.size());
+        bytes.clear();
+        if (!decode_base64(line.substr(0, space), bytes)) throw format_error(where() + ": no base64 string");
+        std::uint64_t rank = 0;
+        auto const digits = line.substr(std::min(space + 1, line.size()));
+        auto const [stop, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), rank);
+        if (failure != std::errc{} || stop != digits.data() + digits.size())
+            throw format_error(where() + ": no rank after the base64 string");
+        words.add(bytes, rank);
+        ++count;
+    }
+    if (count == 0) throw format_error(file + ": no tokens in it");
+    if (count > std::numeric_limits<token>::max() / 2) throw format_error(file + ": too many tokens");
+    std::vector<std::pair<std::string, token>> specials;
+    auto id = static_cast<token>(count);
+    for (auto const& name : meta_special_names()) specials.emplace_back(name, id++);
+    return {tokenizer_kind::meta, std::move(words).finish(), {specials, file}};
+}
+
+// GPT-2 writes bytes as characters that print: 33–126, 161–172 and 174–255 are themselves, the other 68 are
+// U+0100 … U+0143 in increasing order. From character to byte, −1 where there is none.
+inline constexpr auto bytes_of_characters = [] {
+    std::array<std::int16_t, 0x144> table{};
+    std::int16_t next = 0x100;
+    for (auto& entry : table) entry = -1;
+    for (std::int16_t byte = 0; byte < 256; ++byte) {
+        bool const prints = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+        table[static_cast<std::size_t>(prints ? byte : next++)] = byte;
+    }
+    return table;
+}();
+
+inline std::string bytes_of_token(std::string_view text, std::string const& file) {
+    std::string bytes;
+    for (std::size_t at = 0; at < text.size();) {
+        auto const step = next_character(text, at);
+        auto const byte = step.code < bytes_of_characters.size()
+                              ? bytes_of_characters[static_cast<std::size_t>(step.code)]
+                              : std::int16_t{-1};
+        if (byte < 0)
+            throw format_error(file + ": token \"" + repaired(text) + "\" is not in the byte alphabet of GPT-2");
+        bytes.push_back(static_cast<char>(static_cast<unsigned char>(byte)));
+        at += step.length;
+    }
+    return bytes;
+}
+
+// The member `key` of an object, or null.
+inline nlohmann::json const& member(nlohmann::json const& object, char const* key) {
+    static nlohmann::json const null;
+    if (!object.is_object()) return null;
+    auto const found = object.find(key);
+    return found == object.end() ? null : *found;
+}
+
+// Only the part of Hugging Face's pipeline that Llama 3 uses is implemented: anything else must not pass unnoticed.
+inline void check_pipeline(nlohmann::json const& root, std::string const& file) {
+    auto const& model = member(root, "model");
+    auto const& type = member(model, "type");
+    if (!(type.is_null() ? member(model, "vocab").is_object() : type == "BPE"))
+        throw format_error(file + ": the model is not byte-pair encoding");
+    if (member(model, "byte_fallback") == true) throw format_error(file + ": byte_fallback is not supported");
+    if (!member(root, "normalizer").is_null()) throw format_error(file + ": it has a normalizer, Llama 3 has none");
+    auto const& pre = member(root, "pre_tokenizer");
+    auto const splits = [](nlohmann::json const& step) {
+        return member(step, "type") == "Split" && member(member(step, "pattern"), "Regex") == llama3_pattern;
+    };
+    auto const& steps = member(pre, "pretokenizers");
+    bool found = splits(pre);
+    if (steps.is_array())
+        for (auto const& step : steps) found = found || splits(step);
+    if (!found) throw format_error(file + ": its pre_tokenizer does not split text as Llama 3 does");
+}
+
+inline nlohmann::json parse_tokenizer_json(std::string_view text, std::string const& file) {
+    using nlohmann::json;
+    // The merges, most of the file, follow from the ranks.
+    auto const keep = [&](int depth, json::parse_event_t event, json const& value) {
+        if (depth > 32) throw format_error(file + ": nested deeper than any tokenizer.json");
+        return !(event == json::parse_event_t::key && depth == 2 && value == "merges");
+    };
+    try {
+        return json::parse(text.begin(), text.end(), keep);
+    } catch (json::parse_error const& problem) {
+        throw format_error(file + ": not valid JSON from byte " + std::to_string(problem.byte) + " on");
+    } catch (json::exception const&) { throw format_error(file + ": a number in it is out of range"); }
+}
+
+inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string const& file) {
+    auto const root = parse_tokenizer_json(text, file);
+    check_pipeline(root, file);
+    std::vector<std::pair<std::string, token>> specials;
+    auto const& added = member(root, "added_tokens");
+    if (!added.is_array()) throw format_error(file + ": no added_tokens");
+    for (auto const& entry : added) {
+        auto const& name = member(entry, "content");
+        auto const& id = member(entry, "id");
+        if (!name.is_string() || !id.is_number_unsigned() ||
+            id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
+            throw format_error(file + ": an entry of added_tokens has no content or no id");
+        specials.emplace_back(name.get<std::string>(), id.get<token>());
+    }
+    special_tokens names(specials, file);
+    rank_order words(file);
+    auto const& vocab = member(member(root, "model"), "vocab");
+    if (!vocab.is_object() || vocab.empty()) throw format_error(file + ": no model.vocab");
+    std::uint64_t count = 0;
+    for (auto const& [name, id] : vocab.items()) {
+        if (!id.is_number_unsigned()) throw format_error(file + ": the id of \"" + name + "\" is not a number");
+        auto const rank = id.get<std::uint64_t>();
+        if (auto const special = names.find(name); special && static_cast<std::uint64_t>(*special) == rank) continue;
+        words.add(bytes_of_token(name, file), rank);
+        ++count;
+    }
+    for (auto const& [id, name] : names.names())
+        if (static_cast<std::uint64_t>(id) < count)
+            throw format_error(file + ": special token " + name + " has id " + std::to_string(id) +
+                               ", which is an ordinary token's");
+    return {tokenizer_kind::hugging_face, std::move(words).finish(), std::move(names)};
+}
+
+inline std::string read_whole(std::filesystem::path const& path) {
+    std::error_code failure;
+    auto const status = std::filesystem::status(path, failure);
+    if (!std::filesystem::exists(status)) throw file_error(path.string() + ": no such file");
+    if (!std::filesystem::is_regular_file(status)) throw file_error(path.string() + ": not a regular file");
+    auto const size = std::filesystem::file_size(path, failure);
+    if (failure) throw file_error(path.string() + ": " + failure.message());
+    if (size > largest_tokenizer_file)
+        throw format_error(path.string() + ": " + std::to_string(size) + " bytes, too large for a tokenizer");
+    std::string text(static_cast<std::size_t>(size), '\0');
+    std::ifstream in(path, std::ios::binary);
+    if (!in || !in.read(text.data(), static_cast<std::streamsize>(text.size())))
+        throw file_error(path.string() + ": cannot be read");
+    return text;
+}
+
+// The file that a path means: itself, or in a folder the first of the usual places.
+inline std::filesystem::path tokenizer_path(std::filesystem::path const& path) {
+    std::error_code failure;
+    if (!std::filesystem::is_directory(path, failure)) return path;
+    for (char const* name : {"tokenizer.json", "tokenizer.model", "original/tokenizer.model"})
+        if (std::filesystem::exists(path / name, failure)) return path / name;
+    throw file_error(path.string() + ": neither tokenizer.json nor tokenizer.model nor original/tokenizer.model in it");
+}
+
+} // namespace detail
+
+/// Reads a tokenizer.model, a tokenizer.json (told apart by what they begin with), or the folder of a checkpoint.
+/// Throws file_error if nothing can be read there, format_error if it is not a tokenizer of Llama 3's kind.
+inline tokenizer_contents read_tokenizer(std::filesystem::path const& where) {
+    auto const path = detail::tokenizer_path(where);
+    auto const file = path.string();
+    auto const text = detail::read_whole(path);
+    auto const begin = text.find_first_not_of(" \t\r\n");
+    if (begin == std::string::npos) throw format_error(file + ": empty");
+    auto const visible = std::string_view(text).substr(begin);
+    if (visible.starts_with("version https://git-lfs"))
+        throw format_error(file + ": a git-lfs pointer, not the file itself: fetch it with `git lfs pull`");
+    if (visible.starts_with('<')) throw format_error(file + ": a web page, not a tokenizer");
+    return visible.starts_with('{') ? detail::read_tokenizer_json(text, file) : detail::read_tiktoken(text, file);
+}
+
+} // namespace llamavision::tokens

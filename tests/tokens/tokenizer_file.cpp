@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tokenizer files that are not what they should be: every one gives an error that names the file, none a crash.
+#include "support.hpp"
+
+#include <functional>
+
+using namespace tokens_test;
+
+namespace {
+
+/// The message of the error that opening this text throws; empty if it throws none of the library's.
+std::string complaint(std::string_view text, std::string const& name = "tokenizer.model") {
+    scratch_folder folder;
+    auto const path = folder.write(name, text);
+    try {
+        tokenizer::open(path);
+    } catch (llamavision::error const& problem) {
+        std::string const message = problem.what();
+        CHECK(message.find(path.string()) == 0);
+        return message.substr(std::min(path.string().size(), message.size()));
+    }
+    return {};
+}
+
+std::string json_complaint(std::function<void(json&)> const& spoil) {
+    auto root = hugging_face(small_words());
+    spoil(root);
+    return complaint(root.dump(), "tokenizer.json");
+}
+
+bool says(std::string const& message, std::string_view word) { return message.find(word) != std::string::npos; }
+
+} // namespace
+
+TEST_CASE("tokenizer.model: files of another kind") {
+    CHECK(says(complaint(""), "empty"));
+    CHECK(says(complaint("\n\n"), "empty"));
+    CHECK(says(complaint("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 2183982\n"), "git-lfs"));
+    CHECK(says(complaint("<!DOCTYPE html><html>"), "web page"));
+    CHECK(says(complaint(std::string(1000, '\0')), "line 1"));
+    CHECK(says(complaint("\xFF\xFE\x00\x01"), "line 1"));
+    CHECK(says(complaint("not base64 0\n"), "line 1"));
+}
+
+TEST_CASE("tokenizer.model: lines that are wrong") {
+    auto const good = tiktoken_text(small_words());
+    REQUIRE(complaint(good).empty());
+    auto const n = std::to_string(small_words().size());
+    CHECK(says(complaint(good + "YWJj\n"), "no rank"));
+    CHECK(says(complaint(good + "YWJj -1\n"), "no rank"));
+    CHECK(says(complaint(good + "YWJj 99999999999999999999999\n"), "no rank"));
+    CHECK(says(complaint(good + "YWJj " + n + " 3\n"), "no rank"));
+    CHECK(says(complaint(good + "YWJj 18446744073709551615\n"), "missing"));
+    CHECK(says(complaint(good + "YWJj 4000000000\n"), "missing"));
+    CHECK(says(complaint(good + "YWJj 3\n"), "twice"));
+    CHECK(says(complaint(good + "YWJ " + n + "\n"), "base64"));
+    CHECK(says(complaint(good + "YW=j " + n + "\n"), "base64"));
+    CHECK(says(complaint(good + "YX== " + n + "\n"), "base64")); // bits that no byte holds
+    CHECK(says(complaint(good + " " + n + "\n"), "base64"));
+    CHECK(says(complaint(good + "IHRoZQ== " + n + "\n"), "same bytes"));
+    CHECK(complaint(good + "YWJj " + n).empty()); // the last line break may be missing
+    CHECK(says(complaint(good.substr(0, good.rfind('\n', 1000) + 1)), "single byte"));
+    CHECK(says(complaint(good.substr(0, good.find('\n') - 1)), "no rank"));
+    for (std::size_t size = 0; size < 2000; size += 7) CHECK_FALSE(complaint(good.substr(0, size)).empty());
+    CHECK(says(complaint(good.substr(good.find('\n') + 1)), "missing"));
+}
+
+TEST_CASE("tokenizer.json: wrong in every part") {
+    REQUIRE(json_complaint([](json&) {}).empty());
+    CHECK(says(complaint("{\"model\": {\"vocab\": {\"a\": 0", "tokenizer.json"), "JSON"));
+    CHECK(says(complaint("{\"model\": {\"vocab\": {\"\xFF\": 0}}}", "tokenizer.json"), "JSON"));
+    CHECK(says(complaint("{\"a\": 1e999}", "tokenizer.json"), "range"));
+    CHECK(says(complaint("{}", "tokenizer.json"), "byte-pair"));
+    CHECK(says(complaint("{\"a\": " + std::string(100000, '['), "tokenizer.json"), "nested"));
+    CHECK(says(complaint("{\"a\": " + std::string(100000, '[') + std::string(100000, ']') + "}", "tokenizer.json"),
+               "nested"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["type"] = "Unigram"; }), "byte-pair"));
+    CHECK(says(json_complaint([](json& r) { r["model"] = 3; }), "byte-pair"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["byte_fallback"] = true; }), "byte_fallback"));
+    CHECK(says(json_complaint([](json& r) { r["normalizer"] = {{"type", "NFC"}}; }), "normalizer"));
+    CHECK(says(json_complaint([](json& r) { r.erase("pre_tokenizer"); }), "split"));
+    CHECK(says(json_complaint([](json& r) {
+                   r["pre_tokenizer"] = {{"type", "ByteLevel"}, {"use_regex", true}};
+               }),
+               "split"));
+    CHECK(says(json_complaint([](json& r) { r["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\s+"; }),
+               "split"));
+    CHECK(says(json_complaint([](json& r) { r.erase("added_tokens"); }), "added_tokens"));
+    CHECK(says(json_complaint([](json& r) { r["added_tokens"] = json::array(); }), "<|begin_of_text|>"));
+    CHECK(says(json_complaint([](json& r) { r["added_tokens"][9]["content"] = "<|x|>"; }), "<|eot_id|>"));
+    CHECK(says(json_complaint([](json& r) { r["added_tokens"][9]["content"] = ""; }), "no name"));
+    CHECK(says(json_complaint([](json& r) { r["added_tokens"][9]["id"] = -1; }), "no id"));
+    CHECK(says(json_complaint([](json& r) { r["added_tokens"][9]["id"] = 3000000000u; }), "no id"));
+    CHECK(
+        says(json_complaint([](json& r) { r["added_tokens"][9]["id"] = r["added_tokens"][8]["id"]; }), "two special"));
+    CHECK(says(json_complaint([](json& r) { r["added_tokens"][9]["content"] = "<|eom_id|>"; }), "twice"));
+    CHECK(says(json_complaint([](json& r) { r["added_tokens"][9]["id"] = 5; }), "ordinary"));
+    CHECK(says(json_complaint([](json& r) { r["added_tokens"][9] = "<|eot_id|>"; }), "no content"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"] = json::array({"a", "b"}); }), "no model.vocab"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"]["ab"] = 100000; }), "missing"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"]["ab"] = 0; }), "twice"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"]["ab"] = 1.5; }), "not a number"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"]["\u4E2D"] = small_words().size(); }), "alphabet"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"][" "] = small_words().size(); }), "alphabet"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"].erase("A"); }), "missing"));
+}
+
+TEST_CASE("tokenizer.json: what may differ") {
+    // Tokens that a fine-tune added behind the image, and specials listed in the vocabulary as well.
+    auto root = hugging_face(small_words());
+    auto const n = small_words().size();
+    root["added_tokens"].push_back({{"id", n + 260}, {"content", "<|mine|>"}});
+    root["model"]["vocab"]["<|eot_id|>"] = n + 9;
+    root["model"].erase("type");
+    scratch_folder folder;
+    auto const t = tokenizer::open(folder.write("tokenizer.json", root.dump()));
+    CHECK(t.ordinary() == static_cast<token>(n));
+    CHECK(t.size() == n + 261);
+    CHECK(t.bytes(static_cast<token>(n) + 260) == "<|mine|>");
+    CHECK_THROWS_AS(t.bytes(static_cast<token>(n) + 258), llamavision::token_error);
+    CHECK(t.encode("<|mine|>", llamavision::tokens::special_text::recognised).size() == 1);
+}
+
+TEST_CASE("paths that lead nowhere") {
+    scratch_folder folder;
+    auto const at = [&](char const* name) { return folder.path() / name; };
+    CHECK_THROWS_AS(tokenizer::open(at("missing")), llamavision::file_error);
+    CHECK_THROWS_AS(tokenizer::open(folder.path()), llamavision::file_error);
+    CHECK_THROWS_AS(tokenizer::open("/dev/zero"), llamavision::file_error);
+    std::filesystem::create_directories(at("sub") / "tokenizer.model");
+    CHECK_THROWS_AS(tokenizer::open(at("sub")), llamavision::file_error);
+    // Larger than any tokenizer, without being read.
+    folder.write("huge", "x");
+    std::filesystem::resize_file(at("huge"), std::uintmax_t{1} << 40);
+    CHECK_THROWS_AS(tokenizer::open(at("huge")), llamavision::format_error);
+}
