@@ -13,8 +13,8 @@
 class temporary_folder {
   public:
     temporary_folder()
-        : path_(std::filesystem::temp_directory_path() /
-                ("llamavision_test_" + std::to_string(std::random_device{}()))) {
+        : path_(std::filesystem::temp_directory_path()
+                / ("llamavision_test_" + std::to_string(std::random_device{}()))) {
         std::filesystem::create_directories(path_);
     }
     temporary_folder(temporary_folder const&) = delete;

@@ -131,7 +131,7 @@ TEST_CASE("absent keys mean the 11B base model, as in transformers") {
     CHECK(result.values.text.cross_layers.size() == 8);
     CHECK(result.values.vision.tile == 448);
     CHECK(result.values.vision.taps == std::vector<std::size_t>{3, 7, 15, 23, 30});
-    CHECK(result.values.vision.aspect_ratios == arrangements(4));
+    CHECK(result.values.vision.aspect_ratios == all_arrangements(4));
     CHECK(result.image_token == 128256);
     CHECK(result.stop_ids.empty());
     CHECK_FALSE(result.bos);
@@ -202,6 +202,8 @@ TEST_CASE("numbers that contradict each other are all named") {
     CHECK(contains(fault<format_error>("/text_config/cross_attention_layers", json{2, 8}),
                    "cross_attention_layers: there is no layer 8 among 8"));
     CHECK(contains(fault<format_error>("/text_config/cross_attention_layers", json{2, 2}), "layer 2 is named twice"));
+    CHECK(contains(fault<format_error>("/text_config/cross_attention_layers", json{0, 1, 2, 3, 4, 5, 6, 7}),
+                   "leaves no layer for self-attention"));
     CHECK(with("/text_config/cross_attention_layers", json{6, 2}).values.text.cross_layers
           == std::vector<std::size_t>{2, 6});
 
@@ -236,13 +238,6 @@ TEST_CASE("what the library does not run is refused by name") {
     CHECK(contains(fault<mismatch_error>("/vision_config/max_num_tiles", 2), "supported_aspect_ratios"));
     CHECK(contains(fault<format_error>("/vision_config/supported_aspect_ratios", json{{1, 1, 1}}),
                    "expected two numbers"));
-}
-
-TEST_CASE("every arrangement, rows outermost") {
-    using list = std::vector<std::pair<std::size_t, std::size_t>>;
-    CHECK(arrangements(4) == list{{1, 1}, {1, 2}, {1, 3}, {1, 4}, {2, 1}, {2, 2}, {3, 1}, {4, 1}});
-    CHECK(arrangements(1) == list{{1, 1}});
-    CHECK(arrangements(2) == list{{1, 1}, {1, 2}, {2, 1}});
 }
 
 TEST_CASE("which release wrote the file") {

@@ -82,23 +82,23 @@ TEST_CASE("typed access names file, path and what was found") {
         "config.json");
     json_view const t = json_view(document, "config.json").at("t");
     auto const fault = [](auto const& f) { return message_of<format_error>(f); };
-    CHECK(fault([&] { return t.at("n").positive(); }) ==
-          R"(config.json: t.n: expected a positive integer, found "abc")");
+    CHECK(fault([&] { return t.at("n").positive(); })
+          == R"(config.json: t.n: expected a positive integer, found "abc")");
     CHECK(fault([&] { return t.at("z").positive(); }) == "config.json: t.z: expected a positive integer, found 0");
     CHECK(fault([&] { return t.at("m").natural(); }) == "config.json: t.m: expected a non-negative integer, found -1");
     CHECK(fault([&] { return t.at("f").natural(); }) == "config.json: t.f: expected a non-negative integer, found 2.5");
     CHECK(fault([&] { return t.at("b").number(); }) == "config.json: t.b: expected a number, found true");
-    CHECK(fault([&] { return t.at("m").positive_number(); }) ==
-          "config.json: t.m: expected a positive number, found -1");
-    CHECK(fault([&] { return t.at("l").items()[1].at("x").text(); }) ==
-          "config.json: t.l[1].x: expected text, found a list");
+    CHECK(fault([&] { return t.at("m").positive_number(); })
+          == "config.json: t.m: expected a positive number, found -1");
+    CHECK(fault([&] { return t.at("l").items()[1].at("x").text(); })
+          == "config.json: t.l[1].x: expected text, found a list");
     CHECK(fault([&] { return t.at("nope"); }) == R"(config.json: t: the key "nope" is missing)");
     CHECK(fault([&] { return t.at("null"); }) == R"(config.json: t: the key "null" is missing)");
     CHECK(fault([&] { return t.at("z").find("x"); }) == "config.json: t.z: expected an object, found 0");
-    CHECK(fault([&] { return t.at("l").items()[0].positive(0); }) ==
-          "config.json: t.l[0]: expected at most 0, found 1");
-    CHECK(fault([&] { return json_view(document, "config.json").items(); }) ==
-          "config.json: expected a list, found an object");
+    CHECK(fault([&] { return t.at("l").items()[0].positive(0); })
+          == "config.json: t.l[0]: expected at most 0, found 1");
+    CHECK(fault([&] { return json_view(document, "config.json").items(); })
+          == "config.json: expected a list, found an object");
     CHECK(t.at("z").natural() == 0);
     CHECK(t.at("f").number() == 2.5);
     CHECK(t.at("b").boolean());

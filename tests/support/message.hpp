@@ -5,7 +5,8 @@
 #include <string>
 
 /// The message of the exception of type E that `f` throws; "nothing was thrown" if it returns.
-template <class E, class F> [[nodiscard]] std::string message_of(F const& f) {
+template <class E, class F>
+[[nodiscard]] std::string message_of(F const& f) {
     try {
         static_cast<void>(f());
     } catch (E const& fault) { return fault.what(); }

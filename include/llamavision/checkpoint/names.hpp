@@ -45,8 +45,8 @@ namespace llamavision::checkpoint {
     result.owners = std::move(source.owners);
     for (auto& [name, value] : source.tensors) {
         if (is_adapter_name(name))
-            throw format_error(file + ": the tensor " + in_quotes(name) +
-                               " belongs to an adapter (PEFT), not to a model; merge it into its base model first");
+            throw format_error(file + ": the tensor " + in_quotes(name)
+                               + " belongs to an adapter (PEFT), not to a model; merge it into its base model first");
         auto canonical = canonical_name(name);
         if (result.tensors.contains(canonical))
             throw format_error(file + ": the tensor " + in_quotes(canonical) + " occurs in two spellings");

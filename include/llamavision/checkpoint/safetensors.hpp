@@ -66,11 +66,11 @@ namespace detail {
     std::uint64_t length = 0;
     for (std::size_t i = 0; i < 8; ++i) length |= std::uint64_t{std::to_integer<std::uint8_t>(bytes[i])} << (8 * i);
     if (length > safetensors_header_limit)
-        fail("the header's length at byte 0 is " + std::to_string(length) + ", the format's limit is " +
-             std::to_string(safetensors_header_limit));
+        fail("the header's length at byte 0 is " + std::to_string(length) + ", the format's limit is "
+             + std::to_string(safetensors_header_limit));
     if (length > bytes.size() - 8)
-        fail("the header should have " + std::to_string(length) + " bytes, but the file ends after " +
-             std::to_string(bytes.size() - 8) + " of them");
+        fail("the header should have " + std::to_string(length) + " bytes, but the file ends after "
+             + std::to_string(bytes.size() - 8) + " of them");
     auto const header = text.substr(8, static_cast<std::size_t>(length));
     if (!header.starts_with('{')) fail("the header at byte 8 does not begin with \"{\"");
     return header;
@@ -99,12 +99,12 @@ struct extent {
     };
     if (range.begin > range.end) throw format_error(here() + " end before they begin");
     if (range.end > data.size())
-        throw format_error(here() + " lie beyond the end of the file, which holds " + std::to_string(data.size()) +
-                           " bytes of data; is it cut off?");
+        throw format_error(here() + " lie beyond the end of the file, which holds " + std::to_string(data.size())
+                           + " bytes of data; is it cut off?");
     auto const expected = bytes_of(result.shape, *type);
     if (!expected || *expected != range.end - range.begin)
-        throw format_error(here() + " are not as many as the shape and " + type_name +
-                           " need: " + (expected ? std::to_string(*expected) : "more than can be counted"));
+        throw format_error(here() + " are not as many as the shape and " + type_name
+                           + " need: " + (expected ? std::to_string(*expected) : "more than can be counted"));
     result.bytes = data.subspan(range.begin, range.end - range.begin);
     return result;
 }
@@ -117,17 +117,17 @@ inline void check_tiling(std::vector<extent> ranges, std::size_t size, std::stri
     std::size_t covered = 0;
     for (extent const& range : ranges) {
         if (range.begin < covered)
-            throw format_error(name + ": the tensors " + in_quotes(previous->name) + " and " + in_quotes(range.name) +
-                               " overlap at byte " + std::to_string(range.begin) + " of the data");
+            throw format_error(name + ": the tensors " + in_quotes(previous->name) + " and " + in_quotes(range.name)
+                               + " overlap at byte " + std::to_string(range.begin) + " of the data");
         if (range.begin > covered)
-            throw format_error(name + ": the bytes " + std::to_string(covered) + " to " + std::to_string(range.begin) +
-                               " of the data, before the tensor " + in_quotes(range.name) + ", belong to no tensor");
+            throw format_error(name + ": the bytes " + std::to_string(covered) + " to " + std::to_string(range.begin)
+                               + " of the data, before the tensor " + in_quotes(range.name) + ", belong to no tensor");
         covered = range.end;
         previous = &range;
     }
     if (covered != size)
-        throw format_error(name + ": the last " + std::to_string(size - covered) +
-                           " bytes of the file belong to no tensor");
+        throw format_error(name + ": the last " + std::to_string(size - covered)
+                           + " bytes of the file belong to no tensor");
 }
 
 } // namespace detail

@@ -85,8 +85,8 @@ class replacement_file {
         if (t->name == "__metadata__" || header.contains(t->name))
             throw argument_error("two tensors named " + in_quotes(t->name) + " cannot be written to one file");
         if (bytes_of(t->shape, t->type) != t->bytes.size())
-            throw argument_error("the tensor " + in_quotes(t->name) + " has " + std::to_string(t->bytes.size()) +
-                                 " bytes, which its shape and type contradict");
+            throw argument_error("the tensor " + in_quotes(t->name) + " has " + std::to_string(t->bytes.size())
+                                 + " bytes, which its shape and type contradict");
         header[t->name] = {
             {"dtype", name_of(t->type)}, {"shape", t->shape}, {"data_offsets", {offset, offset + t->bytes.size()}}};
         offset += t->bytes.size();
@@ -108,8 +108,8 @@ inline void write_safetensors(std::filesystem::path const& path, std::span<tenso
     std::vector<tensor_to_write const*> order;
     for (tensor_to_write const& t : tensors) order.push_back(&t);
     std::sort(order.begin(), order.end(), [](tensor_to_write const* a, tensor_to_write const* b) {
-        return std::pair(size_of(b->type), std::string_view(a->name)) <
-               std::pair(size_of(a->type), std::string_view(b->name));
+        return std::pair(size_of(b->type), std::string_view(a->name))
+               < std::pair(size_of(a->type), std::string_view(b->name));
     });
     std::string header = detail::safetensors_header(order, metadata);
     header.resize((header.size() + 7) / 8 * 8, ' ');

@@ -6,19 +6,9 @@
 
 #include <cstddef>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace llamavision::config {
-
-/// All arrangements (rows, columns) of at most `tiles` tiles, rows outermost: the table's id i + 1 is element i
-/// (transformers: get_all_supported_aspect_ratios; its docstring swaps the two words).
-[[nodiscard]] inline std::vector<std::pair<std::size_t, std::size_t>> arrangements(std::size_t tiles) {
-    std::vector<std::pair<std::size_t, std::size_t>> result;
-    for (std::size_t rows = 1; rows <= tiles; ++rows)
-        for (std::size_t columns = 1; rows * columns <= tiles; ++columns) result.emplace_back(rows, columns);
-    return result;
-}
 
 namespace detail {
 
@@ -32,8 +22,8 @@ inline void check_indices(std::vector<std::size_t> const& indices, std::size_t l
         if (i != 0 && indices[i] == indices[i - 1])
             found.push_back(key + ": layer " + text_of(indices[i]) + " is named twice");
         if (i != 0 && indices[i] < indices[i - 1])
-            found.push_back(key + ": layer " + text_of(indices[i]) + " follows layer " + text_of(indices[i - 1]) +
-                            ", but the order must ascend");
+            found.push_back(key + ": layer " + text_of(indices[i]) + " follows layer " + text_of(indices[i - 1])
+                            + ", but the order must ascend");
     }
 }
 
@@ -58,9 +48,11 @@ inline void check_division(std::size_t whole, std::string const& whole_name, std
     detail::check_division(t.heads, "text_config.num_attention_heads", t.kv_heads, "text_config.num_key_value_heads",
                            found);
     if (t.heads != 0 && t.width % t.heads == 0 && t.width / t.heads % 2 != 0)
-        found.push_back("text_config.hidden_size " + detail::text_of(t.width) + " over num_attention_heads " +
-                        detail::text_of(t.heads) + " is an odd head width, which cannot rotate");
+        found.push_back("text_config.hidden_size " + detail::text_of(t.width) + " over num_attention_heads "
+                        + detail::text_of(t.heads) + " is an odd head width, which cannot rotate");
     detail::check_indices(t.cross_layers, t.layers, "text_config.cross_attention_layers", found);
+    if (t.cross_layers.size() >= t.layers)
+        found.push_back("text_config.cross_attention_layers leaves no layer for self-attention");
     if (t.rope.scaled && !(t.rope.low_freq_factor < t.rope.high_freq_factor))
         found.push_back("text_config.rope_scaling: low_freq_factor must be less than high_freq_factor");
     return found;

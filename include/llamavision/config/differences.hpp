@@ -20,7 +20,8 @@ namespace detail {
 [[nodiscard]] inline std::string shown(std::pair<std::size_t, std::size_t> const& value) {
     return "(" + shown(value.first) + ", " + shown(value.second) + ")";
 }
-template <class T> [[nodiscard]] std::string shown(std::vector<T> const& values) {
+template <class T>
+[[nodiscard]] std::string shown(std::vector<T> const& values) {
     std::string result = "[";
     for (auto const& value : values) result += (result.size() == 1 ? "" : ", ") + shown(value);
     return result + "]";
@@ -34,8 +35,8 @@ template <class T> [[nodiscard]] std::string shown(std::vector<T> const& values)
     std::vector<std::string> result;
     auto const compare = [&result](char const* name, auto const& says, auto const& built) {
         if (says != built)
-            result.push_back(std::string(name) + ": the file says " + detail::shown(says) +
-                             ", the program was built for " + detail::shown(built));
+            result.push_back(std::string(name) + ": the file says " + detail::shown(says)
+                             + ", the program was built for " + detail::shown(built));
     };
     auto const real = [](double value) { return static_cast<float>(value); };
 

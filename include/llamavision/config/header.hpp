@@ -48,9 +48,9 @@ namespace detail {
 
 [[nodiscard]] inline bool is_identifier(std::string_view name) {
     auto const letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-    return !name.empty() && letter(name.front()) && name.find("__") == std::string_view::npos &&
-           std::all_of(name.begin(), name.end(),
-                       [letter](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '_'; });
+    return !name.empty() && letter(name.front()) && name.find("__") == std::string_view::npos
+           && std::all_of(name.begin(), name.end(),
+                          [letter](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '_'; });
 }
 
 } // namespace detail
@@ -100,10 +100,10 @@ namespace detail {
     line("        static constexpr " + detail::array_of("cross_layers", t.cross_layers) + ";");
     line(members({{"vocabulary", t.vocabulary}, {"context", t.context}}));
     line(epsilon(t.norm_eps));
-    line("        static constexpr llamavision::config::rope_numbers rope{" + print_number(t.rope.theta) + ", " +
-         (t.rope.scaled ? "true" : "false") + ", " + print_number(t.rope.factor) + ", " +
-         print_number(t.rope.low_freq_factor) + ", " + print_number(t.rope.high_freq_factor) + ", " +
-         std::to_string(t.rope.original_context) + "};");
+    line("        static constexpr llamavision::config::rope_numbers rope{" + print_number(t.rope.theta) + ", "
+         + (t.rope.scaled ? "true" : "false") + ", " + print_number(t.rope.factor) + ", "
+         + print_number(t.rope.low_freq_factor) + ", " + print_number(t.rope.high_freq_factor) + ", "
+         + std::to_string(t.rope.original_context) + "};");
     line("    };\n};\n");
     line("#define LLAMAVISION_PROGRAM_CONFIG_TYPES " + name);
     return result;

@@ -9,7 +9,8 @@
 namespace llamavision::config {
 
 /// The shortest digits that give `value` back, in the form "500000.0" or "1e-05". `value` is finite.
-template <class Real> [[nodiscard]] std::string print_number(Real value) {
+template <class Real>
+[[nodiscard]] std::string print_number(Real value) {
     char digits[64];
     Real const magnitude = std::abs(value);
     bool const plain = magnitude == 0 || (magnitude >= Real(1e-4) && magnitude < Real(1e15));

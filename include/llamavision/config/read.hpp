@@ -3,6 +3,7 @@
 #pragma once
 
 #include <llamavision/config/check.hpp>
+#include <llamavision/config/configuration.hpp>
 #include <llamavision/config/numbers.hpp>
 #include <llamavision/config/version.hpp>
 #include <llamavision/support/error.hpp>
@@ -147,7 +148,7 @@ inline constexpr std::uint64_t extent_limit = std::uint64_t{1} << 21;
     result.tiles = extent(vision, "max_num_tiles", 4, 64);
     result.taps = indices(vision, "intermediate_layers_indices", {3, 7, 15, 23, 30});
     result.norm_eps = epsilon(vision, "norm_eps");
-    result.aspect_ratios = arrangements(result.tiles);
+    result.aspect_ratios = all_arrangements(result.tiles);
     if (auto const list = vision.find("supported_aspect_ratios")) {
         result.aspect_ratios.clear();
         for (auto const& pair : list->items()) {
@@ -165,30 +166,30 @@ inline void refuse(json_view const& root, json_view const& text, json_view const
     for (json_view const& object : {root, text})
         if (auto const quantised = object.find("quantization_config")) {
             auto const method = quantised->find("quant_method");
-            unsupported.push_back(quantised->path() + ": the weights are quantised (" +
-                                  (method ? method->text() : std::string("method not named")) +
-                                  "), which is not supported; use the original model");
+            unsupported.push_back(quantised->path() + ": the weights are quantised ("
+                                  + (method ? method->text() : std::string("method not named"))
+                                  + "), which is not supported; use the original model");
         }
     for (auto const& [object, expected] : {std::pair(text, "silu"), std::pair(vision, "gelu")})
         if (auto const act = object.find("hidden_act"); act && act->text() != expected)
-            unsupported.push_back(act->path() + " " + in_quotes(act->text()) + " is not supported, \"" + expected +
-                                  "\" is");
+            unsupported.push_back(act->path() + " " + in_quotes(act->text()) + " is not supported, \"" + expected
+                                  + "\" is");
     if (auto const tie = text.find("tie_word_embeddings"); tie && tie->boolean())
         unsupported.push_back(tie->path() + ": true is not supported, the head has its own weights");
     if (auto const width = text.find("head_dim"); width && width->positive() * values.text.heads != values.text.width)
-        unsupported.push_back(width->path() + ": " + width->json().dump() +
-                              " is not hidden_size over num_attention_heads");
-    if (values.vision.aspect_ratios != arrangements(values.vision.tiles))
-        unsupported.push_back("vision_config.supported_aspect_ratios: other than all arrangements of at most " +
-                              std::to_string(values.vision.tiles) + " tiles, rows first, is not supported");
+        unsupported.push_back(width->path() + ": " + width->json().dump()
+                              + " is not hidden_size over num_attention_heads");
+    if (values.vision.aspect_ratios != all_arrangements(values.vision.tiles))
+        unsupported.push_back("vision_config.supported_aspect_ratios: other than all arrangements of at most "
+                              + std::to_string(values.vision.tiles) + " tiles, rows first, is not supported");
 }
 
 /// Throws unless the file says that it describes this architecture.
 inline void check_model_type(json_view const& root) {
     auto const type = root.find("model_type");
     if (type && type->text() != "mllama")
-        throw mismatch_error(root.place() + "model_type is " + in_quotes(type->text()) +
-                             ", but this library runs \"mllama\" (Llama 3.2 Vision)");
+        throw mismatch_error(root.place() + "model_type is " + in_quotes(type->text())
+                             + ", but this library runs \"mllama\" (Llama 3.2 Vision)");
     if (!type && !root.find("text_config"))
         throw format_error(root.place() + "has neither model_type nor text_config; not a configuration of this model");
 }
@@ -204,13 +205,13 @@ inline void read_version(json_view const& root, read_result& result) {
     }
     result.taps_after_layer_suspected = *written_by >= version{4, 56};
     if (result.taps_after_layer_suspected)
-        result.warnings.push_back("written by transformers " + result.transformers_version +
-                                  ", which taps the vision tower one layer later than Meta's code: if these weights "
-                                  "were fine-tuned with it, run them with the taps after the layer");
+        result.warnings.push_back("written by transformers " + result.transformers_version
+                                  + ", which taps the vision tower one layer later than Meta's code: if these weights "
+                                    "were fine-tuned with it, run them with the taps after the layer");
     else if (*written_by >= version{4, 55})
-        result.warnings.push_back("written by transformers " + result.transformers_version +
-                                  ", which hands the projector five copies of the tower's last state: weights that "
-                                  "were fine-tuned with it cannot be run faithfully");
+        result.warnings.push_back("written by transformers " + result.transformers_version
+                                  + ", which hands the projector five copies of the tower's last state: weights that "
+                                    "were fine-tuned with it cannot be run faithfully");
 }
 
 [[nodiscard]] inline std::string joined(std::vector<std::string> const& sentences) {
@@ -240,15 +241,15 @@ inline void read_version(json_view const& root, read_result& result) {
     if (auto const width = vision.find("vision_output_dim")) {
         std::size_t const expected = result.values.vision.width * (1 + result.values.vision.taps.size());
         if (width->positive() != expected)
-            found.push_back(width->path() + " is " + width->json().dump() + ", but hidden_size and the number of " +
-                            "intermediate layers make it " + std::to_string(expected));
+            found.push_back(width->path() + " is " + width->json().dump() + ", but hidden_size and the number of "
+                            + "intermediate layers make it " + std::to_string(expected));
     }
     char const* const image_key = root.find("image_token_index") ? "image_token_index" : "image_token_id";
     if (auto const id = detail::optional_id(root, image_key)) result.image_token = *id;
-    std::size_t const rows = result.values.text.vocabulary + 8; // of the embedding: 8 ids more than the head knows
+    std::size_t const rows = result.values.text.vocabulary + extra_tokens;
     if (static_cast<std::size_t>(result.image_token) >= rows)
-        found.push_back(std::string(image_key) + " " + std::to_string(result.image_token) +
-                        " is beyond the embedding's " + std::to_string(rows) + " rows");
+        found.push_back(std::string(image_key) + " " + std::to_string(result.image_token)
+                        + " is beyond the embedding's " + std::to_string(rows) + " rows");
     if (!found.empty()) throw format_error(root.place() + detail::joined(found));
 
     result.stop_ids = detail::ids(text.find("eos_token_id") ? text : root, "eos_token_id");

@@ -58,8 +58,8 @@ class json_builder final : public nlohmann::json_sax<nlohmann::json> {
         for (std::string_view const start : {"syntax error", "number overflow"})
             if (auto const at = reason.find(start); at != std::string_view::npos) reason.remove_prefix(at);
         std::string const shown = in_quotes(reason, 200); // quoted for what the message repeats of the file
-        fail("not valid JSON at byte " + std::to_string(position == 0 ? 0 : position - 1) + ": " +
-             shown.substr(1, shown.size() - 2));
+        fail("not valid JSON at byte " + std::to_string(position == 0 ? 0 : position - 1) + ": "
+             + shown.substr(1, shown.size() - 2));
     }
 
   private:
@@ -104,8 +104,8 @@ class json_builder final : public nlohmann::json_sax<nlohmann::json> {
                                                json_limits limits = {}) {
     if (auto const what = impostor(text); !what.empty()) throw format_error(name + ": " + std::string(what));
     if (text.size() > limits.bytes)
-        throw format_error(name + ": has " + std::to_string(text.size()) + " bytes, more than the limit of " +
-                           std::to_string(limits.bytes));
+        throw format_error(name + ": has " + std::to_string(text.size()) + " bytes, more than the limit of "
+                           + std::to_string(limits.bytes));
     if (text.empty()) throw format_error(name + ": is empty");
     if (text.starts_with("\xef\xbb\xbf"))
         throw format_error(name + ": not valid JSON at byte 0: a byte order mark; save it as UTF-8 without one");

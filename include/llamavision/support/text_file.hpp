@@ -27,8 +27,8 @@ namespace llamavision {
     std::uintmax_t const size = std::filesystem::file_size(path, fault);
     if (fault) throw file_error(name + ": " + fault.message());
     if (size > limit)
-        throw file_error(name + ": has " + std::to_string(size) + " bytes, more than the limit of " +
-                         std::to_string(limit) + " for such a file");
+        throw file_error(name + ": has " + std::to_string(size) + " bytes, more than the limit of "
+                         + std::to_string(limit) + " for such a file");
     std::ifstream stream(path, std::ios::binary);
     if (!stream) throw file_error(name + ": cannot be opened for reading");
     std::string text(static_cast<std::size_t>(size), '\0');
