@@ -38,6 +38,20 @@ inline void read_jpeg_frame(source const& file, std::size_t at, header& says) {
     says.width = file.be16(at + 7);
 }
 
+/// Throws image_error if a Huffman table of the DHT segment at `at` has more than 256 codes: releases of stb_image up
+/// to 2.27 would write beyond theirs.
+inline void check_jpeg_tables(source const& file, std::size_t at) {
+    std::size_t const end = at + 2 + file.be16(at + 2);
+    for (std::size_t table = at + 4; table < end;) {
+        std::size_t codes = 0;
+        for (std::size_t length = 1; length <= 16; ++length) codes += file.u8(table + length);
+        if (codes > 256)
+            file.refuse("a damaged JPEG: a Huffman table of " + std::to_string(codes) + " codes at byte "
+                        + std::to_string(table));
+        table += 17 + codes;
+    }
+}
+
 /// Walks the whole chain. Throws image_error if it is broken before the first scan, has no frame header, two of them,
 /// or too many scans. What follows the first scan may be damaged: that is for the decoder to judge.
 inline header read_jpeg_header(source const& file) {
@@ -62,12 +76,13 @@ inline header read_jpeg_header(source const& file) {
         }
         std::size_t const length = file.be16(at + 2);
         if (length < 2)
-            file.refuse("a damaged JPEG: a segment of length " + std::to_string(length) + " at byte " +
-                        std::to_string(at));
+            file.refuse("a damaged JPEG: a segment of length " + std::to_string(length) + " at byte "
+                        + std::to_string(at));
         if (scans == 0) file.require(at + 2, length, "a JPEG segment");
         constexpr std::string_view exif_mark("Exif\0\0", 6);
         if (marker == 0xE1 && length >= 8 && says.exif.empty() && file.has(at + 4, exif_mark) && scans == 0)
             says.exif = file.bytes.subspan(at + 10, length - 8);
+        if (marker == 0xC4) check_jpeg_tables(file, at);
         // SOF0 to SOF15 are frame headers, save DHT, JPG and DAC, which lie among them.
         if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
             if (++frames > 1) file.refuse("a damaged JPEG: two frame headers");

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as a picture: refused with an image_error, or decoded to as many pixels as it says.
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+
+#include <llamavision/image/open.hpp>
+
+extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+    llamavision::image::open_options options;
+    options.max_pixels = std::size_t{1} << 20;
+    try {
+        auto const picture = llamavision::image::decode(std::as_bytes(std::span(data, size)), "fuzzed", options);
+        if (picture.width == 0 || picture.rgb.size() != picture.width * picture.height * 3) std::abort();
+    } catch (llamavision::image_error const&) {
+        return 0; // what a hostile file is for
+    }
+    return 0;
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// JPEG files whose Huffman tables hold more codes than a byte has values are refused before a decoder sees them.
+#include "pictures.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <doctest/doctest.h>
+#include <llamavision/image/open.hpp>
+
+namespace {
+
+/// The test picture with `length` codes of every length in its first table.
+std::vector<std::byte> with_codes(std::byte length) {
+    auto file = pictures::read("baseline_420.jpg");
+    constexpr std::array mark{std::byte{0xFF}, std::byte{0xC4}};
+    auto const table = std::search(file.begin(), file.end(), mark.begin(), mark.end());
+    REQUIRE(file.end() - table > 21);
+    std::fill_n(table + 5, 16, length); // after the mark, the segment's length and the table's number
+    return file;
+}
+
+} // namespace
+
+TEST_CASE("a Huffman table of more than 256 codes is refused by name") {
+    CHECK_THROWS_WITH_AS(llamavision::image::decode(with_codes(std::byte{17}), "p.jpg"),
+                         doctest::Contains("a Huffman table of 272 codes"), llamavision::image_error);
+    CHECK_THROWS_AS(llamavision::image::decode(with_codes(std::byte{255}), "p.jpg"), llamavision::image_error);
+}
