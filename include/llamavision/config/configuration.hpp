@@ -41,11 +41,14 @@ namespace config {
 inline constexpr std::size_t extra_tokens = 8;
 
 /// Patches of a tile, V a vision configuration.
-template <class V> inline constexpr std::size_t patches = (V::tile / V::patch) * (V::tile / V::patch);
+template <class V>
+inline constexpr std::size_t patches = (V::tile / V::patch) * (V::tile / V::patch);
 /// The same with the class token.
-template <class V> inline constexpr std::size_t tokens = patches<V> + 1;
+template <class V>
+inline constexpr std::size_t tokens = patches<V> + 1;
 /// Rows that fill a tile up to a multiple of eight.
-template <class V> inline constexpr std::size_t pads = (8 - tokens<V> % 8) % 8;
+template <class V>
+inline constexpr std::size_t pads = (8 - tokens<V> % 8) % 8;
 
 /// Number of arrangements (rows, columns) with rows · columns <= tiles.
 [[nodiscard]] constexpr std::size_t count_arrangements(std::size_t tiles) {
@@ -53,7 +56,8 @@ template <class V> inline constexpr std::size_t pads = (8 - tokens<V> % 8) % 8;
     for (std::size_t r = 1; r <= tiles; ++r) n += tiles / r;
     return n;
 }
-template <class V> inline constexpr std::size_t arrangements = count_arrangements(V::tiles);
+template <class V>
+inline constexpr std::size_t arrangements = count_arrangements(V::tiles);
 
 /// The id of an arrangement: 1 for (1,1), then columns fastest: (1,2), …, (2,1), …. 0 stands for an absent image.
 /// @pre 1 <= rows · columns <= tiles
@@ -72,7 +76,8 @@ template <class V> inline constexpr std::size_t arrangements = count_arrangement
 }
 
 /// The configuration's numbers as values, to be compared with what a file says.
-template <configuration C> [[nodiscard]] numbers numbers_of() {
+template <configuration C>
+[[nodiscard]] numbers numbers_of() {
     using V = typename C::vision;
     using T = typename C::text;
     numbers n;

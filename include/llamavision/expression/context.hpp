@@ -147,6 +147,7 @@ struct vision_rows {
     std::size_t pad_multiplicity = 1; ///< how many pad rows each of them stands for
     std::size_t kept_slots = 0;       ///< the first so many slots reach the projector
     std::vector<float> bias;          ///< (rows()): ln(multiplicity), or empty when all are one
+    std::size_t tap_shift = 0;        ///< 1: `repeat` keeps the outputs of the tapped layers, not their inputs
     std::span<float*> taps;           ///< where `repeat` keeps what it taps: (rows(), width) each
 
     [[nodiscard]] std::size_t tokens() const { return patches + 1; }

@@ -24,25 +24,30 @@ struct totals {
 };
 
 /// Tensors and parameters of the expression, as the checkpoint stores them.
-template <expression E> [[nodiscard]] constexpr totals count(E);
+template <expression E>
+[[nodiscard]] constexpr totals count(E);
 
 namespace detail {
-template <class... Parts> constexpr totals count_parts(part_list<Parts...>) {
+template <class... Parts>
+constexpr totals count_parts(part_list<Parts...>) {
     totals sum;
     ((sum += llamavision::count(Parts{})), ...);
     return sum;
 }
-template <class E> struct counter {
+template <class E>
+struct counter {
     static constexpr totals value = [] {
         totals sum = count_parts(typename E::parts{});
         for (parameter const& p : E::parameters) sum += {1, p.count()};
         return sum;
     }();
 };
-template <std::size_t N, class Block, class Taps> struct counter<grammar::repeat<N, Block, Taps>> {
+template <std::size_t N, class Block, class Taps>
+struct counter<grammar::repeat<N, Block, Taps>> {
     static constexpr totals value = llamavision::count(Block{}) * N;
 };
-template <std::size_t N, class At, class A, class B> struct counter<grammar::interleave<N, At, A, B>> {
+template <std::size_t N, class At, class A, class B>
+struct counter<grammar::interleave<N, At, A, B>> {
     static constexpr totals value = [] {
         using node = grammar::interleave<N, At, A, B>;
         totals sum = llamavision::count(A{}) * node::count_a;
@@ -51,7 +56,10 @@ template <std::size_t N, class At, class A, class B> struct counter<grammar::int
 };
 } // namespace detail
 
-template <expression E> constexpr totals count(E) { return detail::counter<body<E>>::value; }
+template <expression E>
+constexpr totals count(E) {
+    return detail::counter<body<E>>::value;
+}
 
 /// The work that a run means: how many rows flow where. Counts, not bytes.
 struct work {
@@ -67,7 +75,8 @@ struct work {
 
 /// Floating point operations (a multiplication and an addition are two) of the products and attentions in E, given the
 /// rows that each word works on. `rows` is the number of rows that flow in; row-changing words update it.
-template <expression E> [[nodiscard]] constexpr double flops(E, work const& w, double& rows);
+template <expression E>
+[[nodiscard]] constexpr double flops(E, work const& w, double& rows);
 
 namespace detail {
 template <class E>
@@ -75,12 +84,14 @@ concept counts_flops = requires(work const& w, double& rows) {
     E::flops(w, rows);
 };
 
-template <class... Parts> constexpr double flops_of_parts(part_list<Parts...>, work const& w, double& rows) {
+template <class... Parts>
+constexpr double flops_of_parts(part_list<Parts...>, work const& w, double& rows) {
     double sum = 0;
     ((sum += llamavision::flops(Parts{}, w, rows)), ...);
     return sum;
 }
-template <class E> constexpr double flops_of(E, work const& w, double& rows) {
+template <class E>
+constexpr double flops_of(E, work const& w, double& rows) {
     if constexpr (counts_flops<E>)
         return E::flops(w, rows);
     else
@@ -97,7 +108,8 @@ constexpr double flops_of(grammar::interleave<N, At, A, B> e, work const& w, dou
 }
 } // namespace detail
 
-template <expression E> constexpr double flops(E, work const& w, double& rows) {
+template <expression E>
+constexpr double flops(E, work const& w, double& rows) {
     return detail::flops_of(body<E>{}, w, rows);
 }
 

@@ -20,7 +20,10 @@ inline constexpr std::size_t any_width = static_cast<std::size_t>(-1);
 inline constexpr std::size_t token_ids = static_cast<std::size_t>(-2);
 inline constexpr std::size_t tile_pixels = static_cast<std::size_t>(-3);
 
-template <class... Parts> struct part_list { static constexpr std::size_t size = sizeof...(Parts); };
+template <class... Parts>
+struct part_list {
+    static constexpr std::size_t size = sizeof...(Parts);
+};
 
 /// One weight of a word. Its full name is path + the word's label + suffix, in Hugging Face's spelling.
 struct parameter {
@@ -44,6 +47,8 @@ struct expression_base {
     static constexpr std::size_t out = any_width;
     /// The module's name; empty for what has none.
     static constexpr std::string_view label{};
+    /// What `describe` calls an expression that has no name.
+    static constexpr std::string_view kind{};
     static constexpr std::array<parameter, 0> parameters{};
     using parts = part_list<>;
     /// y may be x: the expression keeps rows and width, and reads each row before writing it.
@@ -65,17 +70,25 @@ template <class E>
 concept is_sentence = std::derived_from<E, sentence>;
 
 namespace detail {
-template <class E> struct body_of { using type = E; };
-template <is_sentence E> struct body_of<E> {
+template <class E>
+struct body_of {
+    using type = E;
+};
+template <is_sentence E>
+struct body_of<E> {
     using type = typename body_of<std::remove_const_t<decltype(E::is)>>::type;
 };
 } // namespace detail
 
 /// The expression itself, or what the sentence says.
-template <class E> using body = typename detail::body_of<E>::type;
+template <class E>
+using body = typename detail::body_of<E>::type;
 
-template <class E> inline constexpr std::size_t width_in = body<E>::in;
-template <class E> inline constexpr std::size_t width_out = body<E>::out;
-template <class E> inline constexpr bool works_in_place = body<E>::in_place;
+template <class E>
+inline constexpr std::size_t width_in = body<E>::in;
+template <class E>
+inline constexpr std::size_t width_out = body<E>::out;
+template <class E>
+inline constexpr bool works_in_place = body<E>::in_place;
 
 } // namespace llamavision

@@ -19,8 +19,12 @@ namespace llamavision {
 
 /// Defined only for equal widths: the first line of a wrong composition's error shows what the left gives and the right
 /// takes, e.g. `left_gives_right_takes<4096, 4069>`.
-template <std::size_t Gives, std::size_t Takes> struct left_gives_right_takes;
-template <std::size_t Width> struct left_gives_right_takes<Width, Width> { static constexpr bool agree = true; };
+template <std::size_t Gives, std::size_t Takes>
+struct left_gives_right_takes;
+template <std::size_t Width>
+struct left_gives_right_takes<Width, Width> {
+    static constexpr bool agree = true;
+};
 
 namespace grammar {
 
@@ -32,7 +36,10 @@ inline constexpr bool agree = [] {
     else
         return left_gives_right_takes<Left, Right>::agree;
 }();
-template <class E> inline constexpr bool is_stack = requires { requires E::is_stack; };
+template <class E>
+inline constexpr bool is_stack = requires {
+    requires E::is_stack;
+};
 constexpr std::size_t either(std::size_t a, std::size_t b) { return a == any_width ? b : a; }
 } // namespace detail
 
@@ -42,7 +49,8 @@ struct node : expression_base {
     static constexpr bool is_stack = false;
 };
 
-template <class F, class G> struct chain : node {
+template <class F, class G>
+struct chain : node {
     static_assert(detail::agree<width_out<F>, width_in<G>>);
     static constexpr std::size_t in = detail::either(width_in<F>, width_out<F> == any_width ? width_in<G> : any_width);
     static constexpr std::size_t out = detail::either(width_out<G>, width_out<F>);
@@ -50,7 +58,8 @@ template <class F, class G> struct chain : node {
     using parts = part_list<F, G>;
 };
 
-template <class F, class G> struct product : node {
+template <class F, class G>
+struct product : node {
     static_assert(detail::agree<width_in<F>, width_in<G>>);
     static_assert(detail::agree<width_out<F>, width_out<G>>);
     static constexpr std::size_t in = detail::either(width_in<F>, width_in<G>);
@@ -61,7 +70,8 @@ template <class F, class G> struct product : node {
 /// The gate of an ungated residual: one.
 struct no_gate : expression_base {};
 
-template <class F, class Gate = no_gate> struct residual : node {
+template <class F, class Gate = no_gate>
+struct residual : node {
     static_assert(detail::agree<width_out<F>, width_in<F>>);
     static constexpr std::size_t in = width_in<F>;
     static constexpr std::size_t out = width_out<F>;
@@ -69,7 +79,8 @@ template <class F, class Gate = no_gate> struct residual : node {
     using parts = part_list<F, Gate>;
 };
 
-template <name Name, class F> struct scope : node {
+template <name Name, class F>
+struct scope : node {
     static constexpr std::string_view label = Name.view();
     static constexpr std::size_t in = width_in<F>;
     static constexpr std::size_t out = width_out<F>;
@@ -83,7 +94,8 @@ struct no_taps {
     static constexpr std::array<std::size_t, 0> layers{};
 };
 
-template <std::size_t N, class Block, class Taps = no_taps> struct repeat : node {
+template <std::size_t N, class Block, class Taps = no_taps>
+struct repeat : node {
     static_assert(detail::agree<width_out<Block>, width_in<Block>>);
     static_assert(works_in_place<Block>, "a repeated block keeps rows and width");
     static constexpr bool is_stack = true;
@@ -95,7 +107,8 @@ template <std::size_t N, class Block, class Taps = no_taps> struct repeat : node
     using parts = part_list<Block>;
 };
 
-template <std::size_t N, class At, class A, class B> struct interleave : node {
+template <std::size_t N, class At, class A, class B>
+struct interleave : node {
     static_assert(detail::agree<width_out<A>, width_in<B>>);
     static_assert(detail::agree<width_out<B>, width_in<A>>);
     static_assert(works_in_place<A> && works_in_place<B>, "an interleaved block keeps rows and width");
@@ -126,29 +139,49 @@ template <std::size_t N, class At, class A, class B> struct interleave : node {
 
 } // namespace grammar
 
-template <expression F, expression G> [[nodiscard]] constexpr auto operator|(F, G) { return grammar::chain<F, G>{}; }
+template <expression F, expression G>
+[[nodiscard]] constexpr auto operator|(F, G) {
+    return grammar::chain<F, G>{};
+}
 
-template <expression F, expression G> [[nodiscard]] constexpr auto operator*(F, G) { return grammar::product<F, G>{}; }
+template <expression F, expression G>
+[[nodiscard]] constexpr auto operator*(F, G) {
+    return grammar::product<F, G>{};
+}
 
-template <expression F> [[nodiscard]] constexpr auto residual(F) { return grammar::residual<F>{}; }
-template <expression F, expression Gate> [[nodiscard]] constexpr auto residual(F, Gate) {
+template <expression F>
+[[nodiscard]] constexpr auto residual(F) {
+    return grammar::residual<F>{};
+}
+template <expression F, expression Gate>
+[[nodiscard]] constexpr auto residual(F, Gate) {
     return grammar::residual<F, Gate>{};
 }
 
-template <name Name, expression F> [[nodiscard]] constexpr auto scope(F) { return grammar::scope<Name, F>{}; }
+template <name Name, expression F>
+[[nodiscard]] constexpr auto scope(F) {
+    return grammar::scope<Name, F>{};
+}
 
 /// The layers whose inputs `repeat` keeps, and the layers where `interleave` takes its second block.
-template <std::size_t... I> struct layer_set { static constexpr std::array<std::size_t, sizeof...(I)> layers{I...}; };
-template <std::size_t... I> inline constexpr layer_set<I...> tap{};
+template <std::size_t... I>
+struct layer_set {
+    static constexpr std::array<std::size_t, sizeof...(I)> layers{I...};
+};
+template <std::size_t... I>
+inline constexpr layer_set<I...> tap{};
 
-template <std::size_t N, expression Block> [[nodiscard]] constexpr auto repeat(Block) {
+template <std::size_t N, expression Block>
+[[nodiscard]] constexpr auto repeat(Block) {
     return grammar::repeat<N, Block>{};
 }
-template <std::size_t N, expression Block, class Taps> [[nodiscard]] constexpr auto repeat(Block, Taps) {
+template <std::size_t N, expression Block, class Taps>
+[[nodiscard]] constexpr auto repeat(Block, Taps) {
     return grammar::repeat<N, Block, Taps>{};
 }
 
-template <std::size_t N, class At, expression A, expression B> [[nodiscard]] constexpr auto interleave(A, B) {
+template <std::size_t N, class At, expression A, expression B>
+[[nodiscard]] constexpr auto interleave(A, B) {
     return grammar::interleave<N, At, A, B>{};
 }
 

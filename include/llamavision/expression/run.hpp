@@ -17,32 +17,38 @@
 
 namespace llamavision {
 
-template <class B, expression E, class X> void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y);
+template <class B, expression E, class X>
+void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y);
 
 namespace detail {
 
 /// How many rows come out when `n` go in; most expressions keep them.
-template <class E> std::size_t rows_after(E, context const& c, std::size_t n) {
+template <class E>
+std::size_t rows_after(E, context const& c, std::size_t n) {
     if constexpr (requires { E::rows_after(c, n); })
         return E::rows_after(c, n);
     else
         return n;
 }
-template <class F, class G> std::size_t rows_after(grammar::chain<F, G>, context const& c, std::size_t n) {
+template <class F, class G>
+std::size_t rows_after(grammar::chain<F, G>, context const& c, std::size_t n) {
     return rows_after(body<G>{}, c, rows_after(body<F>{}, c, n));
 }
-template <name Name, class F> std::size_t rows_after(grammar::scope<Name, F>, context const& c, std::size_t n) {
+template <name Name, class F>
+std::size_t rows_after(grammar::scope<Name, F>, context const& c, std::size_t n) {
     return rows_after(body<F>{}, c, n);
 }
 
 /// Idle: says zero for every row of this pass, so that its residual is the identity and need not be computed.
-template <class E> bool idle(E, context const& c) {
+template <class E>
+bool idle(E, context const& c) {
     if constexpr (requires { E::idle(c); })
         return E::idle(c);
     else
         return false;
 }
-template <class F, class G> bool idle(grammar::chain<F, G>, context const& c) {
+template <class F, class G>
+bool idle(grammar::chain<F, G>, context const& c) {
     return idle(body<F>{}, c) || idle(body<G>{}, c);
 }
 
@@ -66,7 +72,8 @@ class named {
     std::size_t length_;
 };
 
-template <class B, class E, class X> void run_node(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
+template <class B, class E, class X>
+void run_node(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
     if constexpr (!E::is_grammar)
         if (c.measuring()) return;
     E::run(backend, w, c, x, y);
@@ -124,7 +131,8 @@ void run_node(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<
 }
 
 /// The layers of a stack run in place on y.
-template <class B> void begin_stack(B const& backend, context const& c, rows x, rows y) {
+template <class B>
+void begin_stack(B const& backend, context const& c, rows x, rows y) {
     if (!c.measuring() && x.data != y.data) backend.copy(x.data, x.size(), y.data);
 }
 inline void end_layer(context const& c) {
@@ -135,9 +143,14 @@ template <class B, std::size_t N, class Block, class Taps>
 void run_node(B const& backend, grammar::repeat<N, Block, Taps>, weights<grammar::repeat<N, Block, Taps>> const& w,
               context& c, rows x, rows y) {
     begin_stack(backend, c, x, y);
-    for (std::size_t i = 0; i < N; ++i) {
+    // Taps are the *inputs* of the named layers (Meta appends x before it calls the block).
+    auto const keep = [&](std::size_t done) {
+        if (c.measuring()) return;
         for (std::size_t k = 0; k < Taps::layers.size(); ++k)
-            if (Taps::layers[k] == i && !c.measuring()) backend.copy(y.data, y.size(), c.vision->taps[k]);
+            if (Taps::layers[k] + c.vision->tap_shift == done) backend.copy(y.data, y.size(), c.vision->taps[k]);
+    };
+    for (std::size_t i = 0; i < N; ++i) {
+        if constexpr (Taps::layers.size() > 0) keep(i);
         c.layer = i;
         named const layer(c, c.watch ? std::to_string(i) : std::string());
         run(backend, Block{}, w.layers[i], c, y, y);
@@ -145,6 +158,7 @@ void run_node(B const& backend, grammar::repeat<N, Block, Taps>, weights<grammar
         end_layer(c);
         if (c.measuring()) return; // every layer takes the same
     }
+    if constexpr (Taps::layers.size() > 0) keep(N);
 }
 
 template <class B, std::size_t N, class At, class F, class G>
@@ -170,7 +184,8 @@ void run_node(B const& backend, grammar::interleave<N, At, F, G>, weights<gramma
 
 /// Runs E on `x` (rows, ids or tiles) and leaves its output in `y`, whose memory and row count the caller provides.
 /// Memory beyond x and y comes from `c.scratch`. Nothing is allocated.
-template <class B, expression E, class X> void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
+template <class B, expression E, class X>
+void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
     using node = body<E>;
     detail::named const module(c, node::label);
     detail::run_node(backend, node{}, w, c, x, y);

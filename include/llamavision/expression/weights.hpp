@@ -14,26 +14,35 @@
 
 namespace llamavision {
 
-template <class E> struct weights;
+template <class E>
+struct weights;
 
 namespace detail {
-template <class Parts> struct weights_of_parts;
-template <class... Parts> struct weights_of_parts<part_list<Parts...>> { using type = std::tuple<weights<Parts>...>; };
+template <class Parts>
+struct weights_of_parts;
+template <class... Parts>
+struct weights_of_parts<part_list<Parts...>> {
+    using type = std::tuple<weights<Parts>...>;
+};
 } // namespace detail
 
 /// A word's own weights, in the order of its `parameters`, and those of its parts.
-template <class E> struct weights {
+template <class E>
+struct weights {
     std::array<matrix, E::parameters.size()> own{};
     typename detail::weights_of_parts<typename E::parts>::type parts{};
 };
 
-template <is_sentence E> struct weights<E> : weights<body<E>> {};
+template <is_sentence E>
+struct weights<E> : weights<body<E>> {};
 
-template <std::size_t N, class Block, class Taps> struct weights<grammar::repeat<N, Block, Taps>> {
+template <std::size_t N, class Block, class Taps>
+struct weights<grammar::repeat<N, Block, Taps>> {
     std::array<weights<Block>, N> layers{};
 };
 
-template <std::size_t N, class At, class A, class B> struct weights<grammar::interleave<N, At, A, B>> {
+template <std::size_t N, class At, class A, class B>
+struct weights<grammar::interleave<N, At, A, B>> {
     std::array<weights<A>, grammar::interleave<N, At, A, B>::count_a> a{};
     std::array<weights<B>, grammar::interleave<N, At, A, B>::count_b> b{};
 };
@@ -53,7 +62,8 @@ void walk_parts(W& w, std::string const& path, F& f, part_list<Parts...>, std::i
 /// Visits every node below E that stands for itself, in the order in which data flows, with its weights and its full
 /// path: f(node, weights<node>&, path). Layers of `repeat` and `interleave` are visited one by one; the index is their
 /// path.
-template <class E, class W, class F> void walk(E e, W& w, std::string const& path, F&& f) {
+template <class E, class W, class F>
+void walk(E e, W& w, std::string const& path, F&& f) {
     if constexpr (is_sentence<E>)
         walk(body<E>{}, w, path, f);
     else {

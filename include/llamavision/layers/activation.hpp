@@ -10,18 +10,22 @@ namespace word {
 
 /// x·σ(x).
 struct silu : expression_base {
+    static constexpr std::string_view kind = "silu";
     static constexpr bool in_place = true;
 
-    template <class B> static void run(B const& backend, weights<silu> const&, context&, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<silu> const&, context&, rows x, rows y) {
         backend.silu(x.data, x.size(), y.data);
     }
 };
 
 /// x·Φ(x), exact: x/2·(1 + erf(x/√2)).
 struct gelu : expression_base {
+    static constexpr std::string_view kind = "gelu";
     static constexpr bool in_place = true;
 
-    template <class B> static void run(B const& backend, weights<gelu> const&, context&, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<gelu> const&, context&, rows x, rows y) {
         backend.gelu(x.data, x.size(), y.data);
     }
 };

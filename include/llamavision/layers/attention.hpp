@@ -17,7 +17,8 @@ namespace word {
 /// Multiplications and additions of scores and weighted values, for that many (query, key) pairs of one layer.
 constexpr double attention_flops(double pairs, std::size_t width) { return 4 * pairs * static_cast<double>(width); }
 
-template <std::size_t Heads, class Q, class K, class V> struct attend_base : expression_base {
+template <std::size_t Heads, class Q, class K, class V>
+struct attend_base : expression_base {
     static_assert(width_in<Q> == width_in<K> && width_in<K> == width_in<V>);
     static_assert(width_out<K> == width_out<V> && width_out<Q> % Heads == 0);
     static constexpr bool is_grammar = true;
@@ -31,7 +32,9 @@ template <std::size_t Heads, class Q, class K, class V> struct attend_base : exp
 
 /// Causal self-attention of text: a row sees itself and every row before it. Keys and values go straight into the
 /// cache.
-template <std::size_t Heads, class Q, class K, class V> struct attend_past : attend_base<Heads, Q, K, V> {
+template <std::size_t Heads, class Q, class K, class V>
+struct attend_past : attend_base<Heads, Q, K, V> {
+    static constexpr std::string_view kind = "attend to itself and the past";
     using base = attend_base<Heads, Q, K, V>;
 
     static constexpr double flops(work const& w, double& rows) {
@@ -40,7 +43,8 @@ template <std::size_t Heads, class Q, class K, class V> struct attend_past : att
         return qkv + attention_flops(w.text_pairs, base::out);
     }
 
-    template <class B> static void run(B const& backend, weights<attend_past> const& w, context& c, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<attend_past> const& w, context& c, rows x, rows y) {
         arena::frame const frame(c.scratch);
         rows const q = c.scratch.take(x.count, base::out);
         rows k{nullptr, x.count, base::kv_width}, v = k;
@@ -62,7 +66,9 @@ template <std::size_t Heads, class Q, class K, class V> struct attend_past : att
 /// Attention of the tower: every row sees every row of the four tiles, but padding does not see padding (Meta:
 /// build_encoder_attention_mask masks only the pairs where both are). A row that stands for m rows counts m times: its
 /// key's score has ln(m) added, since Σ over m equal keys of exp(s) is exp(s + ln m).
-template <std::size_t Heads, class Q, class K, class V> struct attend_tiles : attend_base<Heads, Q, K, V> {
+template <std::size_t Heads, class Q, class K, class V>
+struct attend_tiles : attend_base<Heads, Q, K, V> {
+    static constexpr std::string_view kind = "attend to all tiles";
     using base = attend_base<Heads, Q, K, V>;
 
     static constexpr double flops(work const& w, double& rows) {
@@ -71,7 +77,8 @@ template <std::size_t Heads, class Q, class K, class V> struct attend_tiles : at
         return qkv + attention_flops(w.tower_pairs, base::out);
     }
 
-    template <class B> static void run(B const& backend, weights<attend_tiles> const& w, context& c, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<attend_tiles> const& w, context& c, rows x, rows y) {
         arena::frame const frame(c.scratch);
         rows const q = c.scratch.take(x.count, base::out);
         rows const k = c.scratch.take(x.count, base::kv_width);
@@ -108,10 +115,15 @@ template <std::size_t Heads, class Q, class K, class V> struct attend_tiles : at
 };
 
 /// What an image says to a cross-attention layer; computed once for each image, by `memorise`.
-template <class K, class V> struct from_image : expression_base { using parts = part_list<K, V>; };
+template <class K, class V>
+struct from_image : expression_base {
+    using parts = part_list<K, V>;
+};
 
 /// Cross-attention: rows see all rows of the real tiles of their images. Keys and values come from the image memory.
-template <std::size_t Heads, class Q, class K, class V> struct attend_image : attend_base<Heads, Q, K, V> {
+template <std::size_t Heads, class Q, class K, class V>
+struct attend_image : attend_base<Heads, Q, K, V> {
+    static constexpr std::string_view kind = "attend to the image";
     using base = attend_base<Heads, Q, K, V>;
 
     /// Keys and values belong to the image, queries and scores to the text.
@@ -121,7 +133,8 @@ template <std::size_t Heads, class Q, class K, class V> struct attend_image : at
         return kv + llamavision::flops(Q{}, w, rows) + attention_flops(w.image_pairs, base::out);
     }
 
-    template <class B> static void run(B const& backend, weights<attend_image> const& w, context& c, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<attend_image> const& w, context& c, rows x, rows y) {
         arena::frame const frame(c.scratch);
         rows const q = c.scratch.take(x.count, base::out);
         llamavision::run(backend, Q{}, std::get<0>(w.parts), c, x, q);
@@ -173,7 +186,10 @@ template <std::size_t Heads, expression Q, expression K, expression V>
     return word::attend_tiles<Heads, Q, K, V>{};
 }
 
-template <expression K, expression V> [[nodiscard]] constexpr auto from_image(K, V) { return word::from_image<K, V>{}; }
+template <expression K, expression V>
+[[nodiscard]] constexpr auto from_image(K, V) {
+    return word::from_image<K, V>{};
+}
 
 template <std::size_t Heads, expression Q, expression K, expression V>
 [[nodiscard]] constexpr auto attend_image(Q, word::from_image<K, V>) {

@@ -10,7 +10,8 @@ namespace llamavision {
 
 namespace word {
 
-template <name Name> struct tanh_gate : expression_base {
+template <name Name>
+struct tanh_gate : expression_base {
     static constexpr std::string_view label = Name.view();
     static constexpr std::array parameters{parameter{"", {1}}};
 
@@ -19,6 +20,7 @@ template <name Name> struct tanh_gate : expression_base {
 
 } // namespace word
 
-template <name Name> inline constexpr word::tanh_gate<Name> tanh_gate{};
+template <name Name>
+inline constexpr word::tanh_gate<Name> tanh_gate{};
 
 } // namespace llamavision

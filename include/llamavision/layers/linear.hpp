@@ -11,7 +11,8 @@ namespace llamavision {
 
 namespace word {
 
-template <name Name, std::size_t In, std::size_t Out, bool Bias = false> struct linear : expression_base {
+template <name Name, std::size_t In, std::size_t Out, bool Bias = false>
+struct linear : expression_base {
     static constexpr std::string_view label = Name.view();
     static constexpr std::size_t in = In;
     static constexpr std::size_t out = Out;
@@ -27,7 +28,8 @@ template <name Name, std::size_t In, std::size_t Out, bool Bias = false> struct 
         return 2 * rows * static_cast<double>(In) * static_cast<double>(Out);
     }
 
-    template <class B> static void run(B const& backend, weights<linear> const& w, context&, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<linear> const& w, context&, rows x, rows y) {
         float const* bias = nullptr;
         if constexpr (Bias) bias = w.own[1].floats();
         backend.linear(w.own[0], bias, x.data, x.count, y.data);
@@ -36,7 +38,8 @@ template <name Name, std::size_t In, std::size_t Out, bool Bias = false> struct 
 
 } // namespace word
 
-template <name Name, std::size_t In, std::size_t Out> inline constexpr word::linear<Name, In, Out> linear{};
+template <name Name, std::size_t In, std::size_t Out>
+inline constexpr word::linear<Name, In, Out> linear{};
 
 template <name Name, std::size_t In, std::size_t Out>
 inline constexpr word::linear<Name, In, Out, true> linear_with_bias{};

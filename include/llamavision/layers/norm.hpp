@@ -11,7 +11,8 @@ namespace llamavision {
 namespace word {
 
 /// y = x / sqrt(mean(x²) + eps) · weight, for each run of Width values in a row of Row (Row a multiple of Width).
-template <name Name, std::size_t Row, std::size_t Width, class Eps> struct rms_norm : expression_base {
+template <name Name, std::size_t Row, std::size_t Width, class Eps>
+struct rms_norm : expression_base {
     static_assert(Row % Width == 0);
     static constexpr std::string_view label = Name.view();
     static constexpr std::size_t in = Row;
@@ -19,26 +20,32 @@ template <name Name, std::size_t Row, std::size_t Width, class Eps> struct rms_n
     static constexpr bool in_place = true;
     static constexpr std::array parameters{parameter{".weight", {Width}}};
 
-    template <class B> static void run(B const& backend, weights<rms_norm> const& w, context&, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<rms_norm> const& w, context&, rows x, rows y) {
         backend.rms_norm(x.data, x.count * (Row / Width), Width, w.own[0].floats(), Eps::value, y.data);
     }
 };
 
 /// y = (x - mean(x)) / sqrt(var(x) + eps) · weight + bias.
-template <name Name, std::size_t Width, class Eps> struct layer_norm : expression_base {
+template <name Name, std::size_t Width, class Eps>
+struct layer_norm : expression_base {
     static constexpr std::string_view label = Name.view();
     static constexpr std::size_t in = Width;
     static constexpr std::size_t out = Width;
     static constexpr bool in_place = true;
     static constexpr std::array parameters{parameter{".weight", {Width}}, parameter{".bias", {Width}}};
 
-    template <class B> static void run(B const& backend, weights<layer_norm> const& w, context&, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<layer_norm> const& w, context&, rows x, rows y) {
         backend.layer_norm(x.data, x.count, Width, w.own[0].floats(), w.own[1].floats(), Eps::value, y.data);
     }
 };
 
 /// The epsilon of a configuration, as a type (class-type template arguments trip some compilers).
-template <class C> struct eps_of { static constexpr float value = C::norm_eps; };
+template <class C>
+struct eps_of {
+    static constexpr float value = C::norm_eps;
+};
 struct eps_1e_5 {
     static constexpr float value = 1e-5f;
 };
@@ -46,17 +53,20 @@ struct eps_1e_5 {
 } // namespace word
 
 /// C is a text configuration.
-template <name Name, class C> inline constexpr word::rms_norm<Name, C::width, C::width, word::eps_of<C>> rms_norm{};
+template <name Name, class C>
+inline constexpr word::rms_norm<Name, C::width, C::width, word::eps_of<C>> rms_norm{};
 
 /// A norm for each of `Heads` heads, weights shared by all of them.
 template <name Name, class C, std::size_t Heads>
 inline constexpr word::rms_norm<Name, Heads*(C::width / C::heads), C::width / C::heads, word::eps_of<C>> head_norm{};
 
 /// C is a vision configuration.
-template <name Name, class C> inline constexpr word::layer_norm<Name, C::width, word::eps_of<C>> layer_norm{};
+template <name Name, class C>
+inline constexpr word::layer_norm<Name, C::width, word::eps_of<C>> layer_norm{};
 
 /// layernorm_pre and layernorm_post use the default epsilon whatever the configuration says (Hugging Face:
 /// MllamaVisionModel).
-template <name Name, class C> inline constexpr word::layer_norm<Name, C::width, word::eps_1e_5> layer_norm_1e_5{};
+template <name Name, class C>
+inline constexpr word::layer_norm<Name, C::width, word::eps_1e_5> layer_norm_1e_5{};
 
 } // namespace llamavision

@@ -13,13 +13,16 @@ namespace word {
 
 /// Pixels (tiles, Channels, side, side) to one row for each patch, (channel, row, column) within it. Padded tiles have
 /// no pixels: their normalised values are zero by definition, and so are their patches.
-template <std::size_t Channels, std::size_t Patch> struct unfold : expression_base {
+template <std::size_t Channels, std::size_t Patch>
+struct unfold : expression_base {
+    static constexpr std::string_view kind = "unfold";
     static constexpr std::size_t in = tile_pixels;
     static constexpr std::size_t out = Channels * Patch * Patch;
 
     static std::size_t rows_after(context const& c, std::size_t) { return c.vision->slots.size() * c.vision->patches; }
 
-    template <class B> static void run(B const& backend, weights<unfold> const&, context&, pixel_tiles x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<unfold> const&, context&, pixel_tiles x, rows y) {
         std::size_t const across = x.side / Patch, real = x.count * across * across * out;
         backend.unfold(x.data, x.count, Channels, x.side, Patch, y.data);
         backend.zero(y.data + real, y.size() - real);
@@ -39,13 +42,15 @@ struct patch_projection : expression_base {
         return 2 * rows * static_cast<double>(in) * static_cast<double>(out);
     }
 
-    template <class B> static void run(B const& backend, weights<patch_projection> const& w, context&, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<patch_projection> const& w, context&, rows x, rows y) {
         backend.linear(w.own[0], nullptr, x.data, x.count, y.data);
     }
 };
 
 /// One learned row before the patches of every tile, padded tiles included.
-template <name Name, std::size_t Width> struct class_token : expression_base {
+template <name Name, std::size_t Width>
+struct class_token : expression_base {
     static constexpr std::string_view label = Name.view();
     static constexpr bool is_module = false;
     static constexpr std::size_t in = Width;
@@ -54,7 +59,8 @@ template <name Name, std::size_t Width> struct class_token : expression_base {
 
     static std::size_t rows_after(context const& c, std::size_t) { return c.vision->slots.size() * c.vision->tokens(); }
 
-    template <class B> static void run(B const& backend, weights<class_token> const& w, context& c, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<class_token> const& w, context& c, rows x, rows y) {
         std::size_t const patches = c.vision->patches * Width;
         for (std::size_t s = 0; s < c.vision->slots.size(); ++s) {
             float* tile = y.data + s * c.vision->tokens() * Width;
@@ -66,13 +72,15 @@ template <name Name, std::size_t Width> struct class_token : expression_base {
 
 /// Zero rows after the tokens of every tile, up to a multiple of eight. Queries of real tokens do see them.
 struct pad_rows : expression_base {
+    static constexpr std::string_view kind = "pad to a multiple of eight";
     static std::size_t rows_after(context const& c, std::size_t) { return c.vision->rows(); }
     static constexpr double flops(work const& w, double& rows) {
         rows = w.tower_rows;
         return 0;
     }
 
-    template <class B> static void run(B const& backend, weights<pad_rows> const&, context& c, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<pad_rows> const&, context& c, rows x, rows y) {
         std::size_t const tokens = c.vision->tokens() * x.width, all = c.vision->rows_per_slot() * x.width;
         for (std::size_t s = 0; s < c.vision->slots.size(); ++s) {
             backend.copy(x.data + s * tokens, tokens, y.data + s * all);
@@ -83,7 +91,9 @@ struct pad_rows : expression_base {
 
 /// [what the tower says | what was tapped], token rows of the kept tiles only. Tapped values are interleaved: feature
 /// Width + d·Taps + k is channel d of tap k (both references stack the taps along a new last axis and merge it).
-template <std::size_t Taps, std::size_t Width> struct concat_taps : expression_base {
+template <std::size_t Taps, std::size_t Width>
+struct concat_taps : expression_base {
+    static constexpr std::string_view kind = "concatenate what was tapped";
     static constexpr std::size_t in = Width;
     static constexpr std::size_t out = Width * (1 + Taps);
 
@@ -93,7 +103,8 @@ template <std::size_t Taps, std::size_t Width> struct concat_taps : expression_b
         return 0;
     }
 
-    template <class B> static void run(B const& backend, weights<concat_taps> const&, context& c, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<concat_taps> const&, context& c, rows x, rows y) {
         std::array<float const*, Taps> tapped;
         for (std::size_t s = 0; s < c.vision->kept_slots; ++s) {
             std::size_t const from = s * c.vision->rows_per_slot() * Width, tokens = c.vision->tokens();
@@ -109,15 +120,18 @@ template <std::size_t Taps, std::size_t Width> struct concat_taps : expression_b
 } // namespace word
 
 /// C is a vision configuration.
-template <class C> inline constexpr word::unfold<C::channels, C::patch> unfold{};
+template <class C>
+inline constexpr word::unfold<C::channels, C::patch> unfold{};
 
 template <name Name, class C>
 inline constexpr word::patch_projection<Name, C::channels, C::patch, C::width> patch_projection{};
 
-template <name Name, class C> inline constexpr word::class_token<Name, C::width> class_token{};
+template <name Name, class C>
+inline constexpr word::class_token<Name, C::width> class_token{};
 
 inline constexpr word::pad_rows pad_rows{};
 
-template <class C> inline constexpr word::concat_taps<C::taps.size(), C::width> concat_taps{};
+template <class C>
+inline constexpr word::concat_taps<C::taps.size(), C::width> concat_taps{};
 
 } // namespace llamavision

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/expression/run.hpp>
@@ -14,6 +15,14 @@
 namespace llamavision {
 
 namespace word {
+
+namespace detail {
+/// Whether two runs of `count` values of a matrix hold the same bytes.
+inline bool same_values(matrix const& m, std::size_t a, std::size_t b, std::size_t count) {
+    auto const* bytes = static_cast<std::byte const*>(m.data);
+    return std::memcmp(bytes + bytes_of(m.type, a), bytes + bytes_of(m.type, b), bytes_of(m.type, count)) == 0;
+}
+} // namespace detail
 
 /// x + tanh(gate) · E[arrangement, tile], the same vector for every row of a tile.
 template <name Name, std::size_t Arrangements, std::size_t Tiles, std::size_t Width>
@@ -26,7 +35,14 @@ struct tile_position : expression_base {
     static constexpr std::array parameters{parameter{".embedding.weight", {Arrangements + 1, Tiles* Width}, 2, true},
                                            parameter{".gate", {1}}};
 
-    template <class B> static void run(B const& backend, weights<tile_position> const& w, context& c, rows x, rows y) {
+    /// Whether an arrangement gives two tile slots the same vector.
+    static bool alike(weights<tile_position> const& w, std::size_t arrangement, std::size_t a, std::size_t b) {
+        std::size_t const row = arrangement * Tiles;
+        return detail::same_values(w.own[0], (row + a) * Width, (row + b) * Width, Width);
+    }
+
+    template <class B>
+    static void run(B const& backend, weights<tile_position> const& w, context& c, rows x, rows y) {
         arena::frame const frame(c.scratch);
         rows const vector = c.scratch.take(1, Width);
         if (c.measuring()) return;
@@ -53,7 +69,15 @@ struct gated_position : expression_base {
         parameter{".embedding", {Tokens, Width}, 2, true}, parameter{".gate", {1}},
         parameter{".tile_embedding.weight", {Arrangements + 1, Tiles* Tokens* Width}, 2, true}};
 
-    template <class B> static void run(B const& backend, weights<gated_position> const& w, context& c, rows x, rows y) {
+    /// Whether an arrangement gives two tile slots the same vectors.
+    static bool alike(weights<gated_position> const& w, std::size_t arrangement, std::size_t a, std::size_t b) {
+        constexpr std::size_t tile = Tokens * Width;
+        std::size_t const row = arrangement * Tiles;
+        return detail::same_values(w.own[2], (row + a) * tile, (row + b) * tile, tile);
+    }
+
+    template <class B>
+    static void run(B const& backend, weights<gated_position> const& w, context& c, rows x, rows y) {
         constexpr std::size_t tile = Tokens * Width;
         arena::frame const frame(c.scratch);
         rows const table = c.scratch.take(Tokens, Width);

@@ -15,11 +15,14 @@ namespace llamavision {
 namespace word {
 
 /// Turns every head of a row by the angles of its position (`text_rows::cos` and `sin`).
-template <std::size_t HeadDim> struct rope : expression_base {
+template <std::size_t HeadDim>
+struct rope : expression_base {
+    static constexpr std::string_view kind = "rope";
     static_assert(HeadDim % 2 == 0);
     static constexpr bool in_place = true;
 
-    template <class B> static void run(B const& backend, weights<rope> const&, context& c, rows x, rows y) {
+    template <class B>
+    static void run(B const& backend, weights<rope> const&, context& c, rows x, rows y) {
         if (x.data != y.data) backend.copy(x.data, x.size(), y.data);
         backend.rope(y.data, y.count, y.width / HeadDim, HeadDim, c.text->cos, c.text->sin);
     }
@@ -28,7 +31,8 @@ template <std::size_t HeadDim> struct rope : expression_base {
 } // namespace word
 
 /// C is a text configuration.
-template <class C> inline constexpr word::rope<C::width / C::heads> rope{};
+template <class C>
+inline constexpr word::rope<C::width / C::heads> rope{};
 
 /// The head_dim/2 angular frequencies f_i = theta^(-2i/head_dim), in float as both references compute them. The
 /// "llama3" scaling divides those whose wavelength exceeds the original context by `factor`, keeps those that turn

@@ -14,7 +14,9 @@ enum class masked { attention, mlp };
 
 namespace word {
 
-template <masked What> struct rows_seeing_image : expression_base {
+template <masked What>
+struct rows_seeing_image : expression_base {
+    static constexpr std::string_view kind = "rows seeing an image";
     static constexpr bool in_place = true;
 
     /// What a row attends to without seeing it is kept in Hugging Face's reading of the attention half.
@@ -35,6 +37,7 @@ template <masked What> struct rows_seeing_image : expression_base {
 
 } // namespace word
 
-template <masked What> inline constexpr word::rows_seeing_image<What> rows_seeing_image{};
+template <masked What>
+inline constexpr word::rows_seeing_image<What> rows_seeing_image{};
 
 } // namespace llamavision

@@ -9,7 +9,8 @@
 namespace llamavision {
 
 /// Tiles to the rows that cross-attention reads: (kept tiles · tokens, text width).
-template <configuration C> struct image_encoder : sentence {
+template <configuration C>
+struct image_encoder : sentence {
     static constexpr std::size_t features = C::vision::width * (1 + C::vision::taps.size());
     static constexpr auto is =
         vision_model<typename C::vision>{} | linear_with_bias<"multi_modal_projector", features, C::text::width>;
@@ -17,15 +18,18 @@ template <configuration C> struct image_encoder : sentence {
 
 /// Both halves side by side. They meet in the image memory: `encoder` fills it, the cross-attention of `reader` reads
 /// it.
-template <configuration C> struct mllama_of {
+template <configuration C>
+struct mllama_of {
     static constexpr image_encoder<C> encoder{};
     static constexpr language_model<typename C::text> reader{};
 };
 
-template <configuration C> inline constexpr mllama_of<C> mllama{};
+template <configuration C>
+inline constexpr mllama_of<C> mllama{};
 
 /// Tensors and parameters of both halves.
-template <configuration C> [[nodiscard]] constexpr totals count(mllama_of<C> m) {
+template <configuration C>
+[[nodiscard]] constexpr totals count(mllama_of<C> m) {
     totals sum = count(m.encoder);
     return sum += count(m.reader);
 }

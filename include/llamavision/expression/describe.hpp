@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reading `describe`: the expression printed as a tree, one line for each thing that has a name: label, widths,
+// weights.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include <llamavision/expression/count.hpp>
+
+namespace llamavision {
+
+namespace detail {
+
+/// 10670220835 as 10'670'220'835.
+[[nodiscard]] inline std::string grouped(std::size_t n) {
+    std::string text = std::to_string(n);
+    for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, "'");
+    return text;
+}
+
+[[nodiscard]] inline std::string width_text(std::size_t width) {
+    return width == token_ids ? "ids" : width == tile_pixels ? "pixels" : std::to_string(width);
+}
+
+struct description {
+    std::string text;
+
+    void line(std::size_t depth, std::string const& what, std::string const& about) {
+        std::string left = std::string(2 * depth, ' ') + what;
+        if (left.size() < 50) left.resize(50, ' ');
+        text += left + "  " + about;
+        text.erase(text.find_last_not_of(' ') + 1);
+        text += '\n';
+    }
+};
+
+template <class E>
+std::string about(E e) {
+    std::string text;
+    if (E::out != any_width)
+        text = (E::in == any_width ? std::string("-") : width_text(E::in)) + " -> " + width_text(E::out);
+    totals const sum = count(e);
+    if (sum.tensors)
+        text +=
+            (text.empty() ? "" : ", ") + grouped(sum.parameters) + (sum.parameters == 1 ? " parameter" : " parameters");
+    return text;
+}
+
+/// The layers i < n for which `is(i)`, as "0-2, 4-7, 9".
+template <class Is>
+std::string layers_text(std::size_t n, Is is) {
+    std::string text;
+    for (std::size_t i = 0; i < n; ++i) {
+        if (!is(i)) continue;
+        std::size_t last = i;
+        while (last + 1 < n && is(last + 1)) ++last;
+        text += (text.empty() ? "" : ", ") + std::to_string(i);
+        if (last > i) text += "-" + std::to_string(last);
+        i = last;
+    }
+    return text;
+}
+
+template <class E>
+void describe(E, std::size_t depth, description& d);
+
+template <class... Parts>
+void describe_parts(part_list<Parts...>, [[maybe_unused]] std::size_t depth, [[maybe_unused]] description& d) {
+    (detail::describe(Parts{}, depth, d), ...);
+}
+
+template <class E>
+void describe_node(E e, std::size_t depth, description& d) {
+    constexpr std::string_view title = E::label.empty() ? E::kind : E::label;
+    if constexpr (title.empty())
+        describe_parts(typename E::parts{}, depth, d);
+    else {
+        d.line(depth, std::string(title), about(e));
+        describe_parts(typename E::parts{}, depth + 1, d);
+    }
+}
+
+template <std::size_t N, class Block, class Taps>
+void describe_node(grammar::repeat<N, Block, Taps> e, std::size_t depth, description& d) {
+    std::string taps;
+    for (std::size_t i : Taps::layers) taps += (taps.empty() ? "; the inputs of " : ", ") + std::to_string(i);
+    d.line(depth, "layers " + layers_text(N, [](std::size_t) { return true; }),
+           about(e) + taps + (taps.empty() ? "" : " are kept"));
+    describe(Block{}, depth + 1, d);
+}
+
+template <std::size_t N, class At, class A, class B>
+void describe_node(grammar::interleave<N, At, A, B>, std::size_t depth, description& d) {
+    d.line(depth, "layers " + layers_text(N, [](std::size_t i) { return !grammar::interleave<N, At, A, B>::is_b(i); }),
+           "");
+    describe(A{}, depth + 1, d);
+    d.line(depth, "layers " + layers_text(N, [](std::size_t i) { return grammar::interleave<N, At, A, B>::is_b(i); }),
+           "");
+    describe(B{}, depth + 1, d);
+}
+
+template <class E>
+void describe(E, std::size_t depth, description& d) {
+    describe_node(body<E>{}, depth, d);
+}
+
+} // namespace detail
+
+/// The tree of E, a line for each named part: what goes in, what comes out, how many parameters it has.
+template <expression E>
+[[nodiscard]] std::string describe(E e) {
+    detail::description d;
+    detail::describe(e, 0, d);
+    return d.text;
+}
+
+} // namespace llamavision

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// The network of one configuration on one backend: where the expression, its weights and a backend meet.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <llamavision/backend/concept.hpp>
+#include <llamavision/expression/bind.hpp>
+#include <llamavision/expression/describe.hpp>
+#include <llamavision/model/mllama.hpp>
+#include <llamavision/runtime/image_plan.hpp>
+#include <llamavision/runtime/network.hpp>
+
+namespace llamavision {
+
+/// Immutable once it is bound; its verbs may be called from several threads at once if the backend's kernels may.
+template <configuration C, backend B>
+class compiled_network final : public network {
+    using V = typename C::vision;
+    using T = typename C::text;
+    static constexpr std::size_t kv = kv_width<T>;
+    static constexpr std::size_t cross_count = T::cross_layers.size();
+    static constexpr std::size_t self_count = T::layers - cross_count;
+    static constexpr std::size_t tower_layers = V::layers + V::global_layers;
+
+  public:
+    /// @param tensors the checkpoint under Hugging Face's names
+    /// @throws mismatch_error naming every tensor that is missing, surplus or misshapen
+    compiled_network(checkpoint::named_tensors tensors, B kernels) : backend_(std::move(kernels)) {
+        binder bind(std::move(tensors));
+        bind.bind(model.encoder, *encoder_);
+        bind.bind(model.reader, *reader_);
+        owners_ = bind.finish();
+        check_padding();
+    }
+
+    [[nodiscard]] std::string_view name() const override { return C::name; }
+    [[nodiscard]] std::string_view backend_name() const override { return backend_.name(); }
+    [[nodiscard]] config::numbers const& numbers() const override { return numbers_; }
+    [[nodiscard]] totals size() const override { return count(model); }
+    [[nodiscard]] std::string architecture() const override { return describe(model.encoder) + describe(model.reader); }
+
+    [[nodiscard]] double image_flops(std::size_t tiles) const override {
+        work w;
+        w.tower_rows = static_cast<double>(V::tiles * (config::tokens<V> + config::pads<V>));
+        w.tower_pairs = w.tower_rows * w.tower_rows;
+        w.feature_rows = static_cast<double>(tiles * config::tokens<V>);
+        w.sees_image = true;
+        double patch_rows = static_cast<double>(tiles * config::patches<V>), no_text = 0;
+        return flops(model.encoder, w, patch_rows) + flops(model.reader, w, no_text);
+    }
+
+    [[nodiscard]] double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) const override {
+        auto const n = static_cast<double>(count), past = static_cast<double>(before);
+        work w;
+        w.text_rows = n;
+        w.text_pairs = n * past + n * (n + 1) / 2;
+        w.image_pairs = n * static_cast<double>(image_rows);
+        w.logit_rows = 1;
+        w.sees_image = image_rows > 0;
+        double rows_in = n;
+        return flops(model.reader, w, rows_in);
+    }
+
+    [[nodiscard]] memory_plan plan(std::size_t rows) const override {
+        vision_rows const image = plan_image(numbers_.vision, 1, V::tiles, {});
+        std::size_t const features = image.kept_slots * image.tokens();
+        memory_plan m;
+        m.encode_scratch = encode_scratch(image) * sizeof(float);
+        m.image = features * cross_count * 2 * kv * sizeof(float);
+        m.cache_per_position = self_count * 2 * kv * sizeof(float);
+        m.read_scratch = read_scratch(rows, 1) * sizeof(float);
+        m.rows = rows;
+        return m;
+    }
+
+    [[nodiscard]] std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
+                                                              encode_options const& options) const override {
+        std::size_t const real = tiles.rows * tiles.columns;
+        if (tiles.side != V::tile || tiles.values.size() != real * V::channels * V::tile * V::tile)
+            throw image_error("the model takes tiles of " + std::to_string(V::tile) + " pixels, these have "
+                              + std::to_string(tiles.side));
+        std::size_t const id = config::arrangement_id(tiles.rows, tiles.columns, V::tiles);
+        vision_rows plan = plan_image(numbers_.vision, tiles.rows, tiles.columns,
+                                      {options.collapse_padding && padding_alike_.at(id), options.remember_padding});
+        plan.tap_shift = options.taps_after_layer ? 1 : 0;
+
+        std::size_t const scratch_size = encode_scratch(plan);
+        auto const scratch = std::make_unique_for_overwrite<float[]>(scratch_size);
+        arena memory({scratch.get(), scratch_size});
+        auto image = std::make_shared<encoded_image>();
+        encode(plan, memory, {tiles.values.data(), real, tiles.side}, options, image.get());
+        image->grid_rows = tiles.rows;
+        image->grid_columns = tiles.columns;
+        return image;
+    }
+
+    [[nodiscard]] std::size_t read_scratch(std::size_t rows_in, std::size_t logit_rows) const override {
+        text_rows measured;
+        measured.count = rows_in;
+        measured.logit_rows = logit_rows;
+        arena measure;
+        read(measured, measure, nullptr, nullptr, {});
+        return measure.peak();
+    }
+
+    void read(text_rows now, std::span<token const> ids, std::span<float> logits, std::span<float> scratch,
+              read_options const& options) const override {
+        arena memory(scratch);
+        read(now, memory, ids.data(), logits.data(), options);
+    }
+
+  private:
+    static constexpr auto model = mllama<C>;
+
+    /// Calls the progress of either options after each layer, and throws when their stop token asks for it.
+    template <class Options>
+    static layer_done after_layer(Options const& options, std::size_t total) {
+        return [&options, total, done = std::size_t{0}]() mutable {
+            ++done;
+            if (options.on_progress) options.on_progress(done, total);
+            if (options.stop.stop_requested()) throw cancelled("stopped on request");
+        };
+    }
+
+    std::size_t encode_scratch(vision_rows const& plan) const {
+        arena measure;
+        encode(plan, measure, {nullptr, 0, V::tile}, {}, nullptr);
+        return measure.peak();
+    }
+
+    void encode(vision_rows plan, arena& memory, pixel_tiles pixels, encode_options const& options,
+                encoded_image* image) const {
+        std::array<float*, V::taps.size()> taps{};
+        for (float*& tap : taps) tap = memory.take(plan.rows(), V::width).data;
+        plan.taps = taps;
+        layer_done const on_layer = after_layer(options, tower_layers);
+        context c{memory};
+        c.vision = &plan;
+        c.watch = options.watch ? &options.watch : nullptr;
+        c.on_layer = &on_layer;
+        rows const features = memory.take(plan.kept_slots * plan.tokens(), T::width);
+        run(backend_, model.encoder, *encoder_, c, pixels, features);
+        if (!memory.measuring()) remember(plan, features, c, *image);
+    }
+
+    /// Keys and values of every cross layer, once for each picture.
+    void remember(vision_rows const& plan, rows features, context& c, encoded_image& image) const {
+        std::size_t const layer = 2 * features.count * kv;
+        image.storage = std::make_unique_for_overwrite<float[]>(cross_count * layer);
+        image.bytes = cross_count * layer * sizeof(float);
+        std::size_t real = 0;
+        for (std::size_t s = 0; s < plan.kept_slots; ++s) real += plan.slots[s].real ? plan.tokens() : 0;
+        image.memory.rows = real;
+        image.memory.padded_rows = features.count - real;
+        for (std::size_t s = 0; s < plan.kept_slots; ++s)
+            if (!plan.slots[s].real)
+                image.memory.padded_bias.insert(image.memory.padded_bias.end(), plan.tokens(),
+                                                std::log(static_cast<float>(plan.slots[s].multiplicity)));
+        c.watch = nullptr; // Hugging Face's modules say keys and values while text is read
+        float* at = image.storage.get();
+        walk(model.reader, *reader_, "", [&](auto node, auto const& w, std::string const&) {
+            if constexpr (requires { node.memorise(backend_, w, c, features, features, features); }) {
+                rows const keys{at, features.count, kv}, values{at + layer / 2, features.count, kv};
+                node.memorise(backend_, w, c, features, keys, values);
+                image.memory.layers.push_back({keys.data, values.data});
+                at += layer;
+            }
+        });
+    }
+
+    /// Padded tiles may be collapsed where the tables give all of them the same vector (zero, in converted
+    /// checkpoints).
+    void check_padding() {
+        auto const all = config::all_arrangements(V::tiles);
+        padding_alike_.assign(all.size() + 1, true);
+        walk(model.encoder, *encoder_, "", [&](auto node, auto const& w, std::string const&) {
+            if constexpr (requires { node.alike(w, 0, 0, 0); })
+                for (std::size_t i = 0; i < all.size(); ++i) {
+                    std::size_t const first = all[i].first * all[i].second;
+                    for (std::size_t slot = first + 1; slot < V::tiles; ++slot)
+                        if (!node.alike(w, i + 1, first, slot)) padding_alike_[i + 1] = false;
+                }
+        });
+    }
+
+    void read(text_rows now, arena& memory, token const* ids, float* logits, read_options const& options) const {
+        layer_done const on_layer = after_layer(options, T::layers);
+        context c{memory};
+        c.text = &now;
+        c.watch = options.watch ? &options.watch : nullptr;
+        c.on_layer = &on_layer;
+        run(backend_, model.reader, *reader_, c, id_rows{ids, now.count}, rows{logits, now.logit_rows, T::vocabulary});
+    }
+
+    B backend_;
+    config::numbers numbers_ = config::numbers_of<C>();
+    std::unique_ptr<weights<image_encoder<C>>> encoder_ = std::make_unique<weights<image_encoder<C>>>();
+    std::unique_ptr<weights<language_model<T>>> reader_ = std::make_unique<weights<language_model<T>>>();
+    std::vector<std::shared_ptr<void const>> owners_;
+    std::vector<bool> padding_alike_;
+};
+
+} // namespace llamavision

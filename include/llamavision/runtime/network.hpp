@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model with its weights, as the rest of the runtime sees it: two verbs, `encode` for a picture and `read` for text,
+// and numbers. Which configuration and which backend it was compiled for stays behind this wall, so that conversations
+// are written once, and a program may choose among models at run time.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <llamavision/config/numbers.hpp>
+#include <llamavision/expression/context.hpp>
+#include <llamavision/expression/count.hpp>
+#include <llamavision/image/tiles.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/tokens/token.hpp>
+
+namespace llamavision {
+
+/// Somebody asked for an end: thrown by whatever was interrupted through its stop token.
+struct cancelled : error {
+    using error::error;
+};
+
+/// Called with the layers done and the layers there are.
+using progress = std::function<void(std::size_t done, std::size_t total)>;
+
+struct encode_options {
+    bool collapse_padding = true;  ///< false: the plain computation, row for row what the references do
+    bool remember_padding = false; ///< keep padded tiles for Hugging Face's leak
+    /// For weights fine-tuned with transformers 4.56 or later, which taps the tower one layer later (its outputs).
+    bool taps_after_layer = false;
+    progress on_progress{};
+    std::stop_token stop{};
+    observer watch{};
+};
+
+struct read_options {
+    progress on_progress{};
+    std::stop_token stop{};
+    observer watch{};
+};
+
+/// A picture as the cross-attention layers remember it. Immutable; any number of sessions may look at it.
+struct encoded_image {
+    image_memory memory;
+    std::size_t grid_rows = 0;
+    std::size_t grid_columns = 0;
+    std::unique_ptr<float[]> storage;
+    std::size_t bytes = 0;
+};
+
+/// Bytes that the parts of a running model take, beside its weights.
+struct memory_plan {
+    std::size_t encode_scratch = 0;     ///< while a picture of all tiles is encoded
+    std::size_t image = 0;              ///< for each encoded picture of all tiles
+    std::size_t cache_per_position = 0; ///< self-attention keys and values
+    std::size_t read_scratch = 0;       ///< while `rows` tokens are read at a time
+    std::size_t rows = 0;
+};
+
+class network {
+  public:
+    virtual ~network() = default;
+
+    [[nodiscard]] virtual std::string_view name() const = 0; ///< of the configuration
+    [[nodiscard]] virtual std::string_view backend_name() const = 0;
+    [[nodiscard]] virtual config::numbers const& numbers() const = 0;
+    [[nodiscard]] virtual totals size() const = 0;
+    [[nodiscard]] virtual std::string architecture() const = 0; ///< the expression, printed
+    /// Operations for a picture of that many tiles, padding not collapsed; the cross-attention's keys and values
+    /// included.
+    [[nodiscard]] virtual double image_flops(std::size_t tiles) const = 0;
+    /// Operations for reading `count` tokens after `before` others, with that many rows of image in sight.
+    [[nodiscard]] virtual double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) const = 0;
+    [[nodiscard]] virtual memory_plan plan(std::size_t rows) const = 0;
+
+    /// @throws image_error if the tiles are not the model's; cancelled
+    [[nodiscard]] virtual std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
+                                                                      encode_options const& options) const = 0;
+
+    /// Floats of scratch that `read` needs for that many rows.
+    [[nodiscard]] virtual std::size_t read_scratch(std::size_t rows, std::size_t logit_rows) const = 0;
+    /// Reads ids at the positions that `text` says; writes its cache, and logits (text.logit_rows, vocabulary).
+    /// @pre ids are below the vocabulary plus 8; scratch holds `read_scratch` floats
+    /// @throws cancelled
+    virtual void read(text_rows text, std::span<token const> ids, std::span<float> logits, std::span<float> scratch,
+                      read_options const& options) const = 0;
+};
+
+} // namespace llamavision

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// A session: one growing text and the pictures in it. It holds what stands while rows flow, the self-attention cache
+// and the images, and decides for every row which of them it sees.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <llamavision/layers/rope.hpp>
+#include <llamavision/runtime/network.hpp>
+#include <llamavision/support/error.hpp>
+
+namespace llamavision {
+
+/// Whose reading of the model a session follows; they differ in which rows of text see which image.
+///
+/// - `usual`: rows before the first image see none; a row sees the most recent image, or run of images; so do the
+///   tokens generated after it.
+/// - `meta`: Meta's code to the letter. The same, but after a prompt of two or more images generated tokens see none.
+/// - `hugging_face`: transformers up to 4.54 to the letter. Rows before the first image attend, unmasked, to every row
+///   of every image, padded tiles included.
+enum class parity { usual, meta, hugging_face };
+
+struct session_options {
+    std::size_t context = 0; ///< positions; 0 takes the model's, but at most 8192
+    std::size_t chunk = 256; ///< rows read at a time; more is a little faster and takes more scratch memory
+    parity reading = parity::usual;
+};
+
+/// Not for several threads at once; sessions of one network may run in parallel.
+class session {
+  public:
+    using image_ptr = std::shared_ptr<encoded_image const>;
+
+    /// @throws argument_error for a chunk of zero, or a context beyond the model's
+    explicit session(std::shared_ptr<network const> net, session_options options = {})
+        : network_(std::move(net)), options_(options) {
+        config::text_numbers const& n = network_->numbers().text;
+        if (options_.context == 0) options_.context = std::min<std::size_t>(n.context, 8192);
+        if (options_.context > n.context)
+            throw argument_error("a context of " + std::to_string(options_.context) + " positions: the model has "
+                                 + std::to_string(n.context));
+        if (options_.chunk == 0) throw argument_error("a chunk has at least one row");
+        options_.chunk = std::min(options_.chunk, options_.context);
+        std::size_t const head_dim = n.width / n.heads;
+        frequencies_ = rope_frequencies(n.rope, head_dim);
+        cache_.layers = n.layers - n.cross_layers.size();
+        cache_.capacity = options_.context;
+        cache_.width = n.kv_heads * head_dim;
+        // Left uninitialised on purpose: pages that no position reaches cost nothing.
+        storage_ = std::make_unique_for_overwrite<float[]>(cache_.layers * 2 * cache_.capacity * cache_.width);
+        cache_.data = storage_.get();
+        reserve(options_.chunk, 1);
+        logits_.resize(n.vocabulary);
+    }
+
+    [[nodiscard]] std::size_t length() const { return ids_.size(); }
+    [[nodiscard]] std::size_t context() const { return options_.context; }
+    [[nodiscard]] parity reading() const { return options_.reading; }
+    [[nodiscard]] std::span<token const> ids() const { return ids_; }
+    [[nodiscard]] std::size_t images() const { return images_.size(); }
+    [[nodiscard]] network const& net() const { return *network_; }
+    /// The id that stands for a picture: the first beyond the vocabulary.
+    [[nodiscard]] token image_id() const { return static_cast<token>(network_->numbers().text.vocabulary); }
+    /// Logits of the last row read: (vocabulary).
+    [[nodiscard]] std::span<float const> logits() const {
+        return {logits_.data() + logits_.size() - vocabulary(), vocabulary()};
+    }
+
+    /// Whether pictures for this session must be encoded with `encode_options::remember_padding`.
+    [[nodiscard]] bool remembers_padding() const { return options_.reading == parity::hugging_face; }
+
+    /// Reads a stretch of prompt. Each image id in it stands for the next of `images`.
+    /// On an exception the session is as before.
+    /// @throws context_error if the context would overflow; argument_error for ids outside the vocabulary, or when
+    /// image
+    ///         ids and images differ in number; cancelled
+    void append(std::span<token const> ids, std::span<image_ptr const> images = {}, read_options const& options = {}) {
+        check(ids, images.size());
+        undo const on_failure(*this);
+        for (image_ptr const& image : images) images_.push_back(image);
+        std::size_t const chunk = options.watch ? std::max<std::size_t>(ids.size(), 1) : options_.chunk;
+        std::size_t const chunks = (ids.size() + chunk - 1) / chunk;
+        for (std::size_t i = 0; i < chunks; ++i) {
+            std::span<token const> const part = ids.subspan(i * chunk, std::min(chunk, ids.size() - i * chunk));
+            read_options inner = options;
+            if (options.on_progress)
+                inner.on_progress = [&](std::size_t done, std::size_t total) {
+                    options.on_progress(i * total + done, chunks * total);
+                };
+            look(part, false);
+            read(part, options.watch ? part.size() : 1, inner);
+        }
+        prompt_images_ += images.size();
+        on_failure.release();
+    }
+
+    /// Reads one generated token.
+    /// @throws context_error if the context is full; argument_error for an id outside the vocabulary
+    void append_generated(token id, read_options const& options = {}) {
+        check({&id, 1}, 0);
+        undo const on_failure(*this);
+        look({&id, 1}, true);
+        read({&id, 1}, 1, options);
+        on_failure.release();
+    }
+
+    /// Logits of every row that the last `append` read, if it was watched: (rows, vocabulary).
+    [[nodiscard]] std::span<float const> all_logits() const { return logits_; }
+
+    /// Forgets text and images.
+    void reset() {
+        ids_.clear();
+        images_.clear();
+        run_begin_ = run_end_ = prompt_images_ = 0;
+    }
+
+    /// Bytes that the session holds: the cache as far as it is filled, and scratch memory.
+    [[nodiscard]] std::size_t bytes() const {
+        return (ids_.size() * cache_.layers * 2 * cache_.width + scratch_size_ + logits_.size() + angles_.size())
+               * sizeof(float);
+    }
+
+  private:
+    /// Restores length, images and sight unless released: rows beyond the length are overwritten later.
+    class undo {
+      public:
+        explicit undo(session& s)
+            : session_(&s), length_(s.ids_.size()), images_(s.images_.size()), begin_(s.run_begin_), end_(s.run_end_) {}
+        ~undo() {
+            if (!session_) return;
+            session_->ids_.resize(length_);
+            session_->images_.resize(images_);
+            session_->run_begin_ = begin_;
+            session_->run_end_ = end_;
+        }
+        undo(undo const&) = delete;
+        undo& operator=(undo const&) = delete;
+        void release() const { session_ = nullptr; }
+
+      private:
+        mutable session* session_;
+        std::size_t length_, images_, begin_, end_;
+    };
+
+    [[nodiscard]] std::size_t vocabulary() const { return network_->numbers().text.vocabulary; }
+
+    void check(std::span<token const> ids, std::size_t images) const {
+        if (ids.size() > options_.context - ids_.size())
+            throw context_error("the context holds " + std::to_string(options_.context) + " tokens; "
+                                + std::to_string(ids_.size()) + " are in it and " + std::to_string(ids.size())
+                                + " more do not fit");
+        auto const limit = static_cast<token>(vocabulary() + config::extra_tokens);
+        for (token const id : ids)
+            if (id < 0 || id >= limit)
+                throw argument_error("token id " + std::to_string(id) + " is outside the vocabulary of "
+                                     + std::to_string(vocabulary()));
+        auto const places = static_cast<std::size_t>(std::count(ids.begin(), ids.end(), image_id()));
+        if (places != images)
+            throw argument_error("the text has " + std::to_string(places) + " places for images, and "
+                                 + std::to_string(images) + " images were given");
+    }
+
+    /// Which rows of `part` see which images. A run of consecutive image tokens is seen as a whole by what follows it;
+    /// each of its own rows sees the run up to itself (Meta: create_vision_mask; Hugging Face:
+    /// get_cross_attention_token_mask).
+    void look(std::span<token const> part, bool generated) {
+        sights_.clear();
+        seen_.clear();
+        for (image_ptr const& image : images_) seen_.push_back(&image->memory);
+        bool const blind = generated && options_.reading == parity::meta && prompt_images_ > 1;
+        for (std::size_t r = 0; r < part.size(); ++r) {
+            if (part[r] == image_id()) {
+                token const before = r > 0 ? part[r - 1] : ids_.empty() ? token{-1} : ids_.back();
+                if (before != image_id()) run_begin_ = run_end_;
+                ++run_end_;
+            }
+            bool const leak = run_end_ == 0 && options_.reading == parity::hugging_face;
+            std::size_t const begin = leak ? 0 : run_begin_, end = leak ? seen_.size() : blind ? run_begin_ : run_end_;
+            std::span<image_memory const* const> const images(seen_.data() + begin, end - begin);
+            bool const same = !sights_.empty() && sights_.back().images.data() == images.data()
+                              && sights_.back().images.size() == images.size() && sights_.back().leak == leak;
+            if (same)
+                ++sights_.back().rows;
+            else
+                sights_.push_back({r, 1, images, leak});
+        }
+    }
+
+    void reserve(std::size_t rows_in, std::size_t logit_rows) {
+        std::size_t const need = network_->read_scratch(rows_in, logit_rows);
+        if (need > scratch_size_) {
+            scratch_ = std::make_unique_for_overwrite<float[]>(need);
+            scratch_size_ = need;
+        }
+        angles_.resize(std::max(angles_.size(), 2 * rows_in * frequencies_.size()));
+    }
+
+    void read(std::span<token const> part, std::size_t logit_rows, read_options const& options) {
+        if (part.size() > options_.chunk) reserve(part.size(), logit_rows); // only when watched
+        logits_.resize(logit_rows * vocabulary());
+        std::size_t const first = ids_.size(), half = part.size() * frequencies_.size();
+        rope_angles(frequencies_, first, part.size(), angles_.data(), angles_.data() + half);
+        text_rows text;
+        text.first = first;
+        text.count = part.size();
+        text.logit_rows = logit_rows;
+        text.cos = angles_.data();
+        text.sin = angles_.data() + half;
+        text.cache = cache_;
+        text.sights = sights_;
+        network_->read(text, part, logits_, {scratch_.get(), scratch_size_}, options);
+        ids_.insert(ids_.end(), part.begin(), part.end());
+    }
+
+    std::shared_ptr<network const> network_;
+    session_options options_;
+    std::vector<float> frequencies_;
+    kv_cache cache_;
+    std::unique_ptr<float[]> storage_;
+    std::unique_ptr<float[]> scratch_;
+    std::size_t scratch_size_ = 0;
+    std::vector<float> angles_;
+    std::vector<float> logits_;
+    std::vector<token> ids_;
+    std::vector<image_ptr> images_;
+    std::vector<image_memory const*> seen_;
+    std::vector<sight> sights_;
+    std::size_t run_begin_ = 0, run_end_ = 0; ///< the images of the most recent run
+    std::size_t prompt_images_ = 0;
+};
+
+} // namespace llamavision
