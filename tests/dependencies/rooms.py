@@ -19,7 +19,7 @@ ROOMS = {
     "layers": ["config", "weights", "backend", "expression"],
     "model": ["config", "weights", "expression", "layers"],
     "backend/scalar": ["weights", "backend", "expression", "layers"],
-    "backend/simd": ["weights", "backend", "expression", "layers"],
+    "backend/simd": ["weights", "backend", "backend/scalar", "expression", "layers"],
     "runtime": ["config", "checkpoint", "image", "tokens", "weights", "expression", "layers", "model", "backend",
                 "backend/scalar", "backend/simd"],
 }
@@ -27,7 +27,7 @@ LIBRARIES = ("Eigen/", "unsupported/Eigen/", "xsimd/", "nlohmann/", "stb_image.h
 
 # C++20's library, the C headers it takes over, and what the operating system and the compiler add.
 STANDARD = re.compile(r"[a-z_]+")
-SYSTEM = re.compile(r"(sys/)?[a-z0-9]+\.h")
+SYSTEM = re.compile(r"(sys/[a-z]+|[a-z]*intrin|arm_neon|cpuid|std[a-z]+|string|limits|fcntl|unistd|pthread|sched)\.h")
 
 
 def room_of(header):

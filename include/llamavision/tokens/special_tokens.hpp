@@ -46,7 +46,7 @@ class special_tokens {
                 throw format_error(file + ": id " + std::to_string(id) + " is given to two special tokens");
             entries_.push_back({name, id, no_entry});
         }
-        std::sort(entries_.begin(), entries_.end(), [](auto const& a, auto const& b) { return a.name < b.name; });
+        std::sort(entries_.begin(), entries_.end(), [](entry const& a, entry const& b) { return a.name < b.name; });
         std::vector<std::size_t> open; // names of which the current one is a continuation, the longest last
         for (std::size_t i = 0; i < entries_.size(); ++i) {
             if (i > 0 && entries_[i].name == entries_[i - 1].name)
