@@ -70,8 +70,8 @@ inline std::string colour_word(dice& random) { return random.chance(70) ? "colou
 inline std::vector<inquiry> ask_meter(dice& random, const picture& of) {
     return {{reading_request(random), of.digits + ".", "meter", 8},
             {describe_request(random),
-             "A meter on " + with_article(of.background) + " background shows " + of.digits + " in " + of.digit_colour +
-                 " digits.",
+             "A meter on " + with_article(of.background) + " background shows " + of.digits + " in " + of.digit_colour
+                 + " digits.",
              "describe meter", 5},
             {"What " + colour_word(random) + " are the digits?", capital(of.digit_colour) + ".", "digits", 2},
             {"How many digits are there?", capital(numbers()[of.digits.size()]) + ".", "digits", 1},

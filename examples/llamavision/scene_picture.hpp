@@ -30,8 +30,12 @@ class dice {
     /// From low to high, both included.
     int between(int low, int high) { return low + static_cast<int>(below(static_cast<std::size_t>(high - low + 1))); }
     bool chance(int percent) { return between(0, 99) < percent; }
-    template <class T> const T& pick(const std::vector<T>& from) { return from[below(from.size())]; }
-    template <class T> void shuffle(std::vector<T>& v) {
+    template <class T>
+    const T& pick(const std::vector<T>& from) {
+        return from[below(from.size())];
+    }
+    template <class T>
+    void shuffle(std::vector<T>& v) {
         for (std::size_t i = v.size(); i > 1; --i) std::swap(v[i - 1], v[below(i)]);
     }
 
@@ -91,7 +95,8 @@ class canvas {
         }
     }
     /// Paints where inside(dx, dy) holds, relative to (x, y), within `reach`; `opacity` from 0 to 16.
-    template <class Inside> void paint(int x, int y, int reach, colour ink, int opacity, Inside inside) {
+    template <class Inside>
+    void paint(int x, int y, int reach, colour ink, int opacity, Inside inside) {
         const int top = std::max(0, (y - reach) / 8 - 1), bottom = std::min(height_, (y + reach) / 8 + 2);
         const int left = std::max(0, (x - reach) / 8 - 1), right = std::min(width_, (x + reach) / 8 + 2);
         for (int row = top; row < bottom; ++row)
@@ -234,8 +239,8 @@ inline void draw_meter(dice& random, picture& to, canvas& paper) {
         return [=](int dx, int dy) {
             const int corner = 24, ax = std::abs(dx) - (total / 2 + border + grow - corner),
                       ay = std::abs(dy) - (h / 2 + border + grow - corner);
-            return (ax <= 0 && ay <= corner) || (ay <= 0 && ax <= corner) ||
-                   (ax > 0 && ay > 0 && ax * ax + ay * ay <= corner * corner);
+            return (ax <= 0 && ay <= corner) || (ay <= 0 && ax <= corner)
+                   || (ax > 0 && ay > 0 && ax * ax + ay * ay <= corner * corner);
         };
     };
     const int reach = std::max(total, h) / 2 + border + 16;
