@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The baseline tier: xsimd, for the instruction set that the translation unit is compiled for.
+#pragma once
+
+#include <llamavision/backend/simd/targets.hpp>
+#include <llamavision/backend/simd/unroll.hpp>
+#include <llamavision/backend/simd/xsimd.hpp>
+
+#define LLAMAVISION_TARGET
+#define LLAMAVISION_LANE __attribute__((always_inline)) inline
+
+namespace llamavision {
+inline namespace LLAMAVISION_ARCH {
+namespace baseline {
+
+struct lanes {
+    using reg = simd_words::floats;
+    static constexpr tier level = tier::baseline;
+    static constexpr std::size_t width = simd_words::width;
+#if defined(__AVX512F__) || defined(__aarch64__) // thirty-two registers
+    static constexpr std::size_t rows = 4, vectors = 4;
+#else
+    static constexpr std::size_t rows = 2, vectors = 2;
+#endif
+
+    static reg set(float a) { return reg(a); }
+    static reg load(float const* p) { return simd_words::load(p); }
+    template <class W>
+    static reg load(W const* p) {
+        float values[width];
+        for (std::size_t i = 0; i < width; ++i) values[i] = static_cast<float>(p[i]);
+        return simd_words::load(values);
+    }
+    static void store(float* p, reg const& a) { simd_words::store(p, a); }
+    static reg fma(reg const& a, reg const& b, reg const& c) { return simd_words::fma(a, b, c); }
+    static reg add(reg const& a, reg const& b) { return a + b; }
+    static reg subtract(reg const& a, reg const& b) { return a - b; }
+    static reg multiply(reg const& a, reg const& b) { return a * b; }
+    static reg max(reg const& a, reg const& b) { return xsimd::max(a, b); }
+    static reg exponent_from_low_bits(reg const& a) {
+        return simd_words::cast_bits<reg>(simd_words::cast_bits<simd_words::integers>(a) << 23);
+    }
+    /// y[0…3] += the sums over the lanes of four registers.
+    static void add_sums(reg const (&a)[4], float* y) {
+        for (std::size_t i = 0; i < 4; ++i) y[i] += simd_words::sum(a[i]);
+    }
+};
+
+#include <llamavision/backend/simd/kernels.ipp>
+
+} // namespace baseline
+} // namespace LLAMAVISION_ARCH
+} // namespace llamavision
+
+#undef LLAMAVISION_TARGET
+#undef LLAMAVISION_LANE

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The few words of xsimd that changed their spelling between 8.1 and 14, and the name of the instruction set that this
+// translation unit is compiled for. All that depends on it lives in an inline namespace of that name, so that objects
+// compiled with different -m flags can be linked together: their functions have different symbols.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include <xsimd/xsimd.hpp>
+
+#if defined(__AVX512BW__)
+#define LLAMAVISION_ARCH compiled_for_avx512bw
+#elif defined(__AVX512F__)
+#define LLAMAVISION_ARCH compiled_for_avx512f
+#elif defined(__AVX2__) && defined(__FMA__)
+#define LLAMAVISION_ARCH compiled_for_avx2_fma
+#elif defined(__AVX2__)
+#define LLAMAVISION_ARCH compiled_for_avx2
+#elif defined(__AVX__) && defined(__FMA__)
+#define LLAMAVISION_ARCH compiled_for_avx_fma
+#elif defined(__AVX__)
+#define LLAMAVISION_ARCH compiled_for_avx
+#elif defined(__SSE4_2__)
+#define LLAMAVISION_ARCH compiled_for_sse4_2
+#elif defined(__SSE4_1__)
+#define LLAMAVISION_ARCH compiled_for_sse4_1
+#elif defined(__SSSE3__)
+#define LLAMAVISION_ARCH compiled_for_ssse3
+#elif defined(__SSE3__)
+#define LLAMAVISION_ARCH compiled_for_sse3
+#elif defined(__aarch64__)
+#define LLAMAVISION_ARCH compiled_for_neon64
+#else
+#define LLAMAVISION_ARCH compiled_for_baseline
+#endif
+
+namespace llamavision {
+inline namespace LLAMAVISION_ARCH {
+namespace simd_words {
+
+using floats = xsimd::batch<float>;
+using integers = xsimd::batch<std::int32_t>;
+inline constexpr std::size_t width = floats::size;
+
+/// a·b + c, rounded once wherever the instruction set can. (xsimd 8.1 multiplies and adds on AVX-512.)
+inline floats fma(floats const& a, floats const& b, floats const& c) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, c);
+#else
+    return xsimd::fma(a, b, c);
+#endif
+}
+
+inline float sum(floats const& a) {
+#if XSIMD_VERSION_MAJOR < 9
+    return xsimd::hadd(a);
+#else
+    return xsimd::reduce_add(a);
+#endif
+}
+
+/// The same bits, seen as the other type. (xsimd named the batch in 8.1, and names its element since.)
+template <class To, class From>
+To cast_bits(From const& a) {
+    using element = typename To::value_type;
+    if constexpr (std::is_same_v<decltype(xsimd::bitwise_cast<element>(a)), To>)
+        return xsimd::bitwise_cast<element>(a);
+    else
+        return xsimd::bitwise_cast<To>(a);
+}
+
+inline floats load(float const* p) { return floats::load_unaligned(p); }
+inline void store(float* p, floats const& a) { a.store_unaligned(p); }
+
+/// The first `count` < width values, then zeros.
+inline floats load(float const* p, std::size_t count) {
+    float values[width] = {};
+    std::copy_n(p, count, values);
+    return load(values);
+}
+inline void store(float* p, floats const& a, std::size_t count) {
+    float values[width];
+    store(values, a);
+    std::copy_n(values, count, p);
+}
+
+/// y[i] = f(x[i]...). Remainders go through the same vector operations, so that a value's bits do not depend on its
+/// place. y may equal an input.
+template <class F, class... X>
+void map(std::size_t count, float* y, F const& f, X const*... x) {
+    std::size_t i = 0;
+    for (; i + width <= count; i += width) store(y + i, f(load(x + i)...));
+    if (i < count) store(y + i, f(load(x + i, count - i)...), count - i);
+}
+
+} // namespace simd_words
+} // namespace LLAMAVISION_ARCH
+} // namespace llamavision

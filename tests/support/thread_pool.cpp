@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include <llamavision/support/thread_pool.hpp>
+
+using llamavision::thread_pool;
+
+TEST_CASE("every chunk runs exactly once, whatever the threads") {
+    for (std::size_t threads : {1u, 2u, 3u, 7u}) {
+        thread_pool pool(threads);
+        CHECK(pool.threads() == threads);
+        for (std::size_t chunks : {0u, 1u, 2u, 5u, 1000u}) {
+            std::vector<std::atomic<int>> calls(chunks);
+            pool.run(chunks, [&](std::size_t i) { ++calls[i]; });
+            for (std::atomic<int> const& n : calls) CHECK(n == 1);
+        }
+    }
+}
+
+TEST_CASE("thousands of short calls, some after a pause long enough to sleep") {
+    thread_pool pool(3);
+    std::atomic<std::size_t> sum = 0;
+    for (std::size_t round = 0; round < 5000; ++round) {
+        pool.run(round % 7, [&](std::size_t i) { sum += i + 1; });
+        if (round % 1000 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    std::size_t expected = 0;
+    for (std::size_t round = 0; round < 5000; ++round) expected += round % 7 * (round % 7 + 1) / 2;
+    CHECK(sum == expected);
+}
+
+TEST_CASE("what is written in the chunks is seen after run") {
+    thread_pool pool(4);
+    std::vector<std::size_t> squares(513);
+    for (int round = 0; round < 50; ++round) {
+        pool.run(squares.size(), [&](std::size_t i) { squares[i] = i * i; });
+        for (std::size_t i = 0; i < squares.size(); ++i) REQUIRE(squares[i] == i * i);
+        pool.run(squares.size(), [&](std::size_t i) { squares[i] = 0; });
+    }
+}
+
+TEST_CASE("calls within calls, and from several threads, finish") {
+    thread_pool pool(3);
+    std::atomic<int> count = 0;
+    std::vector<std::thread> users;
+    for (int u = 0; u < 4; ++u)
+        users.emplace_back([&] {
+            for (int round = 0; round < 100; ++round)
+                pool.run(5, [&](std::size_t) { pool.run(3, [&](std::size_t) { ++count; }); });
+        });
+    for (std::thread& user : users) user.join();
+    CHECK(count == 4 * 100 * 5 * 3);
+}
+
+TEST_CASE("an exception comes out of run, and the pool works on") {
+    for (std::size_t threads : {1u, 3u}) {
+        thread_pool pool(threads);
+        for (int round = 0; round < 100; ++round) {
+            CHECK_THROWS_WITH_AS(pool.run(64,
+                                          [](std::size_t i) {
+                                              if (i >= 40) throw std::runtime_error("chunk");
+                                          }),
+                                 "chunk", std::runtime_error);
+            std::atomic<int> count = 0;
+            pool.run(64, [&](std::size_t) { ++count; });
+            CHECK(count == 64);
+        }
+    }
+}
+
+TEST_CASE("a pool that is never used, or used once, ends") {
+    for (int round = 0; round < 50; ++round) {
+        thread_pool idle(4);
+        thread_pool used(4);
+        used.run(8, [](std::size_t) {});
+    }
+}
