@@ -3,10 +3,13 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -72,26 +75,30 @@ class compiled_network final : public network {
         vision_rows const image = plan_image(numbers_.vision, 1, V::tiles, {});
         std::size_t const features = image.kept_slots * image.tokens();
         memory_plan m;
-        m.encode_scratch = encode_scratch(image) * sizeof(float);
+        m.encode_scratch = encode_scratch(image, false) * sizeof(float);
         m.image = features * cross_count * 2 * kv * sizeof(float);
         m.cache_per_position = self_count * 2 * kv * sizeof(float);
-        m.read_scratch = read_scratch(rows, 1) * sizeof(float);
+        m.read_scratch = read_scratch(rows, 1, false) * sizeof(float);
         m.rows = rows;
         return m;
     }
 
     [[nodiscard]] std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
                                                               encode_options const& options) const override {
-        std::size_t const real = tiles.rows * tiles.columns;
-        if (tiles.side != V::tile || tiles.values.size() != real * V::channels * V::tile * V::tile)
+        check_arrangement(numbers_.vision, tiles.rows, tiles.columns);
+        std::size_t const real = tiles.rows * tiles.columns, values = real * V::channels * V::tile * V::tile;
+        if (tiles.side != V::tile)
             throw image_error("the model takes tiles of " + std::to_string(V::tile) + " pixels, these have "
                               + std::to_string(tiles.side));
+        if (tiles.values.size() != values)
+            throw image_error(std::to_string(real) + " tiles have " + std::to_string(values) + " values, these have "
+                              + std::to_string(tiles.values.size()));
         std::size_t const id = config::arrangement_id(tiles.rows, tiles.columns, V::tiles);
         vision_rows plan = plan_image(numbers_.vision, tiles.rows, tiles.columns,
                                       {options.collapse_padding && padding_alike_.at(id), options.remember_padding});
         plan.tap_shift = options.taps_after_layer ? 1 : 0;
 
-        std::size_t const scratch_size = encode_scratch(plan);
+        std::size_t const scratch_size = encode_scratch(plan, bool(options.watch));
         auto const scratch = std::make_unique_for_overwrite<float[]>(scratch_size);
         arena memory({scratch.get(), scratch_size});
         auto image = std::make_shared<encoded_image>();
@@ -101,12 +108,12 @@ class compiled_network final : public network {
         return image;
     }
 
-    [[nodiscard]] std::size_t read_scratch(std::size_t rows_in, std::size_t logit_rows) const override {
+    [[nodiscard]] std::size_t read_scratch(std::size_t rows_in, std::size_t logit_rows, bool watched) const override {
         text_rows measured;
         measured.count = rows_in;
         measured.logit_rows = logit_rows;
         arena measure;
-        read(measured, measure, nullptr, nullptr, {});
+        read(measured, measure, nullptr, nullptr, measuring<read_options>(watched));
         return measure.peak();
     }
 
@@ -119,19 +126,31 @@ class compiled_network final : public network {
   private:
     static constexpr auto model = mllama<C>;
 
-    /// Calls the progress of either options after each layer, and throws when their stop token asks for it.
+    /// After each layer: calls the progress of the options, and throws when their stop token asks for it.
     template <class Options>
-    static layer_done after_layer(Options const& options, std::size_t total) {
-        return [&options, total, done = std::size_t{0}]() mutable {
+    struct layer_counter {
+        Options const& options;
+        std::size_t total;
+        std::size_t done = 0;
+
+        void operator()() {
             ++done;
             if (options.on_progress) options.on_progress(done, total);
             if (options.stop.stop_requested()) throw cancelled("stopped on request");
-        };
+        }
+    };
+
+    /// Options of a pass that only measures.
+    template <class Options>
+    static Options measuring(bool watched) {
+        Options options;
+        if (watched) options.watch = [](std::string_view, rows const&) {};
+        return options;
     }
 
-    std::size_t encode_scratch(vision_rows const& plan) const {
+    std::size_t encode_scratch(vision_rows const& plan, bool watched) const {
         arena measure;
-        encode(plan, measure, {nullptr, 0, V::tile}, {}, nullptr);
+        encode(plan, measure, {nullptr, 0, V::tile}, measuring<encode_options>(watched), nullptr);
         return measure.peak();
     }
 
@@ -140,7 +159,8 @@ class compiled_network final : public network {
         std::array<float*, V::taps.size()> taps{};
         for (float*& tap : taps) tap = memory.take(plan.rows(), V::width).data;
         plan.taps = taps;
-        layer_done const on_layer = after_layer(options, tower_layers);
+        layer_counter<encode_options> counter{options, tower_layers};
+        layer_done const on_layer = std::ref(counter);
         context c{memory};
         c.vision = &plan;
         c.watch = options.watch ? &options.watch : nullptr;
@@ -191,7 +211,8 @@ class compiled_network final : public network {
     }
 
     void read(text_rows now, arena& memory, token const* ids, float* logits, read_options const& options) const {
-        layer_done const on_layer = after_layer(options, T::layers);
+        layer_counter<read_options> counter{options, T::layers};
+        layer_done const on_layer = std::ref(counter); // a reference fits into the function: nothing is allocated
         context c{memory};
         c.text = &now;
         c.watch = options.watch ? &options.watch : nullptr;

@@ -21,14 +21,19 @@ struct padding {
     bool remember = false;
 };
 
-/// @param grid_rows, grid_columns the picture's tiles, at least 1 and together at most n.tiles
-/// @throws image_error if no canvas has that arrangement
-[[nodiscard]] inline vision_rows plan_image(config::vision_numbers const& n, std::size_t grid_rows,
-                                            std::size_t grid_columns, padding how) {
+/// @throws image_error if no canvas has that arrangement of tiles
+inline void check_arrangement(config::vision_numbers const& n, std::size_t grid_rows, std::size_t grid_columns) {
     if (grid_rows == 0 || grid_columns == 0 || grid_rows > n.tiles || grid_columns > n.tiles
         || grid_rows * grid_columns > n.tiles)
         throw image_error("no canvas has " + std::to_string(grid_rows) + " rows of " + std::to_string(grid_columns)
                           + " tiles; the model takes " + std::to_string(n.tiles) + " tiles at most");
+}
+
+/// @param grid_rows, grid_columns the picture's tiles, at least 1 and together at most n.tiles
+/// @throws image_error if no canvas has that arrangement
+[[nodiscard]] inline vision_rows plan_image(config::vision_numbers const& n, std::size_t grid_rows,
+                                            std::size_t grid_columns, padding how) {
+    check_arrangement(n, grid_rows, grid_columns);
     std::size_t const real = grid_rows * grid_columns, side = n.tile / n.patch;
     vision_rows plan;
     plan.aspect_id = config::arrangement_id(grid_rows, grid_columns, n.tiles);

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -18,6 +17,7 @@
 #include <llamavision/expression/count.hpp>
 #include <llamavision/image/tiles.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/progress.hpp>
 #include <llamavision/tokens/token.hpp>
 
 namespace llamavision {
@@ -26,9 +26,6 @@ namespace llamavision {
 struct cancelled : error {
     using error::error;
 };
-
-/// Called with the layers done and the layers there are.
-using progress = std::function<void(std::size_t done, std::size_t total)>;
 
 struct encode_options {
     bool collapse_padding = true;  ///< false: the plain computation, row for row what the references do
@@ -84,8 +81,8 @@ class network {
     [[nodiscard]] virtual std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
                                                                       encode_options const& options) const = 0;
 
-    /// Floats of scratch that `read` needs for that many rows.
-    [[nodiscard]] virtual std::size_t read_scratch(std::size_t rows, std::size_t logit_rows) const = 0;
+    /// Floats of scratch that `read` needs for that many rows; a watched pass runs unfused, and may need more.
+    [[nodiscard]] virtual std::size_t read_scratch(std::size_t rows, std::size_t logit_rows, bool watched) const = 0;
     /// Reads ids at the positions that `text` says; writes its cache, and logits (text.logit_rows, vocabulary).
     /// @pre ids are below the vocabulary plus 8; scratch holds `read_scratch` floats
     /// @throws cancelled

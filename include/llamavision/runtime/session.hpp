@@ -54,8 +54,9 @@ class session {
         // Left uninitialised on purpose: pages that no position reaches cost nothing.
         storage_ = std::make_unique_for_overwrite<float[]>(cache_.layers * 2 * cache_.capacity * cache_.width);
         cache_.data = storage_.get();
-        reserve(options_.chunk, 1);
+        reserve(options_.chunk, 1, false);
         logits_.resize(n.vocabulary);
+        ids_.reserve(options_.context);
     }
 
     [[nodiscard]] std::size_t length() const { return ids_.size(); }
@@ -76,11 +77,12 @@ class session {
 
     /// Reads a stretch of prompt. Each image id in it stands for the next of `images`.
     /// On an exception the session is as before.
-    /// @throws context_error if the context would overflow; argument_error for ids outside the vocabulary, or when
-    /// image
-    ///         ids and images differ in number; cancelled
+    /// @throws context_error if the context would overflow; argument_error for ids outside the vocabulary, when image
+    ///         ids and images differ in number, or for an image of another model or one that lacks its padded tiles
+    ///         (`remembers_padding`); cancelled
     void append(std::span<token const> ids, std::span<image_ptr const> images = {}, read_options const& options = {}) {
         check(ids, images.size());
+        for (image_ptr const& image : images) check(image.get());
         undo const on_failure(*this);
         for (image_ptr const& image : images) images_.push_back(image);
         std::size_t const chunk = options.watch ? std::max<std::size_t>(ids.size(), 1) : options_.chunk;
@@ -93,7 +95,7 @@ class session {
                     options.on_progress(i * total + done, chunks * total);
                 };
             look(part, false);
-            read(part, options.watch ? part.size() : 1, inner);
+            read(part, options.watch ? part.size() : i + 1 == chunks ? 1 : 0, inner);
         }
         prompt_images_ += images.size();
         on_failure.release();
@@ -165,6 +167,16 @@ class session {
                                  + std::to_string(images) + " images were given");
     }
 
+    void check(encoded_image const* image) const {
+        config::numbers const& n = network_->numbers();
+        if (!image || image->memory.layers.size() != n.text.cross_layers.size())
+            throw argument_error("the image was not encoded by this session's model");
+        if (remembers_padding() && image->grid_rows * image->grid_columns < n.vision.tiles
+            && !image->memory.padded_rows)
+            throw argument_error("Hugging Face's reading needs the padded tiles of an image: encode it with "
+                                 "remember_padding");
+    }
+
     /// Which rows of `part` see which images. A run of consecutive image tokens is seen as a whole by what follows it;
     /// each of its own rows sees the run up to itself (Meta: create_vision_mask; Hugging Face:
     /// get_cross_attention_token_mask).
@@ -191,8 +203,8 @@ class session {
         }
     }
 
-    void reserve(std::size_t rows_in, std::size_t logit_rows) {
-        std::size_t const need = network_->read_scratch(rows_in, logit_rows);
+    void reserve(std::size_t rows_in, std::size_t logit_rows, bool watched) {
+        std::size_t const need = network_->read_scratch(rows_in, logit_rows, watched);
         if (need > scratch_size_) {
             scratch_ = std::make_unique_for_overwrite<float[]>(need);
             scratch_size_ = need;
@@ -200,9 +212,17 @@ class session {
         angles_.resize(std::max(angles_.size(), 2 * rows_in * frequencies_.size()));
     }
 
+    /// Makes room for that many rows of logits. The row that `logits` shows stays the last one, should reading fail.
+    void make_room(std::size_t logit_rows) {
+        std::size_t const old = logits_.size() - vocabulary(), now = (logit_rows - 1) * vocabulary();
+        if (now > old) logits_.resize(now + vocabulary());
+        if (now != old) std::copy_n(logits_.data() + old, vocabulary(), logits_.data() + now);
+        logits_.resize(now + vocabulary());
+    }
+
     void read(std::span<token const> part, std::size_t logit_rows, read_options const& options) {
-        if (part.size() > options_.chunk) reserve(part.size(), logit_rows); // only when watched
-        logits_.resize(logit_rows * vocabulary());
+        if (options.watch) reserve(part.size(), logit_rows, true); // all rows at once, all logits, nothing fused
+        if (logit_rows) make_room(logit_rows);
         std::size_t const first = ids_.size(), half = part.size() * frequencies_.size();
         rope_angles(frequencies_, first, part.size(), angles_.data(), angles_.data() + half);
         text_rows text;
@@ -213,6 +233,7 @@ class session {
         text.sin = angles_.data() + half;
         text.cache = cache_;
         text.sights = sights_;
+        text.lists = &lists_;
         network_->read(text, part, logits_, {scratch_.get(), scratch_size_}, options);
         ids_.insert(ids_.end(), part.begin(), part.end());
     }
@@ -230,6 +251,7 @@ class session {
     std::vector<image_ptr> images_;
     std::vector<image_memory const*> seen_;
     std::vector<sight> sights_;
+    attention_lists lists_;
     std::size_t run_begin_ = 0, run_end_ = 0; ///< the images of the most recent run
     std::size_t prompt_images_ = 0;
 };

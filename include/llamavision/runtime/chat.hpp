@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// A conversation: questions with pictures in them, answers that arrive piece by piece. Each turn is read on top of what
+// the session already holds.
+#pragma once
+
+#include <cstddef>
+#include <iterator>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <llamavision/runtime/model.hpp>
+
+namespace llamavision {
+
+struct conversation_options {
+    session_options session{};
+    std::string system{}; ///< system prompt; empty for none
+};
+
+/// Who wants to know how far a question is, and who may stop it.
+struct ask_options {
+    generate_options answer{};
+    progress on_image{};  ///< layers done, of all layers of all pictures
+    progress on_prompt{}; ///< layers done, of all chunks' layers
+    std::stop_token stop{};
+};
+
+/// One answer: a range of pieces of text, generated while it is iterated. Belongs to its chat, which must outlive it;
+/// the chat's next question ends it.
+class answer {
+  public:
+    explicit answer(generation& g) : generation_(&g) {}
+
+    class iterator {
+      public:
+        using value_type = std::string_view;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+
+        iterator() = default;
+        explicit iterator(generation* g) : generation_(g) { ++*this; }
+        [[nodiscard]] std::string_view operator*() const { return piece_; }
+        iterator& operator++() {
+            auto piece = generation_->next();
+            if (piece)
+                piece_ = std::move(*piece);
+            else
+                generation_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        [[nodiscard]] bool operator==(std::default_sentinel_t) const { return generation_ == nullptr; }
+
+      private:
+        generation* generation_ = nullptr;
+        std::string piece_;
+    };
+
+    [[nodiscard]] iterator begin() const { return iterator(generation_); }
+    [[nodiscard]] std::default_sentinel_t end() const { return {}; }
+
+    /// The rest of the answer as one string.
+    [[nodiscard]] std::string text() const {
+        std::string all;
+        for (std::string_view const piece : *this) all += piece;
+        return all;
+    }
+    [[nodiscard]] std::vector<token> const& ids() const { return generation_->ids(); }
+    [[nodiscard]] ending reason() const { return generation_->reason(); }
+
+  private:
+    generation* generation_;
+};
+
+/// Not for several threads at once. Only an answer's stop token may be used from another thread.
+class chat {
+  public:
+    explicit chat(model const& m, conversation_options options = {})
+        : model_(m), options_(std::move(options)), session_(m.open_session(options_.session)),
+          format_(m.words(), m.manners().chat) {}
+
+    /// The answers' defaults: the checkpoint's sampling and stop ids.
+    [[nodiscard]] ask_options defaults() const {
+        ask_options options;
+        options.answer = model_.manners().answers;
+        return options;
+    }
+
+    /// Asks about pictures, which stand before the text, or goes on with the conversation.
+    /// On an exception the conversation is as before.
+    /// @throws image_error, context_error, cancelled
+    [[nodiscard]] answer ask(std::span<session::image_ptr const> pictures, std::string_view text, ask_options options) {
+        tokens::message turn;
+        turn.content.assign(pictures.size(), tokens::image_here);
+        if (!text.empty() || pictures.empty()) turn.content.emplace_back(std::string(text));
+        return ask(turn, pictures, std::move(options));
+    }
+    [[nodiscard]] answer ask(std::span<image::pixels const> pictures, std::string_view text, ask_options options) {
+        std::vector<session::image_ptr> const seen = encode(pictures, options);
+        return ask(seen, text, std::move(options));
+    }
+    [[nodiscard]] answer ask(image::pixels const& picture, std::string_view text) {
+        return ask({&picture, 1}, text, defaults());
+    }
+    [[nodiscard]] answer ask(std::string_view text) { return ask(std::span<image::pixels const>(), text, defaults()); }
+
+    /// A turn with pictures anywhere in it: one encoded picture for each of its image marks.
+    [[nodiscard]] answer ask(tokens::message const& turn, std::span<session::image_ptr const> pictures,
+                             ask_options options) {
+        std::vector<token> const ids = prompt(turn);
+        read_options reading;
+        reading.on_progress = options.on_prompt;
+        reading.stop = options.stop;
+        session_.append(ids, pictures, reading);
+        if (!options.answer.stop.stop_possible()) options.answer.stop = options.stop;
+        answer_.emplace(session_, model_.words(), std::move(options.answer));
+        return answer(*answer_);
+    }
+
+    /// Encodes pictures the way this conversation's parity needs them.
+    [[nodiscard]] std::vector<session::image_ptr> encode(std::span<image::pixels const> pictures,
+                                                         ask_options const& options = {}) const {
+        std::vector<session::image_ptr> seen;
+        for (std::size_t i = 0; i < pictures.size(); ++i) {
+            encode_options encoding;
+            encoding.remember_padding = session_.remembers_padding();
+            encoding.stop = options.stop;
+            if (options.on_image)
+                encoding.on_progress = [&, i](std::size_t done, std::size_t total) {
+                    options.on_image(i * total + done, pictures.size() * total);
+                };
+            seen.push_back(model_.encode(pictures[i], std::move(encoding)));
+        }
+        return seen;
+    }
+
+    /// Forgets everything said and shown.
+    void reset() {
+        answer_.reset();
+        session_.reset();
+    }
+
+    [[nodiscard]] session const& state() const { return session_; }
+
+  private:
+    /// What the session has not read yet, up to the point where the assistant speaks: the last answer's end and this
+    /// turn; or, at the beginning, the system prompt and this turn.
+    [[nodiscard]] std::vector<token> prompt(tokens::message const& turn) const {
+        if (session_.length() == 0) {
+            std::vector<tokens::message> messages;
+            if (!options_.system.empty()) messages.push_back({tokens::role::system, {options_.system}});
+            messages.push_back(turn);
+            return format_.encode(messages);
+        }
+        std::vector<token> ids;
+        if (answer_ && answer_->owes_last_id()) ids.push_back(answer_->ids().back());
+        ids.push_back(model_.words().eot());
+        std::vector<token> const rest = format_.encode_turn(turn, false);
+        ids.insert(ids.end(), rest.begin(), rest.end());
+        return ids;
+    }
+
+    model model_;
+    conversation_options options_;
+    session session_;
+    tokens::chat_format format_;
+    std::optional<generation> answer_;
+};
+
+inline chat model::chat() const { return llamavision::chat(*this); }
+
+} // namespace llamavision

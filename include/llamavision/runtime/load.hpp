@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a checkpoint's folder to a model: `load` for one configuration, `load_any` for whichever of several fits.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <llamavision/backend/scalar/scalar.hpp>
+#include <llamavision/backend/simd/simd.hpp>
+#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/config/differences.hpp>
+#include <llamavision/runtime/compiled_network.hpp>
+#include <llamavision/runtime/model.hpp>
+
+namespace llamavision {
+
+struct load_options {
+    std::size_t threads = 0;              ///< 0: as many as the machine has
+    std::shared_ptr<thread_pool> pool{};  ///< the host program's own, instead of `threads`
+    bool taps_after_layer = false;        ///< for weights fine-tuned with transformers 4.56 or later
+    std::optional<tokens::preset> chat{}; ///< instead of what the checkpoint's chat template says
+    progress on_progress{};               ///< weight files read, of all
+};
+
+/// The configurations among which `load_any` and the program choose.
+template <configuration... C>
+struct configurations {};
+
+/// Those of the published models.
+using published = configurations<llama_3_2_11b_vision, llama_3_2_11b_vision_448, llama_3_2_90b_vision>;
+
+namespace detail {
+
+template <backend B>
+B make_backend(load_options const& options) {
+    if constexpr (std::is_constructible_v<B, std::shared_ptr<thread_pool>>)
+        return options.pool ? B(options.pool) : B(std::make_shared<thread_pool>(options.threads));
+    else
+        return B();
+}
+
+/// What the description says about pictures, conversation and answers.
+inline model_manners manners_of(checkpoint::description const& d, load_options const& options) {
+    model_manners m;
+    checkpoint::preprocessor const& p = d.pictures;
+    m.pictures = {p.tile, p.tiles, {p.mean, p.deviation, p.rescale}};
+    if (options.chat)
+        m.chat.form = *options.chat;
+    else if (auto const recognised = tokens::recognise(d.chat.text))
+        m.chat.form = *recognised;
+    checkpoint::generation_defaults const& g = d.generation;
+    m.answers.sampling.greedy = !g.do_sample;
+    m.answers.sampling.temperature = g.temperature;
+    m.answers.sampling.top_p = g.top_p;
+    m.answers.sampling.top_k = g.top_k.value_or(0);
+    m.answers.sampling.repetition_penalty = g.repetition_penalty;
+    m.answers.stop_ids.assign(g.stop_ids.begin(), g.stop_ids.end());
+    m.taps_after_layer = options.taps_after_layer;
+    return m;
+}
+
+/// The checkpoint's tokenizer, which must speak the network's ids; nothing if it has none.
+inline std::optional<tokens::tokenizer> open_words(checkpoint::description const& d, config::numbers const& n) {
+    std::filesystem::path const& file = d.tokenizer_json.empty() ? d.tokenizer_model : d.tokenizer_json;
+    if (file.empty()) return std::nullopt;
+    tokens::tokenizer words = tokens::tokenizer::open(file);
+    if (static_cast<std::size_t>(words.image()) != n.text.vocabulary)
+        throw mismatch_error(file.string() + ": the tokenizer's image id is " + std::to_string(words.image())
+                             + ", the model's is " + std::to_string(n.text.vocabulary));
+    return words;
+}
+
+template <configuration C, backend B>
+model assemble(checkpoint::hf_folder folder, load_options const& options) {
+    std::optional<tokens::tokenizer> words = open_words(folder, config::numbers_of<C>());
+    auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), make_backend<B>(options));
+    return model(std::move(net), std::move(words), manners_of(folder, options));
+}
+
+inline std::string listed(std::vector<std::string> const& sentences) {
+    std::string text;
+    for (std::string const& s : sentences) text += "\n  " + s;
+    return text;
+}
+
+} // namespace detail
+
+/// Loads a Hugging Face folder (or its one *.safetensors file) as the configuration C on backend B. Weights are mapped,
+/// not copied.
+/// @throws file_error, format_error; mismatch_error naming every number or tensor in which the file and C differ
+template <configuration C, backend B = simd>
+[[nodiscard]] model load(std::filesystem::path const& path, load_options const& options = {}) {
+    checkpoint::description const d = checkpoint::read_description(path);
+    auto const differ = config::differences(d.model->values, config::numbers_of<C>());
+    if (!differ.empty())
+        throw mismatch_error(path.string() + ": is not a " + std::string(C::name) + ":" + detail::listed(differ));
+    return detail::assemble<C, B>(checkpoint::open_folder(path, options.on_progress), options);
+}
+
+/// Loads it as the one of `C...` whose numbers are those of its `config.json`.
+/// @throws as `load`; mismatch_error with the differences from the nearest configuration if none fits
+template <backend B = simd, configuration... C>
+[[nodiscard]] model load_any(configurations<C...>, std::filesystem::path const& path,
+                             load_options const& options = {}) {
+    checkpoint::description const d = checkpoint::read_description(path);
+    std::optional<model> loaded;
+    std::optional<std::vector<std::string>> nearest;
+    std::string nearest_name;
+    auto const attempt = [&]<class Config>(std::type_identity<Config>) {
+        if (loaded) return;
+        auto differ = config::differences(d.model->values, config::numbers_of<Config>());
+        if (differ.empty())
+            loaded = detail::assemble<Config, B>(checkpoint::open_folder(path, options.on_progress), options);
+        else if (!nearest || differ.size() < nearest->size()) {
+            nearest = std::move(differ);
+            nearest_name = Config::name;
+        }
+    };
+    (attempt(std::type_identity<C>{}), ...);
+    if (!loaded)
+        throw mismatch_error(path.string() + ": has the numbers of no configuration of this program; nearest is "
+                             + nearest_name + ":" + detail::listed(nearest.value_or(std::vector<std::string>{})));
+    return *std::move(loaded);
+}
+
+} // namespace llamavision

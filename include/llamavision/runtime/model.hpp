@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model ready for use: the network, the words it speaks, and how its makers want it asked.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/image/open.hpp>
+#include <llamavision/image/tiles.hpp>
+#include <llamavision/runtime/generate.hpp>
+#include <llamavision/runtime/session.hpp>
+#include <llamavision/tokens/chat.hpp>
+
+namespace llamavision {
+
+/// What a checkpoint says beside its weights.
+struct model_manners {
+    image::preprocess_options pictures{};
+    tokens::chat_options chat{};
+    generate_options answers{};    ///< sampling and stop ids
+    bool taps_after_layer = false; ///< see encode_options
+};
+
+class chat;
+
+/// Immutable and cheap to copy; sessions and chats of it may run on several threads.
+class model {
+  public:
+    /// @param words may be absent: ids can be read and pictures encoded without a tokenizer
+    model(std::shared_ptr<network const> net, std::optional<tokens::tokenizer> words, model_manners manners)
+        : network_(std::move(net)), words_(std::move(words)), manners_(std::move(manners)) {}
+
+    [[nodiscard]] llamavision::network const& net() const { return *network_; }
+    /// @throws token_error if the checkpoint has no tokenizer
+    [[nodiscard]] tokens::tokenizer const& words() const {
+        if (!words_) throw token_error("the checkpoint has neither tokenizer.json nor tokenizer.model");
+        return *words_;
+    }
+    [[nodiscard]] model_manners const& manners() const { return manners_; }
+
+    /// An empty session. @throws argument_error for options out of range
+    [[nodiscard]] session open_session(session_options options = {}) const { return session(network_, options); }
+
+    /// A conversation; declared in runtime/chat.hpp.
+    [[nodiscard]] llamavision::chat chat() const;
+
+    /// Looks at a picture once; any number of sessions of the same parity may then be told about it.
+    /// @throws image_error, cancelled
+    [[nodiscard]] session::image_ptr encode(image::pixels const& picture, encode_options options = {}) const {
+        return encode(image::preprocess(picture, manners_.pictures), std::move(options));
+    }
+    [[nodiscard]] session::image_ptr encode(image::tiles const& tiles, encode_options options = {}) const {
+        options.taps_after_layer = options.taps_after_layer || manners_.taps_after_layer;
+        return network_->encode(tiles, options);
+    }
+
+  private:
+    std::shared_ptr<network const> network_;
+    std::optional<tokens::tokenizer> words_;
+    model_manners manners_;
+};
+
+} // namespace llamavision
