@@ -12,6 +12,7 @@
 #include <llamavision/support/error.hpp>
 
 #include <llamavision/config/llama_3_2.hpp>
+#include <llamavision/config/tiny.hpp>
 
 #include <llamavision/checkpoint/folder.hpp>
 
