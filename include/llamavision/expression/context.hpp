@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <llamavision/backend/attention.hpp>
+#include <llamavision/support/error.hpp>
 
 namespace llamavision {
 
@@ -50,11 +51,15 @@ class arena {
     [[nodiscard]] std::size_t peak() const { return peak_; }
 
     /// Memory for (count, width) floats, until the enclosing `frame` ends.
+    /// @throws argument_error if less is left
     [[nodiscard]] rows take(std::size_t count, std::size_t width) {
         constexpr std::size_t line = 16; // floats in a cache line
         std::size_t const begin = used_;
         used_ += (count * width + line - 1) / line * line;
         peak_ = std::max(peak_, used_);
+        if (!measuring_ && begin + count * width > memory_.size())
+            throw argument_error("the pass takes more than the " + std::to_string(memory_.size())
+                                 + " floats of scratch memory that it was given");
         return {measuring_ ? nullptr : memory_.subspan(begin, count * width).data(), count, width};
     }
 
@@ -113,6 +118,12 @@ struct kv_cache {
     [[nodiscard]] float* values(std::size_t layer) const { return keys(layer) + capacity * width; }
 };
 
+/// The lists that attention makes anew in every layer. A session keeps them, so that they grow only once.
+struct attention_lists {
+    std::vector<key_block> blocks;
+    std::vector<query_group> groups;
+};
+
 /// The rows of text of one forward pass.
 struct text_rows {
     std::size_t first = 0; ///< position of the first row; the cache holds all rows before it
@@ -121,7 +132,8 @@ struct text_rows {
     float const* cos = nullptr; ///< (count, head_dim / 2)
     float const* sin = nullptr;
     kv_cache cache;
-    std::span<sight const> sights; ///< covers the rows in order
+    std::span<sight const> sights;    ///< covers the rows in order
+    attention_lists* lists = nullptr; ///< null: the pass brings its own
 
     [[nodiscard]] bool any_sees() const {
         return std::any_of(sights.begin(), sights.end(), [](sight const& s) { return s.sees(); });
@@ -166,12 +178,12 @@ struct context {
     vision_rows const* vision = nullptr;
     observer const* watch = nullptr;
     layer_done const* on_layer = nullptr;
-    std::size_t layer = 0;           ///< index of the layer at hand among those of its kind
-    std::string path{};              ///< of the module at hand; kept only while somebody watches
-    std::vector<key_block> blocks{}; ///< reused from layer to layer
-    std::vector<query_group> groups{};
+    std::size_t layer = 0; ///< index of the layer at hand among those of its kind
+    std::string path{};    ///< of the module at hand; kept only while somebody watches
+    attention_lists own_lists{};
 
     [[nodiscard]] bool measuring() const { return scratch.measuring(); }
+    [[nodiscard]] attention_lists& lists() { return text && text->lists ? *text->lists : own_lists; }
 };
 
 } // namespace llamavision

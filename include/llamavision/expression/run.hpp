@@ -30,6 +30,8 @@ std::size_t rows_after(E, context const& c, std::size_t n) {
     else
         return n;
 }
+template <name Name, class F>
+std::size_t rows_after(grammar::scope<Name, F>, context const& c, std::size_t n);
 template <class F, class G>
 std::size_t rows_after(grammar::chain<F, G>, context const& c, std::size_t n) {
     return rows_after(body<G>{}, c, rows_after(body<F>{}, c, n));
@@ -50,6 +52,20 @@ bool idle(E, context const& c) {
 template <class F, class G>
 bool idle(grammar::chain<F, G>, context const& c) {
     return idle(body<F>{}, c) || idle(body<G>{}, c);
+}
+
+/// Leaves every row of this pass alone: a block whose residuals are all idle.
+template <class E>
+bool passes(E, context const&) {
+    return false;
+}
+template <class F, class Gate>
+bool passes(grammar::residual<F, Gate>, context const& c) {
+    return idle(body<F>{}, c);
+}
+template <class F, class G>
+bool passes(grammar::chain<F, G>, context const& c) {
+    return passes(body<F>{}, c) && passes(body<G>{}, c);
 }
 
 /// Adds `label` to the path of names while it lives, if somebody watches.
@@ -79,6 +95,17 @@ void run_node(B const& backend, E, weights<E> const& w, context& c, X x, rows y)
     E::run(backend, w, c, x, y);
 }
 
+/// What F says is as wide as F or G declare; where both take any width, as wide as x.
+template <class F, class G, class X>
+std::size_t width_between(X const& x) {
+    if constexpr (width_out<F> != any_width)
+        return width_out<F>;
+    else if constexpr (width_in<G> != any_width)
+        return width_in<G>;
+    else
+        return x.width;
+}
+
 template <class B, class F, class G, class X>
 void run_node(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, X x, rows y) {
     if constexpr (works_in_place<G>) {
@@ -86,8 +113,7 @@ void run_node(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, 
         run(backend, G{}, std::get<1>(w.parts), c, y, y);
     } else {
         arena::frame const frame(c.scratch);
-        std::size_t const width = width_out<F> == any_width ? width_in<G> : width_out<F>;
-        rows const between = c.scratch.take(rows_after(body<F>{}, c, x.count), width);
+        rows const between = c.scratch.take(rows_after(body<F>{}, c, x.count), width_between<F, G>(x));
         run(backend, F{}, std::get<0>(w.parts), c, x, between);
         run(backend, G{}, std::get<1>(w.parts), c, between, y);
     }
@@ -161,6 +187,14 @@ void run_node(B const& backend, grammar::repeat<N, Block, Taps>, weights<grammar
     if constexpr (Taps::layers.size() > 0) keep(N);
 }
 
+/// A layer that would leave all rows alone is skipped, and says nothing (Hugging Face: cross layers without an image).
+template <class B, class Block>
+void run_layer(B const& backend, Block, weights<Block> const& w, context& c, rows y, named const& layer) {
+    if (!c.measuring() && passes(body<Block>{}, c)) return;
+    run(backend, Block{}, w, c, y, y);
+    layer.tell(y);
+}
+
 template <class B, std::size_t N, class At, class F, class G>
 void run_node(B const& backend, grammar::interleave<N, At, F, G>, weights<grammar::interleave<N, At, F, G>> const& w,
               context& c, rows x, rows y) {
@@ -172,10 +206,9 @@ void run_node(B const& backend, grammar::interleave<N, At, F, G>, weights<gramma
         named const layer(c, c.watch ? std::to_string(i) : std::string());
         c.layer = is_g ? g : f;
         if (is_g)
-            run(backend, G{}, w.b[g++], c, y, y);
+            run_layer(backend, G{}, w.b[g++], c, y, layer);
         else
-            run(backend, F{}, w.a[f++], c, y, y);
-        layer.tell(y);
+            run_layer(backend, F{}, w.a[f++], c, y, layer);
         end_layer(c);
     }
 }

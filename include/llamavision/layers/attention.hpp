@@ -19,8 +19,11 @@ constexpr double attention_flops(double pairs, std::size_t width) { return 4 * p
 
 template <std::size_t Heads, class Q, class K, class V>
 struct attend_base : expression_base {
-    static_assert(width_in<Q> == width_in<K> && width_in<K> == width_in<V>);
-    static_assert(width_out<K> == width_out<V> && width_out<Q> % Heads == 0);
+    static_assert(left_gives_right_takes<width_in<Q>, width_in<K>>::agree, "queries and keys read the same rows");
+    static_assert(left_gives_right_takes<width_in<K>, width_in<V>>::agree, "keys and values read the same rows");
+    static_assert(left_gives_right_takes<width_out<K>, width_out<V>>::agree, "keys and values are equally wide");
+    static_assert(width_out<Q> % Heads == 0, "the heads divide the queries' width");
+    static_assert(width_out<K> % (width_out<Q> / Heads) == 0, "keys are made of heads as wide as the queries'");
     static constexpr bool is_grammar = true;
     static constexpr std::size_t in = width_in<Q>;
     static constexpr std::size_t out = width_out<Q>;
@@ -87,8 +90,9 @@ struct attend_tiles : attend_base<Heads, Q, K, V> {
         llamavision::run(backend, K{}, std::get<1>(w.parts), c, x, k);
         llamavision::run(backend, V{}, std::get<2>(w.parts), c, x, v);
         if (c.measuring()) return;
-        see(*c.vision, k.data, v.data, c.blocks, c.groups);
-        backend.attend(q.data, base::shape, c.groups, y.data);
+        attention_lists& lists = c.lists();
+        see(*c.vision, k.data, v.data, lists.blocks, lists.groups);
+        backend.attend(q.data, base::shape, lists.groups, y.data);
     }
 
     /// Who sees whom: block 0 holds every row; the blocks after it hold the tokens of one real tile each.
@@ -139,8 +143,9 @@ struct attend_image : attend_base<Heads, Q, K, V> {
         rows const q = c.scratch.take(x.count, base::out);
         llamavision::run(backend, Q{}, std::get<0>(w.parts), c, x, q);
         if (c.measuring()) return;
-        see(c);
-        backend.attend(q.data, base::shape, c.groups, y.data);
+        attention_lists& lists = c.lists();
+        see(c, lists.blocks, lists.groups);
+        backend.attend(q.data, base::shape, lists.groups, y.data);
     }
 
     /// Keys and values of one image for this layer: features (rows, in) to (rows, kv_heads, head_dim) each.
@@ -152,23 +157,22 @@ struct attend_image : attend_base<Heads, Q, K, V> {
     }
 
   private:
-    static void see(context& c) {
-        std::size_t blocks = 0;
-        for (sight const& s : c.text->sights) blocks += 2 * s.images.size();
-        c.blocks.clear();
-        c.groups.clear();
-        c.blocks.reserve(blocks); // the groups point into it
+    static void see(context const& c, std::vector<key_block>& blocks, std::vector<query_group>& groups) {
+        std::size_t most = 0;
+        for (sight const& s : c.text->sights) most += 2 * s.images.size();
+        blocks.clear();
+        groups.clear();
+        blocks.reserve(most); // the groups point into it
         for (sight const& s : c.text->sights) {
-            std::size_t const begin = c.blocks.size();
+            std::size_t const begin = blocks.size();
             for (image_memory const* image : s.images) {
                 image_memory::layer const& kv = image->layers[c.layer];
-                c.blocks.push_back({kv.keys, kv.values, nullptr, image->rows});
+                blocks.push_back({kv.keys, kv.values, nullptr, image->rows});
                 if (s.leak && image->padded_rows)
-                    c.blocks.push_back({kv.keys + image->rows * base::kv_width,
-                                        kv.values + image->rows * base::kv_width, image->padded_bias.data(),
-                                        image->padded_rows});
+                    blocks.push_back({kv.keys + image->rows * base::kv_width, kv.values + image->rows * base::kv_width,
+                                      image->padded_bias.data(), image->padded_rows});
             }
-            c.groups.push_back({s.first, s.rows, {c.blocks.data() + begin, c.blocks.size() - begin}});
+            groups.push_back({s.first, s.rows, {blocks.data() + begin, blocks.size() - begin}});
         }
     }
 };

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <llamavision/config/configuration.hpp>
 #include <llamavision/layers/rope.hpp>
 #include <llamavision/runtime/network.hpp>
 #include <llamavision/support/error.hpp>

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// One small network on the scalar backend and one on simd, compiled once for all tests of the runtime.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <llamavision/runtime/session.hpp>
+
+#include "../support/small.hpp"
+
+std::shared_ptr<llamavision::network const> small_network();
+std::shared_ptr<llamavision::network const> small_network_simd();
+/// Other weights, another number of cross layers.
+std::shared_ptr<llamavision::network const> other_network();
+
+/// A random picture of the small network's, encoded by it; pictures of different seeds differ.
+inline llamavision::session::image_ptr picture(std::size_t rows, std::size_t columns, std::uint64_t seed = 1,
+                                               llamavision::encode_options options = {}) {
+    options.remember_padding = true;
+    return small_network()->encode(random_tiles(rows, columns, small::vision::tile, seed), options);
+}
+
+inline constexpr llamavision::token image_token = small::text::vocabulary;
+
+using id_list = std::vector<llamavision::token>;
+using image_list = std::vector<llamavision::session::image_ptr>;
+
+[[nodiscard]] inline std::vector<float> copy(std::span<float const> values) { return {values.begin(), values.end()}; }
+
+/// Logits of the last row after reading the prompt in one go.
+[[nodiscard]] inline std::vector<float> logits_after(id_list const& ids, image_list const& images = {},
+                                                     llamavision::session_options options = {}) {
+    llamavision::session s(small_network(), options);
+    s.append(ids, images);
+    return copy(s.logits());
+}
