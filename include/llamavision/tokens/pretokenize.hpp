@@ -101,7 +101,8 @@ constexpr std::size_t piece_end(std::string_view text, std::size_t at) {
 }
 
 /// Calls `visit(piece)` for each piece of valid UTF-8 `text` in order; the pieces' concatenation is the text.
-template <class Visitor> constexpr void for_each_piece(std::string_view text, Visitor&& visit) {
+template <class Visitor>
+constexpr void for_each_piece(std::string_view text, Visitor&& visit) {
     for (std::size_t at = 0; at < text.size();) {
         auto const end = piece_end(text, at);
         visit(text.substr(at, end - at));

@@ -73,8 +73,8 @@ class tokenizer {
         if (id >= 0 && id < ordinary()) return t_->words[static_cast<vocabulary::rank>(id)];
         if (auto const name = t_->specials.name(id)) return *name;
         if (id == image()) return "<|image|>";
-        throw token_error("token " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(size()) +
-                          " tokens");
+        throw token_error("token " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(size())
+                          + " tokens");
     }
 
     /// The id of a special token by name. Meta's file says n + 11 for `<|image|>`; the model's input takes image().

@@ -62,8 +62,8 @@ class rank_order {
         for (auto const& s : spans_) {
             auto const name = std::to_string(s.rank);
             if (s.rank >= spans_.size())
-                throw format_error(file_ + ": rank " + name + ", but there are only " + std::to_string(spans_.size()) +
-                                   " tokens: some rank below it is missing");
+                throw format_error(file_ + ": rank " + name + ", but there are only " + std::to_string(spans_.size())
+                                   + " tokens: some rank below it is missing");
             if (at[static_cast<std::size_t>(s.rank)]) throw format_error(file_ + ": rank " + name + " is there twice");
             at[static_cast<std::size_t>(s.rank)] = &s;
         }
@@ -217,8 +217,8 @@ inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string
     for (auto const& entry : added) {
         auto const& name = member(entry, "content");
         auto const& id = member(entry, "id");
-        if (!name.is_string() || !id.is_number_unsigned() ||
-            id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
+        if (!name.is_string() || !id.is_number_unsigned()
+            || id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
             throw format_error(file + ": an entry of added_tokens has no content or no id");
         specials.emplace_back(name.get<std::string>(), id.get<token>());
     }
@@ -236,8 +236,8 @@ inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string
     }
     for (auto const& [id, name] : names.names())
         if (static_cast<std::uint64_t>(id) < count)
-            throw format_error(file + ": special token " + name + " has id " + std::to_string(id) +
-                               ", which is an ordinary token's");
+            throw format_error(file + ": special token " + name + " has id " + std::to_string(id)
+                               + ", which is an ordinary token's");
     return {tokenizer_kind::hugging_face, std::move(words).finish(), std::move(names)};
 }
 

@@ -35,8 +35,8 @@ class vocabulary {
             if (text.empty()) throw format_error(file + ": token " + std::to_string(r) + " is empty");
             auto& found = slots_[slot_of(text)];
             if (found.id != none)
-                throw format_error(file + ": tokens " + std::to_string(found.id) + " and " + std::to_string(r) +
-                                   " are the same bytes");
+                throw format_error(file + ": tokens " + std::to_string(found.id) + " and " + std::to_string(r)
+                                   + " are the same bytes");
             found = {tag(hash(text)), r};
             longest_ = std::max(longest_, text.size());
         }

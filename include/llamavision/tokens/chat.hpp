@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conversations to ids: Meta's format, and the three chat templates that deployed checkpoints carry.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <llamavision/support/error.hpp>
+#include <llamavision/tokens/message.hpp>
+#include <llamavision/tokens/python_text.hpp>
+#include <llamavision/tokens/tokenizer.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace llamavision::tokens {
+
+/// Whose rules a conversation is written by.
+enum class preset {
+    meta, ///< llama-models, chat_format.py: nothing is added; role, "\n\n" and each text are encoded by themselves
+    hub,  ///< the Instruct checkpoints' template since December 2024: a system block with dates
+    hub_original, ///< the same until then: an image and a system prompt exclude each other
+    converter     ///< transformers' conversion script: no dates, no tools
+};
+
+/// The preset that a checkpoint's chat template (its Jinja text) amounts to; nothing if it is none of these.
+inline std::optional<preset> recognise(std::string_view chat_template) {
+    auto const has = [&](std::string_view text) { return chat_template.find(text) != std::string_view::npos; };
+    if (!has("<|start_header_id|>") || !has("<|eot_id|>") || !has("<|image|>")) return std::nullopt;
+    if (has("Cutting Knowledge Date"))
+        return has("Prompting with images is incompatible with system messages") ? preset::hub_original : preset::hub;
+    if (has("loop.index0 == 0") && !has("tool")) return preset::converter;
+    return std::nullopt;
+}
+
+struct chat_options {
+    preset form = preset::meta;
+    std::string date = "26 Jul 2024";  ///< "Today Date" of the hub's templates; this is what they say without a clock
+    std::vector<std::string> tools{};  ///< hub only: definitions, JSON indented by 4 as json.dumps does
+    bool tools_in_user_message = true; ///< hub only: definitions in the first user message, else in the system block
+    /// Hugging Face recognises special tokens inside what people say; here that has to be asked for.
+    special_text content = special_text::as_text;
+};
+
+/// Writes conversations for one tokenizer. Immutable; safe to share among threads.
+class chat_format {
+  public:
+    /// Throws argument_error for tools with a preset that has no place for them.
+    explicit chat_format(tokenizer words, chat_options options = {})
+        : words_(std::move(words)), options_(std::move(options)) {
+        if (!options_.tools.empty() && !is_hub())
+            throw argument_error("tool definitions need one of the hub's chat formats");
+    }
+
+    /// The ids of a whole conversation, ending with the assistant's header if a reply is to follow. An image is
+    /// tokenizer::image(). Throws token_error with the template's own words for what the template refuses.
+    ///
+    /// Two traps of the hub's templates are kept: a system prompt given as a list is printed as a Python list; and with
+    /// tools in the user message, so is a first message with an image, which then shows no image.
+    std::vector<token> encode(std::span<message const> messages, bool add_generation_prompt = true) const {
+        return ids(write(messages, add_generation_prompt));
+    }
+
+    /// The same as text, special tokens by name.
+    std::string render(std::span<message const> messages, bool add_generation_prompt = true) const {
+        std::string text;
+        for (auto const& p : write(messages, add_generation_prompt).pieces)
+            text += p.special ? words_.bytes(p.id) : p.text;
+        return text;
+    }
+
+    /// One further turn and the assistant's header, for a session whose ids so far end with <|eot_id|>: appended to
+    /// them, they are what encode() makes of the conversation. If `first`, the conversation begins with this message.
+    /// (One difference: the hub's templates drop their dates once any turn shows an image; a session keeps its
+    /// beginning.)
+    std::vector<token> encode_turn(message const& turn, bool first) const {
+        if (first) return encode({&turn, 1});
+        script s{joins_text(), {}};
+        write_message(s, turn);
+        write_header(s, role_name(role::assistant));
+        return ids(s);
+    }
+
+    /// A prompt for a base model: no frame. Meta begins with <|begin_of_text|>; Hugging Face's processor (any other
+    /// preset) puts images that stand first before it.
+    std::vector<token> encode_base(std::span<part const> content) const {
+        script s{joins_text(), {}};
+        std::size_t leading = 0;
+        if (options_.form != preset::meta)
+            while (leading < content.size() && std::holds_alternative<image_mark>(content[leading])) ++leading;
+        write_parts(s, content.first(leading));
+        if (!content.empty() && !says_bos(content)) s.add(words_.bos());
+        write_parts(s, content.subspan(leading));
+        return ids(s);
+    }
+
+    chat_options const& options() const { return options_; }
+
+  private:
+    struct piece {
+        bool special;
+        token id;
+        std::string text;
+    };
+
+    // What is written: special tokens, and texts to be encoded each by itself. Hugging Face encodes the rendered whole,
+    // so that neighbouring texts merge: the header's "\n\n" with a newline that the content begins with, for one.
+    struct script {
+        bool joins;
+        std::vector<piece> pieces;
+
+        void add(token id) { pieces.push_back({true, id, {}}); }
+        void add(std::string_view text) {
+            if (joins && !pieces.empty() && !pieces.back().special)
+                pieces.back().text += text;
+            else
+                pieces.push_back({false, 0, std::string(text)});
+        }
+    };
+
+    bool is_hub() const { return options_.form == preset::hub || options_.form == preset::hub_original; }
+    bool joins_text() const { return options_.form != preset::meta; }
+
+    std::vector<token> ids(script const& s) const {
+        std::vector<token> out;
+        for (auto const& p : s.pieces) {
+            auto const some = p.special ? std::vector<token>{p.id} : words_.encode(p.text, options_.content);
+            out.insert(out.end(), some.begin(), some.end());
+        }
+        // Meta: _model_input_from_tokens_images
+        std::replace(out.begin(), out.end(), words_.special("<|image|>").value_or(words_.image()), words_.image());
+        return out;
+    }
+
+    // Hugging Face: build_string_from_input leaves a text alone that has a <|begin_of_text|> in it.
+    bool says_bos(std::span<part const> content) const {
+        if (options_.form == preset::meta || options_.content == special_text::as_text) return false;
+        for (auto const& p : content)
+            if (auto const* text = std::get_if<std::string>(&p))
+                if (text->find("<|begin_of_text|>") != std::string::npos) return true;
+        return false;
+    }
+
+    script write(std::span<message const> messages, bool add_generation_prompt) const {
+        script s{joins_text(), {}};
+        if (options_.form != preset::converter || !messages.empty()) s.add(words_.bos());
+        if (is_hub()) messages = write_hub_beginning(s, messages);
+        for (auto const& m : messages) write_message(s, m);
+        if (add_generation_prompt) write_header(s, role_name(role::assistant));
+        return s;
+    }
+
+    void write_message(script& s, message const& m) const {
+        switch (options_.form) {
+        case preset::meta: return write_meta(s, m);
+        case preset::hub:
+        case preset::hub_original: return write_hub(s, m);
+        case preset::converter: break;
+        }
+        write_header(s, m.speaker == role::tool ? "tool" : role_name(m.speaker)); // the template knows no ipython
+        write_parts(s, m.content);
+        s.add(words_.eot());
+    }
+
+    void write_header(script& s, std::string_view name) const {
+        s.add(words_.start_header());
+        s.add(name);
+        s.add(words_.end_header());
+        s.add("\n\n");
+    }
+
+    void write_parts(script& s, std::span<part const> content) const {
+        for (auto const& p : content) {
+            if (auto const* text = std::get_if<std::string>(&p))
+                s.add(std::string_view(*text));
+            else
+                s.add(words_.image());
+        }
+    }
+
+    // Meta: ChatFormat.encode_message
+    void write_meta(script& s, message const& m) const {
+        write_header(s, role_name(m.speaker));
+        bool const calls = m.speaker == role::assistant && !m.tool_calls.empty();
+        if (calls && m.tool_calls[0].name == "code_interpreter") s.add(words_.python_tag());
+        if (m.json) throw token_error("a tool's result that is an object has no form in Meta's chat format");
+        write_parts(s, m.content);
+        if (m.speaker == role::user && m.context) {
+            s.add("\n\n");
+            write_parts(s, *m.context);
+        }
+        if (calls)
+            for (auto const& call : m.tool_calls) s.add(meta_call(call));
+        s.add(m.speaker == role::assistant && m.awaits_tool ? words_.eom() : words_.eot());
+    }
+
+    // Meta: ToolUtils.encode_tool_call, JSON format
+    static std::string meta_call(tool_call const& call) {
+        bool const code = call.name == "code_interpreter";
+        if (code || call.name == "brave_search" || call.name == "wolfram_alpha" || call.name == "photogen") {
+            if (!call.value)
+                throw token_error("call of " + call.name + ": no argument \"" + (code ? "code" : "query") + "\"");
+            return code ? *call.value : call.name + ".call(query=\"" + *call.value + "\")";
+        }
+        return python::ascii_json(R"({"type": "function", "name": )" + python::json_string(call.name)
+                                  + R"(, "parameters": )" + call.arguments + "}");
+    }
+
+    // The rest of this class follows the hub's template from top to bottom.
+
+    std::span<message const> write_hub_beginning(script& s, std::span<message const> messages) const {
+        std::string system;
+        bool const given = !messages.empty() && messages[0].speaker == role::system;
+        if (given) {
+            system = trimmed(messages[0]);
+            messages = messages.subspan(1);
+        }
+        bool images = false;
+        for (auto const& m : messages)
+            for (auto const& p : m.content) images = images || std::holds_alternative<image_mark>(p);
+        if (options_.form == preset::hub_original && images && !system.empty())
+            throw token_error("Prompting with images is incompatible with system messages.");
+        if (!images || (options_.form == preset::hub && given)) write_hub_system(s, system);
+        if (options_.tools.empty() || !options_.tools_in_user_message) return messages;
+        if (messages.empty())
+            throw token_error("Cannot put tools in the first user message when there's no first user message!");
+        write_header(s, role_name(role::user));
+        s.add("Given the following functions, please respond with a JSON for a function call with its proper arguments "
+              "that best answers the given prompt.\n\n");
+        write_hub_tools(s);
+        s.add(trimmed(messages[0]));
+        s.add(words_.eot());
+        return messages.subspan(1);
+    }
+
+    void write_hub_system(script& s, std::string_view system) const {
+        write_header(s, role_name(role::system));
+        if (!options_.tools.empty()) s.add("Environment: ipython\n");
+        s.add("Cutting Knowledge Date: December 2023\nToday Date: " + options_.date + "\n\n");
+        if (!options_.tools.empty() && !options_.tools_in_user_message) {
+            s.add("You have access to the following functions. To call a function, please respond with JSON for a "
+                  "function call.");
+            write_hub_tools(s);
+        }
+        s.add(system);
+        s.add(words_.eot());
+    }
+
+    void write_hub_tools(script& s) const {
+        s.add("Respond in the format {\"name\": function name, \"parameters\": dictionary of argument name and its "
+              "value}.Do not use variables.\n\n");
+        for (auto const& tool : options_.tools) s.add(tool + "\n\n");
+    }
+
+    // message['content'] | trim
+    static std::string trimmed(message const& m) {
+        if (m.json) throw token_error("the first message cannot be an object");
+        if (m.is_list()) return python::str(m.content);
+        return m.content.empty() ? std::string() : std::string(python::strip(std::get<std::string>(m.content[0])));
+    }
+
+    void write_hub(script& s, message const& m) const {
+        if (!m.tool_calls.empty()) {
+            if (m.tool_calls.size() > 1) throw token_error("This model only supports single tool-calls at once!");
+            write_header(s, role_name(role::assistant));
+            s.add("{\"name\": \"" + m.tool_calls[0].name + "\", \"parameters\": " + m.tool_calls[0].arguments + "}");
+        } else {
+            write_header(s, role_name(m.speaker));
+            if (m.speaker == role::tool)
+                s.add(hub_result(m)); // ... | tojson: even of a string
+            else
+                write_parts(s, m.content);
+        }
+        s.add(words_.eot());
+    }
+
+    static std::string hub_result(message const& m) {
+        if (m.json) return *m.json;
+        if (m.is_list()) return python::json_list(m.content);
+        return python::json_string(m.content.empty() ? std::string() : std::get<std::string>(m.content[0]));
+    }
+
+    tokenizer words_;
+    chat_options options_;
+};
+
+} // namespace llamavision::tokens

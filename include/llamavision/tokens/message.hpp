@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A conversation as data: who speaks, and text and images in the order in which they were said.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace llamavision::tokens {
+
+/// Who speaks. `tool` is a tool's result; Llama's word for it is `ipython`.
+enum class role { system, user, assistant, tool };
+
+/// Stands where an image is shown; the pictures themselves go to the vision tower in the same order.
+struct image_mark {};
+inline constexpr image_mark image_here{};
+
+/// A stretch of text or an image: `{image_here, "What animal is this?"}`.
+using part = std::variant<std::string, image_mark>;
+
+/// A call of a tool by the assistant.
+struct tool_call {
+    std::string name;
+    std::string arguments = "{}";       ///< a JSON object in Python's spacing, `{"city": "Paris"}`; non-ASCII as it is
+    std::optional<std::string> value{}; ///< of Meta's built-in tools instead: the `query`, or the `code`
+};
+
+/// One turn.
+struct message {
+    role speaker = role::user;
+    std::vector<part> content{}; ///< UTF-8, encoded as it is: nothing is trimmed
+    bool listed = false; ///< the content came as a list although it is a single text, which hub templates treat apart
+    bool awaits_tool = false;                   ///< an assistant's message that ends with <|eom_id|>
+    std::vector<tool_call> tool_calls{};        ///< of an assistant
+    std::optional<std::vector<part>> context{}; ///< of a user: retrieved text, after the content and an empty line
+    std::optional<std::string> json{};          ///< of a tool: a result that is an object, as JSON in Python's spacing
+
+    /// Whether a template's `content is string` fails.
+    bool is_list() const {
+        return listed || content.size() > 1 || (content.size() == 1 && std::holds_alternative<image_mark>(content[0]));
+    }
+
+    /// How many images the content and the context show.
+    std::size_t images() const {
+        std::size_t count = 0;
+        for (auto const& p : content) count += std::holds_alternative<image_mark>(p);
+        if (context)
+            for (auto const& p : *context) count += std::holds_alternative<image_mark>(p);
+        return count;
+    }
+};
+
+/// The word in a message's header.
+constexpr std::string_view role_name(role speaker) {
+    switch (speaker) {
+    case role::system: return "system";
+    case role::user: return "user";
+    case role::assistant: return "assistant";
+    case role::tool: break;
+    }
+    return "ipython";
+}
+
+} // namespace llamavision::tokens

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// When an answer is over: a token that ends it, or a string in its text, wherever the borders of tokens fall.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <llamavision/support/error.hpp>
+#include <llamavision/tokens/token.hpp>
+#include <llamavision/tokens/tokenizer.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace llamavision::tokens {
+
+/// The ids that end an answer: of an Instruct model <|end_of_text|>, <|eom_id|> and <|eot_id|>, of a base model only
+/// the first (Meta: Tokenizer.stop_tokens; generation_config.json: eos_token_id).
+inline std::vector<token> stop_tokens(tokenizer const& words, bool instruct = true) {
+    if (!instruct) return {words.end_of_text()};
+    return {words.end_of_text(), words.eom(), words.eot()};
+}
+
+/// Watches the text of one answer for stop strings. Text that may be the beginning of one is held back until that is
+/// decided, so that no part of a stop string is ever shown.
+class stop_watch {
+  public:
+    /// `strings` are UTF-8; throws argument_error if one is empty.
+    explicit stop_watch(std::vector<token> tokens = {}, std::vector<std::string> strings = {})
+        : tokens_(std::move(tokens)), strings_(std::move(strings)) {
+        for (auto const& s : strings_)
+            if (s.empty()) throw argument_error("an empty stop string would end every answer");
+    }
+
+    /// Whether this token ends the answer. It is not part of the answer's text.
+    bool ends(token id) const { return std::find(tokens_.begin(), tokens_.end(), id) != tokens_.end(); }
+
+    /// Takes the next piece of text and returns what can be shown: up to the stop string that is complete first, or
+    /// to where one may begin. Nothing once stopped().
+    std::string push(std::string_view text) {
+        if (stopped_) return {};
+        held_ += text;
+        std::size_t show = held_.size(), first_end = std::string::npos;
+        for (auto const& s : strings_) {
+            auto const at = held_.find(s);
+            if (at == std::string::npos) continue;
+            // The string that is complete first counts, of two the longer: so it does not matter where pieces end.
+            auto const end = at + s.size();
+            if (end < first_end || (end == first_end && at < show)) show = at;
+            first_end = std::min(first_end, end);
+            stopped_ = true;
+        }
+        if (!stopped_)
+            for (auto const& s : strings_) show = std::min(show, beginning_of(s));
+        auto out = held_.substr(0, show);
+        held_.erase(0, stopped_ ? held_.size() : show);
+        return out;
+    }
+
+    /// Whether a stop string has come.
+    bool stopped() const { return stopped_; }
+
+    /// At the end of the answer: what was held back, which turned out to be no stop string.
+    std::string finish() { return std::exchange(held_, {}); }
+
+    /// Ready for another answer.
+    void reset() {
+        held_.clear();
+        stopped_ = false;
+    }
+
+  private:
+    // Where in the text held the longest end begins that is a beginning of `s`.
+    std::size_t beginning_of(std::string const& s) const {
+        auto at = held_.size() - std::min(held_.size(), s.size() - 1);
+        while (!std::string_view(s).starts_with(std::string_view(held_).substr(at))) ++at;
+        return at;
+    }
+
+    std::vector<token> tokens_;
+    std::vector<std::string> strings_;
+    std::string held_;
+    bool stopped_ = false;
+};
+
+} // namespace llamavision::tokens

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+// The chat formats against what Meta's code and the Hugging Face templates made of the same conversations.
+#include "support.hpp"
+
+#include <llamavision/tokens/chat.hpp>
+#include <llamavision/tokens/chat_json.hpp>
+
+using namespace llamavision::tokens;
+using namespace tokens_test;
+using llamavision::token_error;
+
+namespace {
+
+using ids = std::vector<token>;
+
+ids join(std::initializer_list<ids> parts) {
+    ids out;
+    for (auto const& p : parts) out.insert(out.end(), p.begin(), p.end());
+    return out;
+}
+
+chat_options options_for(preset form, special_text content = special_text::as_text) {
+    chat_options options;
+    options.form = form;
+    options.content = content;
+    return options;
+}
+
+/// Checks one preset's text of a vector's conversation, or its refusal.
+void check_hub(tokenizer const& t, json const& vector, preset form, char const* name) {
+    auto const& expected = vector["hub_text"];
+    auto const conversation = to_dialog(vector);
+    auto options = options_for(form);
+    options.tools = conversation.tools;
+    chat_format const format(t, options);
+    CAPTURE(vector["name"].get<std::string>());
+    if (expected.contains(std::string(name) + "_error")) {
+        CHECK_THROWS_WITH_AS(format.render(conversation.messages),
+                             expected[std::string(name) + "_error"].get<std::string>().c_str(), token_error);
+        return;
+    }
+    CHECK(format.render(conversation.messages)
+          == expected[expected.contains("both") ? "both" : name].get<std::string>());
+}
+
+std::string hub_block(std::string const& system) {
+    return "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
+           "Today Date: 26 Jul 2024\n\n"
+           + system + "<|eot_id|>";
+}
+
+std::string turn(std::string const& name, std::string const& text) {
+    return "<|start_header_id|>" + name + "<|end_header_id|>\n\n" + text + "<|eot_id|>";
+}
+
+std::string const bos = "<|begin_of_text|>", reply = "<|start_header_id|>assistant<|end_header_id|>\n\n";
+
+} // namespace
+
+TEST_CASE("text of every conversation in all templates") {
+    auto const t = small_tokenizer(); // the text does not depend on the vocabulary
+    auto const vectors = load_json("chat_vectors.json");
+    std::size_t converted = 0;
+    for (auto const& v : vectors["dialogs"]) {
+        check_hub(t, v, preset::hub, "relaxed");
+        check_hub(t, v, preset::hub_original, "original");
+        if (!v.contains("hf_template_text")) continue;
+        auto const messages = to_dialog(v).messages;
+        CHECK(chat_format(t, options_for(preset::converter)).render(messages)
+              == v["hf_template_text"].get<std::string>());
+        ++converted;
+    }
+    CHECK(converted == 11);
+    for (auto const& v : vectors["tool_prompts"]) {
+        check_hub(t, v, preset::hub, "relaxed");
+        check_hub(t, v, preset::hub_original, "original");
+    }
+}
+
+TEST_CASE("the real vocabulary: ids of every conversation") {
+    auto const path = real_model();
+    if (path.empty()) return;
+    auto const t = tokenizer::open(path);
+    auto const vectors = load_json("chat_vectors.json");
+    for (auto const& v : vectors["dialogs"]) {
+        auto const messages = to_dialog(v).messages;
+        CAPTURE(v["name"].get<std::string>());
+        CHECK(chat_format(t).encode(messages) == v["ids"].get<ids>());
+        if (!v.contains("hf_template_text")) continue;
+        auto const expected = v[v.contains("hf_ids") ? "hf_ids" : "ids"].get<ids>();
+        CHECK(chat_format(t, options_for(preset::converter, special_text::recognised)).encode(messages) == expected);
+    }
+    for (auto const& v : vectors["base_prompts"]) {
+        message const m = detail::read_message({{"role", "user"}, {"content", v["content"]}}, "base");
+        CHECK(chat_format(t).encode_base(m.content) == v["ids"].get<ids>());
+    }
+    chat_format const hf(t, options_for(preset::hub));
+    CHECK(hf.encode_base(std::vector<part>{image_here, "If I"}) == ids{128256, 128000, 2746, 358});
+    CHECK(hf.encode_base(std::vector<part>{image_here, image_here, "x"}) == ids{128256, 128256, 128000, 87});
+    CHECK(hf.encode_base(std::vector<part>{"Look: ", image_here}) == ids{128000, 10596, 25, 220, 128256});
+}
+
+TEST_CASE("base prompts in Hugging Face's manner") {
+    auto const t = small_tokenizer();
+    auto const hf = chat_format(t, options_for(preset::converter, special_text::recognised));
+    CHECK(hf.encode_base(std::vector<part>{"the<|begin_of_text|>"}) == join({t.encode("the"), {t.bos()}}));
+    CHECK(hf.encode_base(std::vector<part>{"the"}) == join({{t.bos()}, t.encode("the")}));
+    CHECK(hf.encode_base(std::vector<part>{"<|image|>"}) == ids{t.bos(), t.image()});
+    // Neighbouring texts are one text for Hugging Face, two for Meta.
+    CHECK(hf.encode_base(std::vector<part>{"th", "e"}) == join({{t.bos()}, t.encode("the")}));
+    CHECK(chat_format(t).encode_base(std::vector<part>{"th", "e"}) == join({{t.bos()}, t.encode("th"), t.encode("e")}));
+    CHECK(chat_format(t).encode_base(std::vector<part>{}).empty());
+}
+
+TEST_CASE("Meta: tools, context, and what ends a message") {
+    auto const t = small_tokenizer();
+    chat_format const format(t);
+    auto const text = [&](std::string_view json) { return format.render(read_dialog(json).messages); };
+    CHECK(text(R"({"messages": [{"role": "assistant", "content": "x", "stop": "eom"}]})")
+          == bos + "<|start_header_id|>assistant<|end_header_id|>\n\nx<|eom_id|>" + reply);
+    CHECK(text(R"({"messages": [{"role": "assistant", "content": "", "stop_reason": "end_of_message",
+                   "tool_calls": [{"name": "code_interpreter", "arguments": {"code": "print 1"}}]}]})")
+          == bos + "<|start_header_id|>assistant<|end_header_id|>\n\n<|python_tag|>print 1<|eom_id|>" + reply);
+    CHECK(text(R"({"messages": [{"role": "assistant", "content": "",
+                   "tool_calls": [{"function": {"name": "brave_search", "arguments": {"query": "ünï"}}}]}]})")
+          == bos + turn("assistant", "brave_search.call(query=\"ünï\")") + reply);
+    CHECK(text(R"({"messages": [{"role": "assistant", "content": "see ", "tool_calls": [
+                   {"name": "b\"c", "arguments": {"z": "é😀", "a": [1, 1.5, 1e20, 1e-7, 100.0, null, true, {}, []]}}]}]})")
+          == bos
+                 + turn("assistant",
+                        R"(see {"type": "function", "name": "b\"c", "parameters": {"z": "\u00e9\ud83d\ude00", )"
+                        R"("a": [1, 1.5, 1e+20, 1e-07, 100.0, null, true, {}, []]}})")
+                 + reply);
+    CHECK(text(R"({"messages": [{"role": "user", "content": "why", "context": "page"}]})")
+          == bos + turn("user", "why\n\npage") + reply);
+    CHECK(text(R"({"messages": [{"role": "ipython", "content": "18"}]})") == bos + turn("ipython", "18") + reply);
+    CHECK_THROWS_AS(text(R"({"messages": [{"role": "tool", "content": {"temp": 18}}]})"), token_error);
+    CHECK_THROWS_AS(text(R"({"messages": [{"role": "assistant", "content": "",
+                             "tool_calls": [{"name": "photogen", "arguments": {"q": "x"}}]}]})"),
+                    token_error);
+    // The context is encoded by itself, as every item is.
+    message m{role::user, {"th", "e"}};
+    m.context = {{"us", "er"}};
+    CHECK(format.encode(std::vector{m}, false)
+          == join({{t.bos(), t.start_header()},
+                   t.encode("user"),
+                   {t.end_header()},
+                   t.encode("\n\n"),
+                   t.encode("th"),
+                   t.encode("e"),
+                   t.encode("\n\n"),
+                   t.encode("us"),
+                   t.encode("er"),
+                   {t.eot()}}));
+    CHECK_THROWS_AS(chat_format(t,
+                                [] {
+                                    chat_options o;
+                                    o.tools = {"{}"};
+                                    return o;
+                                }()),
+                    llamavision::argument_error);
+}
+
+TEST_CASE("hub: images, system prompts and refusals") {
+    auto const t = small_tokenizer();
+    message const system{role::system, {" \n be kind\t"}};
+    message const picture{role::user, {image_here, "what?"}};
+    auto const relaxed = chat_format(t, options_for(preset::hub));
+    auto const original = chat_format(t, options_for(preset::hub_original));
+    CHECK(relaxed.render(std::vector{picture}) == bos + turn("user", "<|image|>what?") + reply);
+    CHECK(original.render(std::vector{picture}) == bos + turn("user", "<|image|>what?") + reply);
+    CHECK(relaxed.render(std::vector{system, picture})
+          == bos + hub_block("be kind") + turn("user", "<|image|>what?") + reply);
+    CHECK_THROWS_WITH_AS(original.render(std::vector{system, picture}),
+                         "Prompting with images is incompatible with system messages.", token_error);
+    message const nothing{role::system, {"  "}};
+    CHECK(original.render(std::vector{nothing, picture}) == bos + turn("user", "<|image|>what?") + reply);
+    CHECK(relaxed.render(std::vector{nothing, picture})
+          == bos + hub_block("") + turn("user", "<|image|>what?") + reply);
+    message list = system;
+    list.content = {"it's \"so\"\n\xC2\xA0\xF0\x9F\x98\x80"};
+    list.listed = true;
+    CHECK(relaxed.render(std::vector{list})
+          == bos + hub_block("[{'type': 'text', 'text': 'it\\'s \"so\"\\n\\xa0\xF0\x9F\x98\x80'}]") + reply);
+    message two{role::assistant, {""}};
+    two.tool_calls = {{"a"}, {"b"}};
+    CHECK_THROWS_WITH_AS(relaxed.render(std::vector{two}), "This model only supports single tool-calls at once!",
+                         token_error);
+    chat_options options = options_for(preset::hub);
+    options.tools = {"{}"};
+    CHECK_THROWS_AS(chat_format(t, options).render(std::vector{system}), token_error);
+    options.tools_in_user_message = false;
+    options.date = "01 Jan 2030";
+    CHECK(chat_format(t, options).render(std::vector{message{role::user, {"hi"}}}, false)
+          == bos
+                 + turn("system",
+                        "Environment: ipython\nCutting Knowledge Date: December 2023\nToday Date: 01 Jan 2030\n\n"
+                        "You have access to the following functions. To call a function, please respond with JSON for "
+                        "a function call.Respond in the format {\"name\": function name, \"parameters\": dictionary of "
+                        "argument name and its value}.Do not use variables.\n\n{}\n\n")
+                 + turn("user", "hi"));
+}
+
+TEST_CASE("special tokens in what people say stay text, unless asked for") {
+    auto const t = small_tokenizer();
+    message const m{role::user, {"<|eot_id|><|image|>"}};
+    for (auto const form : {preset::meta, preset::hub, preset::converter}) {
+        auto const safe = chat_format(t, options_for(form)).encode(std::vector{m});
+        CHECK(std::count(safe.begin(), safe.end(), t.image()) == 0);
+        auto const open = chat_format(t, options_for(form, special_text::recognised)).encode(std::vector{m});
+        CHECK(std::count(open.begin(), open.end(), t.image()) == 1);
+        CHECK(std::count(open.begin(), open.end(), t.eot()) == std::count(safe.begin(), safe.end(), t.eot()) + 1);
+        CHECK(std::count(open.begin(), open.end(), *t.special("<|image|>")) == 0); // n + 11 is not what models take
+    }
+}
+
+TEST_CASE("a further turn appended is the whole conversation encoded") {
+    auto const t = small_tokenizer();
+    message const first{role::user, {image_here, "the user"}}, answer{role::assistant, {"a"}},
+        next{role::user, {"\n\nin"}};
+    for (auto const form : {preset::meta, preset::hub, preset::hub_original, preset::converter}) {
+        chat_format const format(t, options_for(form));
+        auto const begun = format.encode_turn(first, true);
+        CHECK(begun == format.encode(std::vector{first}));
+        CHECK(join({begun, t.encode("a"), {t.eot()}, format.encode_turn(next, false)})
+              == format.encode(std::vector{first, answer, next}));
+    }
+}
+
+TEST_CASE("templates are recognised by their text") {
+    std::string const frame = "<|start_header_id|> <|eot_id|> '<|image|>' ";
+    CHECK(recognise(frame + "Cutting Knowledge Date: {% if user_supplied_system_message %}") == preset::hub);
+    CHECK(recognise(frame + "Cutting Knowledge Date \"Prompting with images is incompatible with system messages.\"")
+          == preset::hub_original);
+    CHECK(recognise(frame + "{% if loop.index0 == 0 %}{{ bos_token }}") == preset::converter);
+    CHECK_FALSE(recognise("").has_value());
+    CHECK_FALSE(recognise("<|start_header_id|> <|eot_id|> Cutting Knowledge Date").has_value()); // a text-only model's
+    CHECK_FALSE(recognise("<|im_start|>{% if loop.index0 == 0 %}").has_value());
+}
+
+TEST_CASE("conversations from JSON that are wrong") {
+    auto const complaint = [](std::string const& text) {
+        try {
+            read_dialog(text);
+        } catch (token_error const& problem) { return std::string(problem.what()); }
+        return std::string();
+    };
+    auto const says = [&](std::string const& text, char const* word) {
+        CAPTURE(text);
+        CHECK(complaint(text).find(word) != std::string::npos);
+    };
+    auto const one = [](std::string const& m) { return "{\"messages\": [" + m + "]}"; };
+    CHECK(complaint(one(R"({"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "x"}]})")).empty());
+    CHECK(complaint(one(R"({"role": "assistant", "content": null, "tool_calls": [{"name": "f", "arguments": {}}]})"))
+              .empty());
+    says("", "JSON");
+    says("{\"messages\": [", "JSON");
+    says("[]", "messages");
+    says("{\"messages\": {}}", "messages");
+    says(one("3"), "message 1: no string \"role\"");
+    says(one(R"({"role": "wizard", "content": ""})"), "wizard");
+    says(one(R"({"role": "user"})"), "no content");
+    says(one(R"({"role": "user", "content": 3})"), "neither");
+    says(one(R"({"role": "user", "content": {"temp": 3}})"), "neither");
+    says(one(R"({"role": "user", "content": ["x"]})"), "type");
+    says(one(R"({"role": "user", "content": [{"type": "video"}]})"), "video");
+    says(one(R"({"role": "user", "content": [{"type": "text"}]})"), "text");
+    says(one(R"({"role": "user", "content": "x"}, {"role": "assistant", "content": "", "tool_calls": 1})"),
+         "message 2");
+    says(one(R"({"role": "assistant", "content": "", "tool_calls": [{"name": "f", "arguments": "{}"}]})"), "arguments");
+    says(R"({"messages": [], "tools": 3})", "tools");
+    says("{\"messages\": " + std::string(100000, '['), "deep");
+    says(one("1e999"), "range");
+    std::string many = "{\"a0\": 0";
+    for (int i = 1; i < 2000; ++i) many += ", \"a" + std::to_string(i) + "\": 0";
+    says(one(many + "}"), "1000 members");
+}
+
+TEST_CASE("JSON as Python writes it") {
+    auto const again = [](std::string_view text, int indent = -1) { return python_json(parse_json(text), indent); };
+    CHECK(again(R"({"b":1,"a":[true,null,"é\u0001\"\\\n/"]})") == R"({"b": 1, "a": [true, null, "é\u0001\"\\\n/"]})");
+    CHECK(again("[1e15,1e16,123456789012345680.0,0.0001,0.00001,-0.0,2.5,1E2]")
+          == "[1000000000000000.0, 1e+16, 1.2345678901234568e+17, 0.0001, 1e-05, -0.0, 2.5, 100.0]");
+    CHECK(again("{\"a\":[],\"b\":{},\"c\":[1,2]}", 4)
+          == "{\n    \"a\": [],\n    \"b\": {},\n    \"c\": [\n        1,\n        2\n    ]\n}");
+    // Pairs of surrogates join, lone ones become U+FFFD, an escaped backslash is no escape.
+    CHECK(parse_json(R"("\ud83d\ude00")").get<std::string>() == "\xF0\x9F\x98\x80");
+    CHECK(parse_json(R"("\ud83dx\udE00\\ud83d\ud83d\ud83d\ude00")").get<std::string>()
+          == "\xEF\xBF\xBDx\xEF\xBF\xBD\\ud83d\xEF\xBF\xBD\xF0\x9F\x98\x80");
+    CHECK(python::ascii_json("\"\x7F\xC3\xA9\"") == "\"\\u007f\\u00e9\"");
+    CHECK(python::repr("a'b") == "\"a'b\"");
+    CHECK(python::repr("a'b\"\\") == "'a\\'b\"\\\\'");
+    CHECK(python::repr("\xE2\x80\x8B\x01\xF3\xA0\x81\xA7") == "'\\u200b\\x01\\U000e0067'");
+    CHECK(python::strip("\x1C\xC2\x85 a b\xE3\x80\x80\n") == "a b");
+    CHECK(python::strip(" \n").empty());
+}
