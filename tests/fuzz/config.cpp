@@ -1,18 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any text as a config.json: refused as damaged or as another architecture, or read as numbers within their limits.
+// Any text as each of a folder's JSON files: read, or refused with an error of the library; what was read is
+// consistent.
+#include <llamavision/checkpoint/generation.hpp>
+#include <llamavision/checkpoint/preprocessor.hpp>
+#include <llamavision/config/check.hpp>
+#include <llamavision/config/differences.hpp>
+#include <llamavision/config/header.hpp>
+#include <llamavision/config/read.hpp>
+
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
-#include <llamavision/config/read.hpp>
+extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size);
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-    std::string_view const text(reinterpret_cast<char const*>(data), size);
+namespace {
+
+template <class Step>
+void attempt(Step const& step) {
     try {
-        auto const config = llamavision::config::read(llamavision::parse_json(text, "fuzzed"), "fuzzed");
-        if (config.values.text.width == 0 || config.values.vision.tile == 0) std::abort();
-    } catch (llamavision::format_error const&) { return 0; } catch (llamavision::mismatch_error const&) {
-        return 0;
-    }
+        step();
+    } catch (llamavision::error const&) {}
+}
+
+} // namespace
+
+int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+    using namespace llamavision;
+    attempt([&] {
+        auto const document = parse_json({reinterpret_cast<char const*>(data), size}, "input");
+        attempt([&] {
+            auto const values = config::read(document, "input").values;
+            if (!config::contradictions(values).empty() || !config::differences(values, values).empty()) std::abort();
+            static_cast<void>(config::to_header(values, "x"));
+        });
+        attempt([&] { static_cast<void>(checkpoint::read_generation(document, "input")); });
+        attempt([&] { static_cast<void>(checkpoint::read_preprocessor(json_view(document, "input"))); });
+    });
     return 0;
 }

@@ -43,7 +43,8 @@ class replacement_file {
         auto const status = std::filesystem::status(path, fault);
         if (std::filesystem::is_directory(status)) throw file_error(path.string() + ": is a folder, not a file");
         in_place_ = std::filesystem::exists(status) && !std::filesystem::is_regular_file(status); // "/dev/null"
-        target_ = std::filesystem::exists(status) ? std::filesystem::canonical(path) : path; // keeps a symbolic link
+        target_ = std::filesystem::canonical(path, fault); // a symbolic link stays one
+        if (fault) target_ = path;
         part_ = target_;
         if (!in_place_) part_ += ".part" + std::to_string(std::random_device{}());
         stream_.open(part_, std::ios::binary | std::ios::trunc);

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -20,7 +21,8 @@ namespace llamavision::config {
 /// A name for the type that describes the model in `folder`, made from the folder's name: "Llama-3.2-11B" becomes
 /// "llama_3_2_11b_config". The suffix keeps it apart from keywords, macros and functions of the C library.
 [[nodiscard]] inline std::string type_name(std::filesystem::path const& folder) {
-    auto path = std::filesystem::absolute(folder).lexically_normal();
+    std::error_code fault;
+    auto path = std::filesystem::absolute(folder, fault).lexically_normal();
     if (!path.has_filename()) path = path.parent_path(); // "folder/"
     std::string result;
     for (char const c : path.filename().string()) {

@@ -5,6 +5,7 @@
 #include <llamavision/config/check.hpp>
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/config/numbers.hpp>
+#include <llamavision/config/token_ids.hpp>
 #include <llamavision/config/version.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
@@ -15,7 +16,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -62,23 +62,6 @@ inline constexpr std::uint64_t extent_limit = std::uint64_t{1} << 21;
 [[nodiscard]] inline double epsilon(json_view const& object, std::string_view key) {
     auto const value = object.find(key);
     return value ? value->positive_number() : 1e-5;
-}
-
-/// An optional token id; -1 is a way to say none.
-[[nodiscard]] inline std::optional<std::int32_t> optional_id(json_view const& object, std::string_view key) {
-    auto const value = object.find(key);
-    if (!value || value->json() == -1) return std::nullopt;
-    return static_cast<std::int32_t>(value->natural(INT32_MAX));
-}
-
-/// An integer, a list of integers, or nothing.
-[[nodiscard]] inline std::vector<std::int32_t> ids(json_view const& object, std::string_view key) {
-    auto const value = object.find(key);
-    std::vector<std::int32_t> result;
-    if (!value) return result;
-    if (!value->json().is_array()) return {static_cast<std::int32_t>(value->natural(INT32_MAX))};
-    for (auto const& item : value->items()) result.push_back(static_cast<std::int32_t>(item.natural(INT32_MAX)));
-    return result;
 }
 
 /// One object that describes the scaling: `rope_scaling` (4.x), or `rope_parameters` (5.x), which holds theta as well.
@@ -245,16 +228,16 @@ inline void read_version(json_view const& root, read_result& result) {
                             + "intermediate layers make it " + std::to_string(expected));
     }
     char const* const image_key = root.find("image_token_index") ? "image_token_index" : "image_token_id";
-    if (auto const id = detail::optional_id(root, image_key)) result.image_token = *id;
+    if (auto const id = token_id(root, image_key)) result.image_token = *id;
     std::size_t const rows = result.values.text.vocabulary + extra_tokens;
     if (static_cast<std::size_t>(result.image_token) >= rows)
         found.push_back(std::string(image_key) + " " + std::to_string(result.image_token)
                         + " is beyond the embedding's " + std::to_string(rows) + " rows");
     if (!found.empty()) throw format_error(root.place() + detail::joined(found));
 
-    result.stop_ids = detail::ids(text.find("eos_token_id") ? text : root, "eos_token_id");
-    result.bos = detail::optional_id(text.find("bos_token_id") ? text : root, "bos_token_id");
-    result.pad = detail::optional_id(text.find("pad_token_id") ? text : root, "pad_token_id");
+    result.stop_ids = token_ids(text.find("eos_token_id") ? text : root, "eos_token_id");
+    result.bos = token_id(text.find("bos_token_id") ? text : root, "bos_token_id");
+    result.pad = token_id(text.find("pad_token_id") ? text : root, "pad_token_id");
     for (json_view const& object : {text, root})
         for (char const* const key : {"dtype", "torch_dtype"})
             if (auto const type = object.find(key)) result.dtype = type->text();

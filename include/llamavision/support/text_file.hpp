@@ -14,6 +14,18 @@
 
 namespace llamavision {
 
+/// Whether something lies at `path`. What cannot be examined counts as there, so that opening it says why not.
+[[nodiscard]] inline bool is_there(std::filesystem::path const& path) noexcept {
+    std::error_code ignored;
+    return std::filesystem::status(path, ignored).type() != std::filesystem::file_type::not_found;
+}
+
+/// Whether `path` is a folder, as far as can be seen.
+[[nodiscard]] inline bool is_folder(std::filesystem::path const& path) noexcept {
+    std::error_code ignored;
+    return std::filesystem::is_directory(path, ignored);
+}
+
 /// All bytes of the regular file `path`. Throws file_error: missing, unreadable, not a regular file (opening a FIFO
 /// would wait forever), or larger than `limit` bytes.
 [[nodiscard]] inline std::string read_text_file(std::filesystem::path const& path, std::size_t limit) {

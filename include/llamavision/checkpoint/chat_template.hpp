@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The chat template's text, which transformers has kept in three places.
+#pragma once
+
+#include <llamavision/support/json.hpp>
+#include <llamavision/support/json_view.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+namespace llamavision::checkpoint {
+
+/// A Jinja template, and the file that it stands in; both empty if the folder has none.
+struct chat_template {
+    std::string text;
+    std::filesystem::path file;
+};
+
+/// Looks into chat_template.jinja, chat_template.json and tokenizer_config.json, in that order, which is that of
+/// transformers. Of several named templates it takes "default". Throws file_error and format_error.
+[[nodiscard]] inline chat_template find_chat_template(std::filesystem::path const& folder) {
+    constexpr std::size_t limit = std::size_t{1} << 20;
+    if (auto const path = folder / "chat_template.jinja"; is_there(path)) return {read_text_file(path, limit), path};
+    for (char const* const name : {"chat_template.json", "tokenizer_config.json"}) {
+        auto const path = folder / name;
+        if (!is_there(path)) continue;
+        auto const document = read_json(path, {.bytes = 16 * limit});
+        auto const value = json_view(document, path.string()).find("chat_template");
+        if (!value) continue;
+        if (!value->json().is_array()) return {value->text(), path};
+        for (auto const& item : value->items())
+            if (item.at("name").text() == "default") return {item.at("template").text(), path};
+    }
+    return {};
+}
+
+} // namespace llamavision::checkpoint

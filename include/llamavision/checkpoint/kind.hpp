@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which form of checkpoint lies under a path, told by names alone; here readers of other forms will be dispatched.
+#pragma once
+
+#include <llamavision/support/error.hpp>
+
+#include <filesystem>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace llamavision::checkpoint {
+
+/// The forms in which the model is passed around, as folders or files.
+enum class kind {
+    hugging_face, ///< config.json and *.safetensors
+    adapter,      ///< PEFT: adapter_config.json
+    meta,         ///< params.json and consolidated*.pth
+    gguf,         ///< llama.cpp, ollama
+    pytorch,      ///< pytorch_model*.bin, Hugging Face's form before safetensors
+    unknown
+};
+
+/// The form in words, for messages.
+[[nodiscard]] constexpr std::string_view describe(kind form) {
+    switch (form) {
+    case kind::hugging_face: return "a Hugging Face checkpoint";
+    case kind::adapter: return "an adapter (PEFT), which supplements a model; merge it into its base model first";
+    case kind::meta: return "Meta's form (params.json, consolidated*.pth)";
+    case kind::gguf: return "a GGUF file (llama.cpp, ollama)";
+    case kind::pytorch: return "PyTorch's form (pytorch_model*.bin); convert it to safetensors";
+    case kind::unknown: break;
+    }
+    return "no checkpoint of a known form";
+}
+
+/// Throws file_error if nothing lies there or it cannot be listed. A file is told by its ending.
+[[nodiscard]] inline kind recognise(std::filesystem::path const& path) {
+    auto const of_file = [](std::filesystem::path const& name) {
+        auto const ending = name.extension();
+        if (name.filename() == "adapter_model.safetensors") return kind::adapter;
+        if (ending == ".safetensors") return kind::hugging_face;
+        if (ending == ".gguf") return kind::gguf;
+        if (ending == ".pth" || ending == ".pt") return kind::meta;
+        if (ending == ".bin") return kind::pytorch;
+        return kind::unknown;
+    };
+    std::error_code fault;
+    auto const status = std::filesystem::status(path, fault);
+    if (status.type() == std::filesystem::file_type::not_found)
+        throw file_error(path.string() + ": no such file or folder");
+    if (!std::filesystem::is_directory(status)) return of_file(path);
+
+    std::set<kind> forms;
+    bool has_config = false;
+    std::filesystem::directory_iterator entry(path, fault);
+    for (; !fault && entry != std::filesystem::directory_iterator(); entry.increment(fault)) {
+        auto const name = entry->path().filename();
+        if (name == "config.json") has_config = true;
+        if (name == "adapter_config.json") forms.insert(kind::adapter);
+        if (name == "params.json") forms.insert(kind::meta);
+        if (name == "model.safetensors.index.json") forms.insert(kind::hugging_face);
+        forms.insert(of_file(name));
+    }
+    if (fault) throw file_error(path.string() + ": cannot be listed: " + fault.message());
+    for (kind const form : {kind::hugging_face, kind::adapter, kind::meta, kind::gguf, kind::pytorch})
+        if (forms.contains(form)) return form;
+    return has_config ? kind::hugging_face : kind::unknown;
+}
+
+} // namespace llamavision::checkpoint

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// preprocessor_config.json, or processor_config.json in transformers 5: how a picture becomes tiles.
+#pragma once
+
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/json.hpp>
+#include <llamavision/support/json_view.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace llamavision::checkpoint {
+
+/// Absent keys mean the defaults of transformers' MllamaImageProcessor, which are not the real models' values.
+struct preprocessor {
+    std::size_t tile = 224; ///< pixels along a tile's side
+    std::size_t tiles = 4;  ///< at most so many tiles
+    std::array<double, 3> mean{0.5, 0.5, 0.5},
+        deviation{0.5, 0.5, 0.5}; ///< value = (level * rescale - mean) / deviation
+    double rescale = 1.0 / 255.0;
+};
+
+/// What Meta's code uses, and every published checkpoint (CLIP's mean and deviation).
+[[nodiscard]] inline preprocessor published_preprocessor(std::size_t tile, std::size_t tiles) {
+    return {tile, tiles, {0.48145466, 0.4578275, 0.40821073}, {0.26862954, 0.26130258, 0.27577711}, 1.0 / 255.0};
+}
+
+namespace detail {
+
+/// One number for all three channels, or a list of three.
+[[nodiscard]] inline std::array<double, 3> channels(json_view const& value) {
+    if (!value.json().is_array()) return {value.number(), value.number(), value.number()};
+    auto const items = value.items();
+    if (items.size() != 3) value.fail("three numbers");
+    return {items[0].number(), items[1].number(), items[2].number()};
+}
+
+[[nodiscard]] inline bool flag(json_view const& object, std::string_view key) {
+    auto const value = object.find(key);
+    return !value || value->boolean();
+}
+
+} // namespace detail
+
+/// Reads the image processor's object. Throws format_error, and mismatch_error for a way of preparing pictures that no
+/// checkpoint of this model uses: not resized or padded, not bilinear, tiles that are not square.
+[[nodiscard]] inline preprocessor read_preprocessor(json_view const& object) {
+    preprocessor result;
+    if (auto const size = object.find("size")) {
+        bool const bare = size->json().is_number();
+        result.tile = (bare ? *size : size->at("height")).positive(16384);
+        if (!bare && size->at("width").positive(16384) != result.tile)
+            throw mismatch_error(size->place() + "tiles that are not square are not supported");
+    }
+    if (auto const value = object.find("max_image_tiles")) result.tiles = value->positive(64);
+    if (auto const value = object.find("image_mean")) result.mean = detail::channels(*value);
+    if (auto const value = object.find("image_std")) {
+        result.deviation = detail::channels(*value);
+        for (double const deviation : result.deviation)
+            if (!(deviation > 0)) value->fail("positive numbers");
+    }
+    if (auto const value = object.find("rescale_factor")) result.rescale = value->positive_number();
+    if (!detail::flag(object, "do_rescale")) result.rescale = 1.0;
+    if (!detail::flag(object, "do_normalize")) {
+        result.mean = {0, 0, 0};
+        result.deviation = {1, 1, 1};
+    }
+    for (char const* const key : {"do_resize", "do_pad"})
+        if (!detail::flag(object, key)) throw mismatch_error(object.at(key).place() + "false is not supported");
+    if (auto const value = object.find("resample"); value && value->natural() != 2)
+        throw mismatch_error(value->place() + value->json().dump() + " is not supported, 2 (bilinear) is");
+    return result;
+}
+
+/// Reads `folder`'s processor_config.json if it describes the image processor (as transformers 5 does), else its
+/// preprocessor_config.json; nothing if neither is there. Throws file_error, format_error and mismatch_error.
+[[nodiscard]] inline std::optional<preprocessor> find_preprocessor(std::filesystem::path const& folder) {
+    constexpr json_limits limits{.bytes = std::size_t{4} << 20};
+    if (auto const path = folder / "processor_config.json"; is_there(path)) {
+        auto const document = read_json(path, limits);
+        if (auto const object = json_view(document, path.string()).find("image_processor"))
+            return read_preprocessor(*object);
+    }
+    auto const path = folder / "preprocessor_config.json";
+    if (!is_there(path)) return std::nullopt;
+    auto const document = read_json(path, limits);
+    return read_preprocessor(json_view(document, path.string()));
+}
+
+} // namespace llamavision::checkpoint
