@@ -21,9 +21,10 @@ constexpr image::open_options as_meta{image::exif_policy::ignore, image::alpha_p
 
 /// Compares with `expect`: an object from tile size to results. Returns how many sizes it held.
 std::size_t check_canvases(pixels const& picture, nlohmann::json const& expect) {
-    for (auto const& [size, want] : expect.items()) {
-        CAPTURE(size);
-        std::size_t const tile = std::stoul(size);
+    for (auto entry = expect.begin(); entry != expect.end(); ++entry) {
+        nlohmann::json const& want = entry.value();
+        std::size_t const tile = std::stoul(entry.key());
+        CAPTURE(tile);
         image::canvas const canvas = image::make_canvas(picture, tile);
         CHECK(canvas.shape
               == image::layout{want["tiles"][0], want["tiles"][1], want["resized"][1], want["resized"][0]});

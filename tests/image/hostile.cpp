@@ -76,7 +76,7 @@ TEST_CASE("files with random damage are read or refused") {
 
 TEST_CASE("headers that promise more than the file can hold are refused at once") {
     octets const few = files::stored(octets(100));
-    for (std::size_t const side : {20000, 65535, 1 << 24, 0x7FFFFFFF})
+    for (std::size_t const side : {20000U, 65535U, 1U << 24, 0x7FFFFFFFU})
         for (unsigned const colour : {0U, 2U, 6U}) {
             CHECK(attempt(files::png(side, side, 8, colour, few)) == outcome::refused);
             CHECK(attempt(files::png(side, 1 << 6, 16, colour, few)) == outcome::refused);

@@ -35,7 +35,7 @@ std::vector<kind> const kinds{{pixel_format::grey, {0}},          {pixel_format:
 
 TEST_CASE("raw memory of every format and stride becomes the same RGB") {
     for (kind const& k : kinds)
-        for (std::size_t const gap : {0, 1, 5}) {
+        for (std::size_t const gap : {0U, 1U, 5U}) {
             CAPTURE(static_cast<int>(k.format));
             CAPTURE(gap);
             std::size_t const row = 3 * k.channels.size();

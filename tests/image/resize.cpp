@@ -79,7 +79,7 @@ TEST_CASE("resize keeps a picture of its own size, and a flat colour") {
     CHECK(image::resize(p, 19, 23) == p);
     for (int const level : {0, 1, 77, 254, 255}) {
         pixels const flat{17, 9, std::vector<std::uint8_t>(17 * 9 * 3, static_cast<std::uint8_t>(level))};
-        for (std::size_t const side : {1, 4, 9, 40}) {
+        for (std::size_t const side : {1U, 4U, 9U, 40U}) {
             pixels const resized = image::resize(flat, side, side + 1);
             CHECK(resized.rgb == std::vector<std::uint8_t>(side * (side + 1) * 3, static_cast<std::uint8_t>(level)));
         }

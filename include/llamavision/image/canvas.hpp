@@ -72,8 +72,8 @@ inline layout choose_layout(std::size_t width, std::size_t height, std::size_t t
     if (supported.empty()) throw argument_error("no canvas is allowed: the list of aspect ratios is empty");
     for (aspect_ratio const& canvas : supported)
         if (canvas.rows == 0 || canvas.columns == 0 || canvas.rows > 65536 || canvas.columns > 65536)
-            throw argument_error("no canvas has " + std::to_string(canvas.rows) + " x " +
-                                 std::to_string(canvas.columns) + " tiles");
+            throw argument_error("no canvas has " + std::to_string(canvas.rows) + " x " + std::to_string(canvas.columns)
+                                 + " tiles");
     aspect_ratio best = supported[0];
     for (aspect_ratio const& canvas : supported.subspan(1)) {
         double const held = detail::fit(best, width, height, tile);

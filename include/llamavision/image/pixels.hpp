@@ -66,8 +66,8 @@ inline pixels blank(std::size_t width, std::size_t height) {
     if (width == 0 || height == 0)
         throw image_error("a picture of " + std::to_string(width) + " x " + std::to_string(height) + " has no pixels");
     if (height > std::numeric_limits<std::size_t>::max() / 8 / width)
-        throw image_error("a picture of " + std::to_string(width) + " x " + std::to_string(height) +
-                          " pixels does not fit into memory");
+        throw image_error("a picture of " + std::to_string(width) + " x " + std::to_string(height)
+                          + " pixels does not fit into memory");
     return {width, height, std::vector<std::uint8_t>(width * height * 3)};
 }
 
@@ -81,8 +81,8 @@ inline pixels from_raw(raw_view const& view, alpha_policy alpha = alpha_policy::
     if (view.data == nullptr) throw argument_error("from_raw: the picture's data is a null pointer");
     std::size_t const stride = view.stride == 0 ? view.width * step : view.stride;
     if (stride < view.width * step)
-        throw argument_error("from_raw: a stride of " + std::to_string(stride) + " bytes is shorter than a row of " +
-                             std::to_string(view.width) + " pixels of " + std::to_string(step) + " bytes");
+        throw argument_error("from_raw: a stride of " + std::to_string(stride) + " bytes is shorter than a row of "
+                             + std::to_string(view.width) + " pixels of " + std::to_string(step) + " bytes");
     bool const grey = step < 3;
     bool const has_alpha = step % 2 == 0;
     bool const blue_first = view.format == pixel_format::bgr || view.format == pixel_format::bgra;

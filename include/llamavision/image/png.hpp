@@ -21,8 +21,8 @@ inline std::size_t png_pixel_bits(source const& file, unsigned depth, unsigned c
     bool const known_colour = colour <= 6 && colour != 1 && colour != 5;
     bool const small_depth = (depth == 1 || depth == 2 || depth == 4) && (colour == 0 || colour == 3);
     if (!known_colour || !(small_depth || depth == 8 || (depth == 16 && colour != 3)))
-        file.refuse("a damaged PNG: colour type " + std::to_string(colour) + " with " + std::to_string(depth) +
-                    " bits a channel");
+        file.refuse("a damaged PNG: colour type " + std::to_string(colour) + " with " + std::to_string(depth)
+                    + " bits a channel");
     return channels * depth;
 }
 

@@ -25,8 +25,8 @@ struct source {
     /// Throws image_error unless [at, at + count) lies within the file.
     void require(std::size_t at, std::size_t count, char const* what) const {
         if (at > size() || count > size() - at)
-            refuse("truncated: the file ends at byte " + std::to_string(size()) + ", inside " + what + " at byte " +
-                   std::to_string(at));
+            refuse("truncated: the file ends at byte " + std::to_string(size()) + ", inside " + what + " at byte "
+                   + std::to_string(at));
     }
 
     std::uint32_t u8(std::size_t at) const {
@@ -65,8 +65,8 @@ inline void check_size(source const& file, header const& says, std::size_t max_p
     if (says.height > max_pixels / says.width)
         file.refuse("its header says " + size + ", more than the allowed " + std::to_string(max_pixels));
     if (says.width * says.height / says.pixels_per_byte > says.data_bytes)
-        file.refuse("its header says " + size + ", more than its " + std::to_string(says.data_bytes) +
-                    " bytes of picture data can hold");
+        file.refuse("its header says " + size + ", more than its " + std::to_string(says.data_bytes)
+                    + " bytes of picture data can hold");
 }
 
 } // namespace llamavision::image

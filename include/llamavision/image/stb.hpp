@@ -48,7 +48,7 @@ inline void* reallocate(void* block, std::size_t size) {
 
 } // namespace llamavision::image::stb
 
-// The host program's own settings of stb_image are put aside and restored below.
+// The host program's own settings of stb_image are put aside, and restored below.
 #pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
 #pragma push_macro("STB_IMAGE_IMPLEMENTATION")
 #pragma push_macro("STB_IMAGE_STATIC")
@@ -59,11 +59,64 @@ inline void* reallocate(void* block, std::size_t size) {
 #pragma push_macro("STBI_FREE")
 #pragma push_macro("STBI_ASSERT")
 #pragma push_macro("STBI_MAX_DIMENSIONS")
+#pragma push_macro("STBI_FAILURE_USERMSG")
+#pragma push_macro("STBI_NO_FAILURE_STRINGS")
+#pragma push_macro("STBI_NO_STDIO")
+#pragma push_macro("STBI_NO_LINEAR")
+#pragma push_macro("STBI_NO_ZLIB")
+#pragma push_macro("STBI_NO_JPEG")
+#pragma push_macro("STBI_NO_PNG")
+#pragma push_macro("STBI_NO_BMP")
+#pragma push_macro("STBI_NO_GIF")
+#pragma push_macro("STBI_NO_TGA")
+#pragma push_macro("STBI_NO_PSD")
+#pragma push_macro("STBI_NO_PIC")
+#pragma push_macro("STBI_NO_PNM")
+#pragma push_macro("STBI_NO_HDR")
+#pragma push_macro("STBI_ONLY_JPEG")
+#pragma push_macro("STBI_ONLY_PNG")
+#pragma push_macro("STBI_ONLY_BMP")
+#pragma push_macro("STBI_ONLY_GIF")
+#pragma push_macro("STBI_ONLY_TGA")
+#pragma push_macro("STBI_ONLY_PSD")
+#pragma push_macro("STBI_ONLY_PIC")
+#pragma push_macro("STBI_ONLY_PNM")
+#pragma push_macro("STBI_ONLY_HDR")
+#pragma push_macro("stbi__err")
 #undef STBI_INCLUDE_STB_IMAGE_H
 #undef STB_IMAGE_IMPLEMENTATION
 #undef STB_IMAGE_STATIC
 #undef STBIDEF
+#undef STBI_MALLOC
+#undef STBI_REALLOC
 #undef STBI_REALLOC_SIZED
+#undef STBI_FREE
+#undef STBI_ASSERT
+#undef STBI_MAX_DIMENSIONS
+#undef STBI_FAILURE_USERMSG
+#undef STBI_NO_FAILURE_STRINGS
+#undef STBI_NO_STDIO
+#undef STBI_NO_LINEAR
+#undef STBI_NO_ZLIB
+#undef STBI_NO_JPEG
+#undef STBI_NO_PNG
+#undef STBI_NO_BMP
+#undef STBI_NO_GIF
+#undef STBI_NO_TGA
+#undef STBI_NO_PSD
+#undef STBI_NO_PIC
+#undef STBI_NO_PNM
+#undef STBI_NO_HDR
+#undef STBI_ONLY_JPEG
+#undef STBI_ONLY_PNG
+#undef STBI_ONLY_BMP
+#undef STBI_ONLY_GIF
+#undef STBI_ONLY_TGA
+#undef STBI_ONLY_PSD
+#undef STBI_ONLY_PIC
+#undef STBI_ONLY_PNM
+#undef STBI_ONLY_HDR
+#undef stbi__err
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STBI_MALLOC(size) ::llamavision::image::stb::allocate(size)
@@ -71,21 +124,7 @@ inline void* reallocate(void* block, std::size_t size) {
 #define STBI_FREE(block) ::std::free(block)
 #define STBI_ASSERT(condition) ((void)(condition))
 #define STBI_MAX_DIMENSIONS (1 << 24)
-
-#pragma push_macro("STBI_NO_STDIO")
-#pragma push_macro("STBI_NO_LINEAR")
-#pragma push_macro("STBI_NO_HDR")
-#pragma push_macro("STBI_NO_TGA")
-#pragma push_macro("STBI_NO_PSD")
-#pragma push_macro("STBI_NO_PIC")
-#pragma push_macro("STBI_NO_PNM")
-#undef STBI_NO_STDIO
-#undef STBI_NO_LINEAR
-#undef STBI_NO_HDR
-#undef STBI_NO_TGA
-#undef STBI_NO_PSD
-#undef STBI_NO_PIC
-#undef STBI_NO_PNM
+#define STBI_FAILURE_USERMSG
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
@@ -93,7 +132,6 @@ inline void* reallocate(void* block, std::size_t size) {
 #define STBI_NO_PSD
 #define STBI_NO_PIC
 #define STBI_NO_PNM
-#define STBI_FAILURE_USERMSG
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -110,21 +148,37 @@ namespace llamavision::image::stb {
 } // namespace llamavision::image::stb
 #pragma GCC diagnostic pop
 
-#undef STBI_FAILURE_USERMSG
-#pragma pop_macro("STBI_NO_PNM")
-#pragma pop_macro("STBI_NO_PIC")
-#pragma pop_macro("STBI_NO_PSD")
-#pragma pop_macro("STBI_NO_TGA")
-#pragma pop_macro("STBI_NO_HDR")
-#pragma pop_macro("STBI_NO_LINEAR")
-#pragma pop_macro("STBI_NO_STDIO")
-#pragma pop_macro("STBI_MAX_DIMENSIONS")
-#pragma pop_macro("STBI_ASSERT")
-#pragma pop_macro("STBI_FREE")
-#pragma pop_macro("STBI_REALLOC_SIZED")
-#pragma pop_macro("STBI_REALLOC")
-#pragma pop_macro("STBI_MALLOC")
-#pragma pop_macro("STBIDEF")
-#pragma pop_macro("STB_IMAGE_STATIC")
-#pragma pop_macro("STB_IMAGE_IMPLEMENTATION")
 #pragma pop_macro("STBI_INCLUDE_STB_IMAGE_H")
+#pragma pop_macro("STB_IMAGE_IMPLEMENTATION")
+#pragma pop_macro("STB_IMAGE_STATIC")
+#pragma pop_macro("STBIDEF")
+#pragma pop_macro("STBI_MALLOC")
+#pragma pop_macro("STBI_REALLOC")
+#pragma pop_macro("STBI_REALLOC_SIZED")
+#pragma pop_macro("STBI_FREE")
+#pragma pop_macro("STBI_ASSERT")
+#pragma pop_macro("STBI_MAX_DIMENSIONS")
+#pragma pop_macro("STBI_FAILURE_USERMSG")
+#pragma pop_macro("STBI_NO_FAILURE_STRINGS")
+#pragma pop_macro("STBI_NO_STDIO")
+#pragma pop_macro("STBI_NO_LINEAR")
+#pragma pop_macro("STBI_NO_ZLIB")
+#pragma pop_macro("STBI_NO_JPEG")
+#pragma pop_macro("STBI_NO_PNG")
+#pragma pop_macro("STBI_NO_BMP")
+#pragma pop_macro("STBI_NO_GIF")
+#pragma pop_macro("STBI_NO_TGA")
+#pragma pop_macro("STBI_NO_PSD")
+#pragma pop_macro("STBI_NO_PIC")
+#pragma pop_macro("STBI_NO_PNM")
+#pragma pop_macro("STBI_NO_HDR")
+#pragma pop_macro("STBI_ONLY_JPEG")
+#pragma pop_macro("STBI_ONLY_PNG")
+#pragma pop_macro("STBI_ONLY_BMP")
+#pragma pop_macro("STBI_ONLY_GIF")
+#pragma pop_macro("STBI_ONLY_TGA")
+#pragma pop_macro("STBI_ONLY_PSD")
+#pragma pop_macro("STBI_ONLY_PIC")
+#pragma pop_macro("STBI_ONLY_PNM")
+#pragma pop_macro("STBI_ONLY_HDR")
+#pragma pop_macro("stbi__err")

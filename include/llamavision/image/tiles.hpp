@@ -83,11 +83,11 @@ inline std::array<std::array<float, 256>, 3> normalisation_table(normalisation c
 inline tiles to_tiles(canvas const& from, normalisation const& numbers = clip) {
     std::size_t const rows = from.shape.rows, columns = from.shape.columns, width = from.picture.width;
     std::size_t const side = columns == 0 ? 0 : width / columns;
-    if (rows == 0 || side == 0 || side * columns != width || side * rows != from.picture.height ||
-        from.picture.rgb.size() != width * from.picture.height * 3)
-        throw argument_error("a canvas of " + std::to_string(width) + " x " + std::to_string(from.picture.height) +
-                             " pixels is not " + std::to_string(rows) + " x " + std::to_string(columns) +
-                             " square tiles");
+    if (rows == 0 || side == 0 || side * columns != width || side * rows != from.picture.height
+        || from.picture.rgb.size() != width * from.picture.height * 3)
+        throw argument_error("a canvas of " + std::to_string(width) + " x " + std::to_string(from.picture.height)
+                             + " pixels is not " + std::to_string(rows) + " x " + std::to_string(columns)
+                             + " square tiles");
     auto const table = normalisation_table(numbers);
     tiles result{rows, columns, side, std::vector<float>(rows * columns * 3 * side * side)};
     float* out = result.values.data();

@@ -53,10 +53,10 @@ class sha256 {
     void absorb(std::byte const* block) {
         std::array<std::uint32_t, 64> w;
         for (std::size_t i = 0; i < 16; ++i)
-            w[i] = std::to_integer<std::uint32_t>(block[4 * i]) << 24 |
-                   std::to_integer<std::uint32_t>(block[4 * i + 1]) << 16 |
-                   std::to_integer<std::uint32_t>(block[4 * i + 2]) << 8 |
-                   std::to_integer<std::uint32_t>(block[4 * i + 3]);
+            w[i] = std::to_integer<std::uint32_t>(block[4 * i]) << 24
+                   | std::to_integer<std::uint32_t>(block[4 * i + 1]) << 16
+                   | std::to_integer<std::uint32_t>(block[4 * i + 2]) << 8
+                   | std::to_integer<std::uint32_t>(block[4 * i + 3]);
         for (std::size_t i = 16; i < 64; ++i) {
             std::uint32_t const s0 = std::rotr(w[i - 15], 7) ^ std::rotr(w[i - 15], 18) ^ (w[i - 15] >> 3);
             std::uint32_t const s1 = std::rotr(w[i - 2], 17) ^ std::rotr(w[i - 2], 19) ^ (w[i - 2] >> 10);
