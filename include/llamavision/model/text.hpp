@@ -21,43 +21,43 @@ namespace llamavision {
 template <class C>
 inline constexpr std::size_t kv_width = C::kv_heads*(C::width / C::heads);
 
+// The sentences are laid out by hand.
+// clang-format off
+
 template <class C>
 struct swiglu : sentence {
-    static constexpr auto is = (linear<"gate_proj", C::width, C::mlp> | silu) * linear<"up_proj", C::width, C::mlp> //
-                               | linear<"down_proj", C::mlp, C::width>;
+    static constexpr auto is = (linear<"gate_proj", C::width, C::mlp> | silu) * linear<"up_proj", C::width, C::mlp>
+                             | linear<"down_proj", C::mlp, C::width>;
 };
 
 template <class C>
 struct self_attention : sentence {
-    static constexpr auto is = attend_past<C::heads>(linear<"q_proj", C::width, C::width> | rope<C>, //
+    static constexpr auto is = attend_past<C::heads>(linear<"q_proj", C::width, C::width> | rope<C>,
                                                      linear<"k_proj", C::width, kv_width<C>> | rope<C>,
                                                      linear<"v_proj", C::width, kv_width<C>>)
-                               | linear<"o_proj", C::width, C::width>;
+                             | linear<"o_proj", C::width, C::width>;
 };
 
 template <class C>
 struct cross_attention : sentence {
-    static constexpr auto is =
-        attend_image<C::heads>(linear<"q_proj", C::width, C::width> | head_norm<"q_norm", C, C::heads>,
-                               from_image(linear<"k_proj", C::width, kv_width<C>> | head_norm<"k_norm", C, C::kv_heads>,
-                                          linear<"v_proj", C::width, kv_width<C>>))
-        | linear<"o_proj", C::width, C::width>;
+    static constexpr auto is = attend_image<C::heads>(linear<"q_proj", C::width, C::width> | head_norm<"q_norm", C, C::heads>,
+                                   from_image(linear<"k_proj", C::width, kv_width<C>> | head_norm<"k_norm", C, C::kv_heads>,
+                                              linear<"v_proj", C::width, kv_width<C>>))
+                             | linear<"o_proj", C::width, C::width>;
 };
 
 template <class C>
 struct text_block : sentence {
     static constexpr auto is = residual(rms_norm<"input_layernorm", C> | scope<"self_attn">(self_attention<C>{}))
-                               | residual(rms_norm<"post_attention_layernorm", C> | scope<"mlp">(swiglu<C>{}));
+                             | residual(rms_norm<"post_attention_layernorm", C> | scope<"mlp">(swiglu<C>{}));
 };
 
 template <class C>
 struct cross_block : sentence {
-    static constexpr auto is =
-        residual(rms_norm<"input_layernorm", C> | scope<"cross_attn">(cross_attention<C>{})
-                     | rows_seeing_image<masked::attention>,
-                 tanh_gate<"cross_attn_attn_gate">)
-        | residual(rms_norm<"post_attention_layernorm", C> | scope<"mlp">(swiglu<C>{}) | rows_seeing_image<masked::mlp>,
-                   tanh_gate<"cross_attn_mlp_gate">);
+    static constexpr auto is = residual(rms_norm<"input_layernorm", C> | scope<"cross_attn">(cross_attention<C>{})
+                                            | rows_seeing_image<masked::attention>, tanh_gate<"cross_attn_attn_gate">)
+                             | residual(rms_norm<"post_attention_layernorm", C> | scope<"mlp">(swiglu<C>{})
+                                            | rows_seeing_image<masked::mlp>, tanh_gate<"cross_attn_mlp_gate">);
 };
 
 /// Where the cross-attention blocks stand among the layers.
@@ -69,12 +69,14 @@ struct cross_layers {
 template <class C>
 struct language_model : sentence {
     static constexpr auto is = scope<"language_model">(
-        scope<"model">(
-            embedding<
-                "embed_tokens", C::vocabulary + config::extra_tokens,
-                C::width> | scope<"layers">(interleave<C::layers, cross_layers<C>>(text_block<C>{}, cross_block<C>{}))
-            | wanted_rows | rms_norm<"norm", C>)
+          scope<"model">(
+              embedding<"embed_tokens", C::vocabulary + config::extra_tokens, C::width>
+            | scope<"layers">(interleave<C::layers, cross_layers<C>>(text_block<C>{}, cross_block<C>{}))
+            | wanted_rows
+            | rms_norm<"norm", C>)
         | linear<"lm_head", C::width, C::vocabulary>);
 };
+
+// clang-format on
 
 } // namespace llamavision

@@ -14,31 +14,34 @@
 
 namespace llamavision {
 
+// The sentences are laid out by hand.
+// clang-format off
+
 template <class C>
 struct tile_attention : sentence {
-    static constexpr auto is =
-        attend_tiles<C::heads>(linear<"q_proj", C::width, C::width>, //
-                               linear<"k_proj", C::width, C::width>, linear<"v_proj", C::width, C::width>)
-        | linear<"o_proj", C::width, C::width>;
+    static constexpr auto is = attend_tiles<C::heads>(linear<"q_proj", C::width, C::width>,
+                                                      linear<"k_proj", C::width, C::width>,
+                                                      linear<"v_proj", C::width, C::width>)
+                             | linear<"o_proj", C::width, C::width>;
 };
 
 template <class C>
 struct gelu_mlp : sentence {
-    static constexpr auto is =
-        linear_with_bias<"fc1", C::width, C::mlp> | gelu | linear_with_bias<"fc2", C::mlp, C::width>;
+    static constexpr auto is = linear_with_bias<"fc1", C::width, C::mlp> | gelu | linear_with_bias<"fc2", C::mlp, C::width>;
 };
 
 template <class C>
 struct vision_block : sentence {
     static constexpr auto is = residual(layer_norm<"input_layernorm", C> | scope<"self_attn">(tile_attention<C>{}))
-                               | residual(layer_norm<"post_attention_layernorm", C> | scope<"mlp">(gelu_mlp<C>{}));
+                             | residual(layer_norm<"post_attention_layernorm", C> | scope<"mlp">(gelu_mlp<C>{}));
 };
 
 template <class C>
 struct gated_vision_block : sentence {
-    static constexpr auto is =
-        residual(layer_norm<"input_layernorm", C> | scope<"self_attn">(tile_attention<C>{}), tanh_gate<"gate_attn">)
-        | residual(layer_norm<"post_attention_layernorm", C> | scope<"mlp">(gelu_mlp<C>{}), tanh_gate<"gate_ffn">);
+    static constexpr auto is = residual(layer_norm<"input_layernorm", C> | scope<"self_attn">(tile_attention<C>{}),
+                                        tanh_gate<"gate_attn">)
+                             | residual(layer_norm<"post_attention_layernorm", C> | scope<"mlp">(gelu_mlp<C>{}),
+                                        tanh_gate<"gate_ffn">);
 };
 
 template <class C>
@@ -55,15 +58,19 @@ struct tapped_layers {
 template <class C>
 struct vision_model : sentence {
     static constexpr auto is = scope<"vision_model">(
-        patchify<C>{}
-        | tile_position<
-            "pre_tile_positional_embedding",
-            C> | class_token<"class_embedding", C> | gated_position<"gated_positional_embedding", C> | layer_norm_1e_5<"layernorm_pre", C> | pad_rows
+          patchify<C>{}
+        | tile_position<"pre_tile_positional_embedding", C>
+        | class_token<"class_embedding", C>
+        | gated_position<"gated_positional_embedding", C>
+        | layer_norm_1e_5<"layernorm_pre", C>
+        | pad_rows
         | scope<"transformer.layers">(repeat<C::layers>(vision_block<C>{}, tapped_layers<C>{}))
-        | layer_norm_1e_5<
-            "layernorm_post",
-            C> | tile_position<"post_tile_positional_embedding", C> | scope<"global_transformer.layers">(repeat<C::global_layers>(gated_vision_block<C>{}))
+        | layer_norm_1e_5<"layernorm_post", C>
+        | tile_position<"post_tile_positional_embedding", C>
+        | scope<"global_transformer.layers">(repeat<C::global_layers>(gated_vision_block<C>{}))
         | concat_taps<C>);
 };
+
+// clang-format on
 
 } // namespace llamavision
