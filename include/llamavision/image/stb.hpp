@@ -83,6 +83,11 @@ inline void* reallocate(void* block, std::size_t size) {
 #pragma push_macro("STBI_ONLY_PNM")
 #pragma push_macro("STBI_ONLY_HDR")
 #pragma push_macro("stbi__err")
+#pragma push_macro("stbi_load_from_callbacks")
+#pragma push_macro("stbi_load_16_from_callbacks")
+#pragma push_macro("stbi_info_from_callbacks")
+#pragma push_macro("stbi_is_16_bit_from_callbacks")
+#pragma push_macro("stbi_is_hdr_from_callbacks")
 #undef STBI_INCLUDE_STB_IMAGE_H
 #undef STB_IMAGE_IMPLEMENTATION
 #undef STB_IMAGE_STATIC
@@ -132,6 +137,12 @@ inline void* reallocate(void* block, std::size_t size) {
 #define STBI_NO_PSD
 #define STBI_NO_PIC
 #define STBI_NO_PNM
+// They take a type of this namespace, which a C function of the same name elsewhere in the program does not.
+#define stbi_load_from_callbacks private_load_from_callbacks
+#define stbi_load_16_from_callbacks private_load_16_from_callbacks
+#define stbi_info_from_callbacks private_info_from_callbacks
+#define stbi_is_16_bit_from_callbacks private_is_16_bit_from_callbacks
+#define stbi_is_hdr_from_callbacks private_is_hdr_from_callbacks
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -139,6 +150,7 @@ inline void* reallocate(void* block, std::size_t size) {
 #pragma GCC diagnostic ignored "-Wshadow"
 #pragma GCC diagnostic ignored "-Wextra"
 #pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
 namespace llamavision::image::stb {
 #if __has_include(<stb_image.h>)
 #include <stb_image.h>
@@ -182,3 +194,8 @@ namespace llamavision::image::stb {
 #pragma pop_macro("STBI_ONLY_PNM")
 #pragma pop_macro("STBI_ONLY_HDR")
 #pragma pop_macro("stbi__err")
+#pragma pop_macro("stbi_load_from_callbacks")
+#pragma pop_macro("stbi_load_16_from_callbacks")
+#pragma pop_macro("stbi_info_from_callbacks")
+#pragma pop_macro("stbi_is_16_bit_from_callbacks")
+#pragma pop_macro("stbi_is_hdr_from_callbacks")
