@@ -84,15 +84,15 @@ TEST_CASE_TEMPLATE("attention is within 5e-6 of its definition", B, ALL_BACKENDS
     std::vector<std::vector<std::size_t>> const block_rows = {{1}, {5, 130}, {128, 128, 64}, {0, 66, 0, 67}};
     std::vector<std::pair<std::size_t, std::size_t>> const heads = {{1, 1}, {4, 1}, {6, 3}};
     for (std::size_t dim : {1u, 8u, 16u, 20u, 80u, 128u})
-        for (auto const& [all, kv] : heads)
-            for (std::size_t rows : {1u, 3u, 17u, 50u})
+        for (auto const& head : heads)
+            for (std::size_t rows : {1u, 3u, 37u})
                 for (auto const& sizes : block_rows)
                     for (bool causal : {false, true}) {
                         if (causal && sizes.back() < rows) continue;
-                        scene s({all, kv, dim}, rows, sizes);
+                        scene s({head.first, head.second, dim}, rows, sizes);
                         s.causal = causal;
                         CAPTURE(dim);
-                        CAPTURE(all);
+                        CAPTURE(head.first);
                         CAPTURE(rows);
                         CAPTURE(sizes.size());
                         CAPTURE(causal);
