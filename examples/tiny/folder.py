@@ -75,6 +75,27 @@ def hold_padding(model, of=lambda p: p):
                 rows[i, h * w:] = 0
 
 
+def waves(places):
+    """Sines and cosines of (row, column) in patches -> (places, width): where things are must be as plain as what they are."""
+    angles = places[:, :, None].float() * 2 * math.pi / (2.5 * 20 ** torch.linspace(0, 1, WIDTH // 4))
+    return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)
+
+
+def place_patches(vision):
+    """First values of the position tables: place in the tile for the shared one, in the picture for those of each arrangement."""
+    side = TILE // PATCH
+    own = torch.cartesian_prod(torch.arange(side), torch.arange(side))
+    tables = vision.gated_positional_embedding
+    tables.gate.fill_(0.5)
+    tables.embedding[1:] = waves(own)
+    tables.embedding[0].normal_(0, 0.5)
+    for i, (h, w) in enumerate(RATIOS, 1):
+        slots = tables.tile_embedding.weight[i].view(4, side * side + 1, WIDTH)
+        for tile in range(h * w):
+            slots[tile, 1:] = 2 * waves(own + side * torch.tensor([tile // w, tile % w]))
+            slots[tile, 0].normal_(0, 0.5)
+
+
 def new_model(seed=0):
     """Weights at 1/sqrt(fan-in), gates open: the stock 0.02 learns nothing at this width."""
     torch.manual_seed(seed)
@@ -92,14 +113,11 @@ def new_model(seed=0):
                 p.normal_(0, gain / math.sqrt(p.shape[1]))
             elif name.endswith(("gate_attn", "gate_ffn", "attn_gate", "mlp_gate")):
                 p.fill_(1.0)
-            elif name.endswith("gated_positional_embedding.gate"):
-                p.fill_(0.3)
             elif name.endswith("tile_positional_embedding.gate"):
                 p.fill_(0.5)
-            elif "gated_positional_embedding.embedding" in name or "class_embedding" in name:
+            elif "class_embedding" in name or "tile_positional_embedding.embedding" in name:
                 p.normal_(0, 0.3)
-            elif "tile_embedding.weight" in name or "tile_positional_embedding.embedding" in name:
-                p.normal_(0, 0.3)
+        place_patches(model.model.vision_model)
     hold_padding(model)
     return model
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
 import time
 
 import numpy as np
@@ -168,8 +169,13 @@ def main():
         os.replace(f"{options.work}/new.pt", f"{options.work}/state.pt")
         folder.save(model, tokenizer, f"{options.work}/checkpoint")
 
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     before = spent
     while True:
+        if stop:
+            store()
+            raise SystemExit("stopped; the next run goes on from here")
         spent = before + time.time() - begun
         progress = spent / (60 * options.minutes)
         if progress >= 1:
