@@ -52,8 +52,8 @@ inline void check_jpeg_tables(source const& file, std::size_t at) {
     }
 }
 
-/// Walks the whole chain. Throws image_error if it is broken before the first scan, has no frame header, two of them,
-/// or too many scans. What follows the first scan may be damaged: that is for the decoder to judge.
+/// Walks the whole chain. Throws image_error if it is broken, has no frame header, two of them,
+/// too many scans, or no end mark. Whether the data of a scan is sound is for the decoder to judge.
 inline header read_jpeg_header(source const& file) {
     if (!file.has(0, "\xFF\xD8")) file.refuse("not a JPEG");
     header says;
@@ -62,7 +62,8 @@ inline header read_jpeg_header(source const& file) {
     says.side_step = 32; // a unit of at most 4 x 4 blocks of 8 x 8
     std::size_t frames = 0, scans = 0;
     for (std::size_t at = 2;;) {
-        if (scans > 0 && (at + 4 > file.size() || file.u8(at) != 0xFF)) return says;
+        // Releases of stb_image differ in whether they notice, so it is told here.
+        if (at + 2 > file.size()) file.refuse("truncated: the JPEG ends without its end mark");
         if (file.u8(at) != 0xFF) file.refuse("a damaged JPEG: no marker at byte " + std::to_string(at));
         unsigned const marker = file.u8(at + 1);
         if (marker == 0xFF) { // a fill byte
