@@ -22,6 +22,15 @@ if(NOT first MATCHES "${expect}")
     message(FATAL_ERROR "the first error is\n  ${first}\nwhich does not match\n  ${expect}")
 endif()
 
+# The notes that follow the first error may have to say more: `// expect below: <regex>`.
+file(STRINGS "${SOURCE}" below REGEX "^// expect below: ")
+if(below)
+    string(REPLACE "// expect below: " "" below "${below}")
+    if(NOT errors MATCHES "${below}")
+        message(FATAL_ERROR "nothing below the first error matches\n  ${below}\nin\n${errors}")
+    endif()
+endif()
+
 file(STRINGS "${SOURCE}" control REGEX "CORRECT")
 if(control)
     execute_process(COMMAND ${command} -DCORRECT RESULT_VARIABLE failed ERROR_VARIABLE errors OUTPUT_QUIET)

@@ -12,6 +12,17 @@
 
 namespace llamavision {
 
+namespace config {
+
+/// Whether these are indices of layers: each below `layers`, in order, none twice.
+[[nodiscard]] constexpr bool ascending_below(auto const& indices, std::size_t layers) {
+    for (std::size_t i = 0; i < indices.size(); ++i)
+        if (indices[i] >= layers || (i > 0 && indices[i] <= indices[i - 1])) return false;
+    return true;
+}
+
+} // namespace config
+
 /// A configuration of the whole model: `vision`, `text`, and a name. See llama_3_2.hpp for the real ones; a user's own
 /// is a struct like those, and everything works with it.
 template <class C>
@@ -30,8 +41,13 @@ concept configuration = requires {
     { C::text::cross_layers.size() } -> std::convertible_to<std::size_t>;
     { C::text::norm_eps } -> std::convertible_to<float>;
     { C::text::rope } -> std::convertible_to<config::rope_numbers>;
-    requires C::vision::width % C::vision::heads == 0 && C::vision::tile % C::vision::patch == 0;
-    requires C::text::width % C::text::heads == 0 && C::text::heads % C::text::kv_heads == 0;
+    requires C::vision::width % C::vision::heads == 0;
+    requires C::vision::tile % C::vision::patch == 0;
+    requires config::ascending_below(C::vision::taps, C::vision::layers);
+    requires C::text::width % C::text::heads == 0;
+    requires C::text::width / C::text::heads % 2 == 0; // rope turns pairs
+    requires C::text::heads % C::text::kv_heads == 0;
+    requires config::ascending_below(C::text::cross_layers, C::text::layers);
     requires C::text::cross_layers.size() < C::text::layers;
 };
 

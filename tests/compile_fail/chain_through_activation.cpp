@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// An activation takes any width, and passes on the one that it was given.
+// expect: left_gives_right_takes<4096, 4069>
+#include <llamavision/layers/activation.hpp>
+#include <llamavision/layers/linear.hpp>
+
+#ifdef CORRECT
+constexpr std::size_t width = 4096;
+#else
+constexpr std::size_t width = 4069;
+#endif
+constexpr auto wrong = llamavision::linear<"a", 1280, 4096> | llamavision::gelu | llamavision::linear<"b", width, 128>;
