@@ -20,7 +20,9 @@ std::string input_of(json const& vector) {
 
 void check_encoding(tokenizer const& t) {
     bool const meta = t.kind() == tokenizer_kind::meta;
-    for (auto const& v : load_json("tokenizer_vectors.json")["encode"]) {
+    auto const vectors = load_json("tokenizer_vectors.json");
+    CHECK(vectors["encode"].size() == 132);
+    for (auto const& v : vectors["encode"]) {
         auto const text = input_of(v);
         CAPTURE(text);
         auto const ids = t.encode(text);

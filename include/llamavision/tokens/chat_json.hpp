@@ -27,7 +27,7 @@ namespace detail {
 constexpr int deepest_json = 64;
 constexpr std::size_t most_members = 1000; // ordered_json looks members up one by one
 
-// The \uXXXX escape at `at`, or nothing.
+// The \uhhhh escape at `at`, or nothing.
 inline std::optional<unsigned> unicode_escape(std::string_view json, std::size_t at) {
     if (json.substr(at, 2) != "\\u" || json.size() < at + 6) return std::nullopt;
     unsigned unit = 0;

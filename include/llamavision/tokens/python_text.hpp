@@ -62,7 +62,7 @@ inline std::string json_string(std::string_view text) {
 }
 
 /// JSON text as json.dumps writes it with ensure_ascii=True, its default: what is not ASCII can stand only in strings,
-/// and becomes \uXXXX, or a surrogate pair of them.
+/// and becomes \uhhhh, or a surrogate pair of them.
 inline std::string ascii_json(std::string_view json) {
     std::string out;
     auto const escape = [&](char32_t unit) {
