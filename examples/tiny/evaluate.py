@@ -5,7 +5,7 @@
   hf      as transformers 4.54 does: their unmasked attention leaks in
   newest  as transformers 4.56 and later do: the same, and the tower's taps are one layer late
 
-python evaluate.py [--folder checkpoint] [--seed 1] [--count 1000] [--tokens FILE.json]"""
+python evaluate.py [--folder checkpoint] [--seed 1] [--count 1000] [--tokens FILE.json] [--pictures DIR]"""
 import argparse
 import hashlib
 import json
@@ -74,6 +74,23 @@ class Reading:
             yield row[:next((i + 1 for i, t in enumerate(row) if t in (folder.END, folder.EOM, folder.EOT)), len(row))]
 
 
+SORTS = {  # file: (ratio id, kind, at least so many words in the answer)
+    "shapes": (1, "describe", 34), "meter": (1, "describe meter", 0), "wide": (2, "describe meter", 0), "tall": (5, "describe", 24), "large": (6, "describe", 24)}
+
+
+def write_pictures(where, all_scenes, right):
+    """PNG files and a list of what they are; describing is asked with one wording, so that one command serves them all."""
+    from PIL import Image
+    os.makedirs(where, exist_ok=True)
+    with open(f"{where}/pictures.jsonl", "w") as out:
+        for name, (ratio, sort, words) in SORTS.items():
+            for i, ((rgb, question, answer, kind), ok) in enumerate(zip(all_scenes, right)):
+                if ok and scenes.ratio_of(rgb) == ratio and kind == sort and len(answer.split()) >= words and question == "Describe this image.":
+                    Image.fromarray(rgb).save(f"{where}/{name}.png", optimize=True)
+                    out.write(json.dumps(dict(image=f"{name}.png", index=i, question=question, answer=answer, kind=kind)) + "\n")
+                    break
+
+
 def main():
     parse = argparse.ArgumentParser()
     parse.add_argument("--folder", default=os.path.join(scenes.HERE, "checkpoint"))
@@ -81,6 +98,7 @@ def main():
     parse.add_argument("--count", type=int, default=1000)
     parse.add_argument("--modes", nargs="+", default=["meta", "hf", "newest"])
     parse.add_argument("--tokens", help="write the greedy token ids of the hf reading here")
+    parse.add_argument("--pictures", help="write the first scenes of some sorts that are answered rightly here")
     parse.add_argument("--threads", type=int, default=1)
     options = parse.parse_args()
     torch.set_num_threads(options.threads)
@@ -110,6 +128,8 @@ def main():
                 json.dump(dict(transformers=transformers.__version__, torch=torch.__version__, seed=options.seed, count=options.count,
                                weights_sha256=weights, tokens=tokens), out, separators=(",", ":"))
                 out.write("\n")
+        if mode == options.modes[0] and options.pictures:
+            write_pictures(options.pictures, all_scenes, right)
         if mode == options.modes[0]:
             for (_, question, answer, kind), ids, ok in zip(all_scenes, tokens, right):
                 if not ok:
