@@ -79,6 +79,12 @@ class binder {
                                  + ", weights are F32, F16 or BF16");
             return {};
         }
+        std::size_t const bytes = p.count() * checkpoint::size_of(tensor.type);
+        if (tensor.bytes.size() != bytes) {
+            misshapen_.push_back(name + " " + to_text(shape) + " has " + std::to_string(tensor.bytes.size())
+                                 + " bytes, and takes " + std::to_string(bytes));
+            return {};
+        }
         matrix m{tensor.bytes.data(), format_of(tensor.type), shape[0], p.count() / shape[0]};
         if (p.is_matrix) return aligned(m, tensor.bytes);
         return widened(m, tensor.bytes);

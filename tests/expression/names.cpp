@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of all tensors of the published models, against the table of names and shapes that Hugging Face's files
+// hold. The table is written here by hand; nothing in it comes from the expression.
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <llamavision/expression/bind.hpp>
+#include <llamavision/model/mllama.hpp>
+
+namespace lv = llamavision;
+
+namespace {
+using shape = std::vector<std::size_t>;
+using table = std::map<std::string, shape>;
+
+struct sizes {
+    std::size_t text, kv, mlp, layers, tokens; // tokens: of a tile, class token included
+};
+
+/// Merged indices: a cross-attention layer is every fifth from 3.
+bool is_cross(std::size_t n) { return n % 5 == 3; }
+
+void add_text(table& t, sizes const& s) {
+    std::string const model = "language_model.model.";
+    t[model + "embed_tokens.weight"] = {128264, s.text};
+    t[model + "norm.weight"] = {s.text};
+    t["language_model.lm_head.weight"] = {128256, s.text};
+    for (std::size_t n = 0; n < s.layers; ++n) {
+        std::string const layer = model + "layers." + std::to_string(n) + ".";
+        std::string const attention = layer + (is_cross(n) ? "cross_attn." : "self_attn.");
+        t[attention + "q_proj.weight"] = {s.text, s.text};
+        t[attention + "k_proj.weight"] = {s.kv, s.text};
+        t[attention + "v_proj.weight"] = {s.kv, s.text};
+        t[attention + "o_proj.weight"] = {s.text, s.text};
+        if (is_cross(n)) {
+            t[attention + "q_norm.weight"] = {128};
+            t[attention + "k_norm.weight"] = {128};
+            t[layer + "cross_attn_attn_gate"] = {1};
+            t[layer + "cross_attn_mlp_gate"] = {1};
+        }
+        t[layer + "mlp.gate_proj.weight"] = {s.mlp, s.text};
+        t[layer + "mlp.up_proj.weight"] = {s.mlp, s.text};
+        t[layer + "mlp.down_proj.weight"] = {s.text, s.mlp};
+        t[layer + "input_layernorm.weight"] = {s.text};
+        t[layer + "post_attention_layernorm.weight"] = {s.text};
+    }
+}
+
+void add_vision_layers(table& t, std::string const& stack, std::size_t count, bool gated) {
+    for (std::size_t i = 0; i < count; ++i) {
+        std::string const layer = "vision_model." + stack + ".layers." + std::to_string(i) + ".";
+        for (char const* which : {"q", "k", "v", "o"}) t[layer + "self_attn." + which + "_proj.weight"] = {1280, 1280};
+        t[layer + "mlp.fc1.weight"] = {5120, 1280};
+        t[layer + "mlp.fc1.bias"] = {5120};
+        t[layer + "mlp.fc2.weight"] = {1280, 5120};
+        t[layer + "mlp.fc2.bias"] = {1280};
+        for (char const* norm : {"input_layernorm", "post_attention_layernorm"})
+            for (char const* what : {".weight", ".bias"}) t[layer + norm + what] = {1280};
+        if (!gated) continue;
+        t[layer + "gate_attn"] = {1};
+        t[layer + "gate_ffn"] = {1};
+    }
+}
+
+table expected(sizes const& s) {
+    table t;
+    add_text(t, s);
+    t["multi_modal_projector.weight"] = {s.text, 7680};
+    t["multi_modal_projector.bias"] = {s.text};
+    std::string const v = "vision_model.";
+    t[v + "class_embedding"] = {1280};
+    t[v + "patch_embedding.weight"] = {1280, 3, 14, 14};
+    t[v + "gated_positional_embedding.embedding"] = {s.tokens, 1280};
+    t[v + "gated_positional_embedding.gate"] = {1};
+    t[v + "gated_positional_embedding.tile_embedding.weight"] = {9, 4 * s.tokens * 1280};
+    for (char const* place : {"pre", "post"}) {
+        t[v + place + "_tile_positional_embedding.embedding.weight"] = {9, 5120};
+        t[v + place + "_tile_positional_embedding.gate"] = {1};
+        t[v + "layernorm_" + place + ".weight"] = {1280};
+        t[v + "layernorm_" + place + ".bias"] = {1280};
+    }
+    add_vision_layers(t, "transformer", 32, false);
+    add_vision_layers(t, "global_transformer", 8, true);
+    return t;
+}
+
+template <class C>
+void check(table const& wanted) {
+    table found;
+    std::size_t listed = 0;
+    for (auto const& names : {tensor_names(lv::mllama<C>.encoder), tensor_names(lv::mllama<C>.reader)})
+        for (auto const& [name, extents] : names) {
+            found[name] = extents;
+            ++listed;
+        }
+    CHECK(listed == found.size()); // no name twice
+    CHECK(found.size() == wanted.size());
+    for (auto const& [name, extents] : wanted) {
+        CAPTURE(name);
+        CHECK((found.contains(name) && found[name] == extents));
+    }
+}
+} // namespace
+
+TEST_CASE("the 906 tensors of the 11B models") {
+    table const at_560 = expected({4096, 1024, 14336, 40, 1601}), at_448 = expected({4096, 1024, 14336, 40, 1025});
+    CHECK(at_560.size() == 906);
+    check<lv::llama_3_2_11b_vision>(at_560);
+    check<lv::llama_3_2_11b_vision_448>(at_448);
+    CHECK(at_560.at("vision_model.gated_positional_embedding.tile_embedding.weight") == shape{9, 8'197'120});
+    CHECK(at_448.at("vision_model.gated_positional_embedding.tile_embedding.weight") == shape{9, 5'248'000});
+}
+
+TEST_CASE("the 1494 tensors of the 90B model") {
+    table const wanted = expected({8192, 1024, 28672, 100, 1601});
+    CHECK(wanted.size() == 1494);
+    check<lv::llama_3_2_90b_vision>(wanted);
+}
