@@ -18,12 +18,11 @@
 #include <llamavision/layers/linear.hpp>
 
 using floats = std::vector<float>;
-using shape = std::vector<std::size_t>;
 
 /// Tensors from a list of (name, shape, values).
 struct given_tensor {
     std::string name;
-    shape extents;
+    std::vector<std::size_t> extents;
     floats values;
 };
 [[nodiscard]] inline llamavision::checkpoint::named_tensors tensors(std::vector<given_tensor> const& list) {

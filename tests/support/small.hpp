@@ -111,10 +111,10 @@ template <class C>
     llamavision::checkpoint::named_tensors all;
     auto const add = [&](auto const& names) {
         for (auto const& [name, shape] : names) {
-            auto const floats = std::make_shared<std::vector<float> const>(
+            auto const owner = std::make_shared<std::vector<float> const>(
                 random_model::values<typename C::vision>(name, shape, random));
-            all.tensors[name] = tensor_of(floats, shape);
-            all.owners.push_back(floats);
+            all.tensors[name] = tensor_of(owner, shape);
+            all.owners.push_back(owner);
         }
     };
     add(tensor_names(llamavision::mllama<C>.encoder));
