@@ -38,7 +38,7 @@ def room_of(header):
 
 
 def faults(root):
-    for path in sorted(root.rglob("*.hpp")):
+    for path in sorted(root.rglob("*.[hi]pp")):
         room = room_of(path.relative_to(root).as_posix())
         if room and room not in ROOMS:
             yield f"{path}: {room} is no room"

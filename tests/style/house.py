@@ -9,7 +9,7 @@ import sys
 LONGEST = 450
 TOP = {"CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md",
        "include", "examples", "tests", "benchmarks", "docs"}
-SOURCES = {".hpp", ".cpp", ".py", ".cmake", ".sh"}
+SOURCES = {".hpp", ".ipp", ".cpp", ".py", ".cmake", ".sh"}
 
 
 def files(root):
@@ -36,7 +36,7 @@ if __name__ == "__main__":
     root = pathlib.Path(sys.argv[1])
     if len(sys.argv) > 2:
         sys.exit(subprocess.run([sys.argv[2], "--dry-run", "-Werror",
-                                 *(path for path in files(root) if path.suffix in (".hpp", ".cpp"))]).returncode)
+                                 *(path for path in files(root) if path.suffix in (".hpp", ".ipp", ".cpp"))]).returncode)
     found = list(faults(root))
     print("\n".join(found) or "every file keeps to the house rules")
     sys.exit(bool(found))
