@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "small_network.hpp"
 
+#include "../support/message.hpp"
+
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/runtime/compiled_network.hpp>
+
+#include <cstring>
+#include <utility>
 
 namespace lv = llamavision;
 
@@ -31,4 +36,27 @@ std::shared_ptr<lv::network const> small_network_simd() {
 std::shared_ptr<lv::network const> other_network() {
     static auto const network = make<other>(lv::scalar{}, 2);
     return network;
+}
+
+std::shared_ptr<lv::network const> network_with_fine_tuned_tables() {
+    lv::checkpoint::named_tensors all = random_weights<small>(1);
+    auto& table = all.tensors.at("vision_model.post_tile_positional_embedding.embedding.weight");
+    std::size_t const slot = small::vision::width;
+    auto const values = std::make_shared<std::vector<float>>(9 * 4 * slot);
+    std::memcpy(values->data(), table.bytes.data(), table.bytes.size());
+    (*values)[(2 * 4 + 3) * slot + 5] = 0.5f;
+    table.bytes = std::as_bytes(std::span(std::as_const(*values)));
+    all.owners.push_back(values);
+    return std::make_shared<lv::compiled_network<small, lv::scalar>>(std::move(all), lv::scalar{});
+}
+
+std::string faults_of_renamed_checkpoint() {
+    return message_of<lv::mismatch_error>([] {
+        lv::checkpoint::named_tensors all = random_weights<small>(1);
+        auto node = all.tensors.extract("language_model.model.norm.weight");
+        node.key() = "language_model.model.norms.weight";
+        all.tensors.insert(std::move(node));
+        all.tensors.at("vision_model.class_embedding").shape = {13};
+        return lv::compiled_network<small, lv::scalar>(std::move(all), lv::scalar{}).size().tensors;
+    });
 }

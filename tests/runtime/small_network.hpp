@@ -15,6 +15,11 @@ std::shared_ptr<llamavision::network const> small_network();
 std::shared_ptr<llamavision::network const> small_network_simd();
 /// Other weights, another number of cross layers.
 std::shared_ptr<llamavision::network const> other_network();
+/// The small network but for one value: arrangement 2 (one row of two tiles) says something of slot 3, which is
+/// padding.
+std::shared_ptr<llamavision::network const> network_with_fine_tuned_tables();
+/// What the small network says of a checkpoint with one misspelled and one misshapen tensor.
+std::string faults_of_renamed_checkpoint();
 
 /// A random picture of the small network's, encoded by it; pictures of different seeds differ.
 inline llamavision::session::image_ptr picture(std::size_t rows, std::size_t columns, std::uint64_t seed = 1,

@@ -25,8 +25,8 @@ struct scalar {
                 for (std::size_t o = 0; o < w.rows; ++o) {
                     double sum = bias ? static_cast<double>(bias[o]) : 0.0;
                     for (std::size_t i = 0; i < w.columns; ++i)
-                        sum += static_cast<double>(x[r * w.columns + i]) *
-                               static_cast<double>(static_cast<float>(weight[o * w.columns + i]));
+                        sum += static_cast<double>(x[r * w.columns + i])
+                               * static_cast<double>(static_cast<float>(weight[o * w.columns + i]));
                     y[r * w.rows + o] = static_cast<float>(sum);
                 }
         });
@@ -102,7 +102,7 @@ struct scalar {
     /// For one query head: softmax over the scores of every key that its group sees, then the weighted mean of the
     /// values.
     void attend(float const* q, attention_shape const& shape, std::span<query_group const> groups, float* y) const {
-        std::vector<double> scores;
+        thread_local std::vector<double> scores; // grows once: nothing is allocated for a token
         for (query_group const& group : groups)
             for (std::size_t i = 0; i < group.rows; ++i)
                 for (std::size_t h = 0; h < shape.heads; ++h) {
@@ -119,8 +119,8 @@ struct scalar {
             for (std::size_t p = 0; p < across * across; ++p)
                 for (std::size_t c = 0; c < channels; ++c)
                     for (std::size_t r = 0; r < patch; ++r, y += patch)
-                        std::copy_n(x + ((t * channels + c) * side + p / across * patch + r) * side +
-                                        p % across * patch,
+                        std::copy_n(x + ((t * channels + c) * side + p / across * patch + r) * side
+                                        + p % across * patch,
                                     patch, y);
     }
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nothing is allocated for a token: after the first decoded token, `append_generated` never asks for memory.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "small_network.hpp"
+
+namespace {
+std::atomic<std::size_t> allocations = 0;
+
+void* allocate(std::size_t size) {
+    ++allocations;
+    if (void* const memory = std::malloc(size ? size : 1)) return memory;
+    throw std::bad_alloc();
+}
+} // namespace
+
+// The whole program's, so that all threads' allocations are counted.
+void* operator new(std::size_t size) { return allocate(size); }
+void* operator new[](std::size_t size) { return allocate(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace lv = llamavision;
+
+namespace {
+/// How many allocations 200 tokens take after the prompt and the first of them.
+std::size_t allocations_of(lv::session& s) {
+    s.append_generated(3);
+    std::size_t const before = allocations;
+    for (int i = 0; i < 200; ++i) s.append_generated(static_cast<lv::token>(i % 40));
+    return allocations - before;
+}
+} // namespace
+
+TEST_CASE("decoding allocates nothing") {
+    auto* const counted = new int(0);
+    CHECK(allocations > 0); // the counter counts
+    delete counted;
+    // The scalar backend's list of scores grows with the longest text that its thread has read: here 500 tokens.
+    static_cast<void>(logits_after(id_list(500, 1)));
+    for (auto const& net : {small_network(), small_network_simd()}) {
+        CAPTURE(std::string(net->backend_name()));
+        for (lv::parity reading : {lv::parity::usual, lv::parity::meta, lv::parity::hugging_face}) {
+            lv::session text(net, {0, 8, reading});
+            text.append(id_list{1, 2, 3, 4, 5});
+            CHECK(allocations_of(text) == 0);
+            lv::session images(net, {0, 8, reading});
+            images.append(id_list{1, image_token, 2, image_token, image_token, 3},
+                          image_list{picture(1, 1), picture(1, 2), picture(2, 2)});
+            CHECK(allocations_of(images) == 0);
+        }
+    }
+}
