@@ -106,7 +106,10 @@ class worker {
         });
     }
 
-    void section(std::size_t index, float const* q, float* scores, sums const& to) const {
+    /// Floats that `section` works in: the scores of a tile, and the values of a piece.
+    [[nodiscard]] std::size_t room() const { return piece_keys * (t_.width * t_.vectors + shape_.head_dim); }
+
+    void section(std::size_t index, float const* q, float* work, sums const& to) const {
         std::size_t const all = lanes();
         std::fill_n(to.largest, all, -std::numeric_limits<float>::infinity());
         std::fill_n(to.total, all, 0.0f);
@@ -114,8 +117,11 @@ class worker {
         std::size_t const end = std::min(pieces(it_), (index + 1) * section_pieces);
         for (std::size_t i = index * section_pieces; i < end; ++i) {
             piece const p = piece_at(it_, i);
-            for_tiles(
-                [&](std::size_t first, std::size_t wide, int many) { tile(p, first, wide, many, q, scores, to); });
+            float* const values = work + piece_keys * t_.width * t_.vectors;
+            copy_values(p, values);
+            for_tiles([&](std::size_t first, std::size_t wide, int many) {
+                tile(p, first, wide, many, q, values, work, to);
+            });
         }
     }
 
@@ -157,8 +163,16 @@ class worker {
         return ((it_.group->first + it_.row(i)) * shape_.heads + it_.head(i)) * shape_.head_dim;
     }
 
-    void tile(piece const& p, std::size_t first, std::size_t wide, int many, float const* q, float* scores,
-              sums const& to) const {
+    /// The values of the item's key head in one place: rows of all heads lie a power of two apart, and would evict each
+    /// other from a cache.
+    void copy_values(piece const& p, float* to) const {
+        std::size_t const dim = shape_.head_dim, stride = shape_.kv_heads * dim;
+        float const* const from = it_.group->blocks[p.block].values + p.start * stride + it_.kv_head * dim;
+        for (std::size_t k = 0; k < p.count; ++k) std::copy_n(from + k * stride, dim, to + k * dim);
+    }
+
+    void tile(piece const& p, std::size_t first, std::size_t wide, int many, float const* q, float const* values,
+              float* scores, sums const& to) const {
         std::size_t const dim = shape_.head_dim, stride = shape_.kv_heads * dim;
         std::size_t const last = std::min(first + wide, it_.count) - 1;
         if (it_.seen(p.block, it_.row(last)) <= p.start) return;
@@ -175,7 +189,7 @@ class worker {
         alignas(64) float keep[item_queries];
         for (std::size_t i = 0; i < wide; i += t_.width)
             t_.softmax(scores + i, wide, p.count, to.largest + first + i, to.total + first + i, keep + i);
-        t_.values[many](scores, wide, p.count, block.values + at, stride, dim, keep, to.o + first * dim);
+        t_.values[many](scores, wide, p.count, values, dim, dim, keep, to.o + first * dim);
     }
 
     kernel_table const& t_;
@@ -214,14 +228,14 @@ class items {
 inline void whole(kernel_table const& t, float const* q, attention_shape const& shape, item const& it, float* y) {
     worker const w(t, shape, it);
     std::size_t const lanes = w.lanes(), dim = shape.head_dim, size = sums::floats(lanes, dim);
-    float* const queries = scratch<0>(lanes * dim + piece_keys * t.width * t.vectors + 2 * size);
-    float* const scores = queries + lanes * dim;
-    sums const total = sums::at(scores + piece_keys * t.width * t.vectors, lanes);
+    float* const queries = scratch<0>(lanes * dim + w.room() + 2 * size);
+    float* const work = queries + lanes * dim;
+    sums const total = sums::at(work + w.room(), lanes);
     sums const next = sums::at(total.largest + size, lanes);
     w.read(q, queries);
-    w.section(0, queries, scores, total);
+    w.section(0, queries, work, total);
     for (std::size_t s = 1; s < w.sections(); ++s) {
-        w.section(s, queries, scores, next);
+        w.section(s, queries, work, next);
         w.merge(total, next);
     }
     w.write(total, y);
@@ -237,7 +251,7 @@ inline void split(thread_pool& pool, kernel_table const& t, float const* q, atte
         worker const w(t, shape, all[i / sections]);
         std::size_t const lanes = w.lanes();
         if (i % sections >= w.sections() && i % sections > 0) return;
-        float* const queries = scratch<0>(lanes * dim + piece_keys * t.width * t.vectors);
+        float* const queries = scratch<0>(lanes * dim + w.room());
         w.read(q, queries);
         w.section(i % sections, queries, queries + lanes * dim, sums::at(parts + i * size, lanes));
     });

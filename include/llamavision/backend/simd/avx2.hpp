@@ -2,12 +2,10 @@
 // The AVX2 tier: eight lanes, sixteen registers, fused multiply-add and the conversion of binary16.
 #pragma once
 
+#include <llamavision/backend/simd/compiler.hpp>
 #include <llamavision/backend/simd/targets.hpp>
-#include <llamavision/backend/simd/unroll.hpp>
 
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 #define LLAMAVISION_TARGET __attribute__((target("avx2,fma,f16c")))
 #define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
 

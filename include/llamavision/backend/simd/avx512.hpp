@@ -2,12 +2,10 @@
 // The AVX-512 tier: sixteen lanes, thirty-two registers.
 #pragma once
 
+#include <llamavision/backend/simd/compiler.hpp>
 #include <llamavision/backend/simd/targets.hpp>
-#include <llamavision/backend/simd/unroll.hpp>
 
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 #define LLAMAVISION_TARGET __attribute__((target("avx512f,avx2,fma,f16c")))
 #define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
 

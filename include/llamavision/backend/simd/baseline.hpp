@@ -2,8 +2,8 @@
 // The baseline tier: xsimd, for the instruction set that the translation unit is compiled for.
 #pragma once
 
+#include <llamavision/backend/simd/compiler.hpp>
 #include <llamavision/backend/simd/targets.hpp>
-#include <llamavision/backend/simd/unroll.hpp>
 #include <llamavision/backend/simd/xsimd.hpp>
 
 #define LLAMAVISION_TARGET
@@ -25,12 +25,8 @@ struct lanes {
 
     static reg set(float a) { return reg(a); }
     static reg load(float const* p) { return simd_words::load(p); }
-    template <class W>
-    static reg load(W const* p) {
-        float values[width];
-        for (std::size_t i = 0; i < width; ++i) values[i] = static_cast<float>(p[i]);
-        return simd_words::load(values);
-    }
+    static reg load(bf16 const* p) { return simd_words::cast_bits<reg>(simd_words::widen(&p->bits) << 16); }
+    static reg load(f16 const* p) { return simd_words::from_f16(simd_words::widen(&p->bits)); }
     static void store(float* p, reg const& a) { simd_words::store(p, a); }
     static reg fma(reg const& a, reg const& b, reg const& c) { return simd_words::fma(a, b, c); }
     static reg add(reg const& a, reg const& b) { return a + b; }

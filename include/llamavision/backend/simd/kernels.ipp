@@ -44,12 +44,14 @@ LLAMAVISION_TARGET inline void dots(W const* w, std::size_t w_stride, float cons
         }
     }
     if (i < count) {
+        reg a[Rows];
+        LLAMAVISION_UNROLL
+        for (std::size_t r = 0; r < Rows; ++r) a[r] = load_some(x + r * x_stride + i, count - i);
         LLAMAVISION_UNROLL
         for (std::size_t o = 0; o < 4; ++o) {
             reg const b = load_some(w + o * w_stride + i, count - i);
             LLAMAVISION_UNROLL
-            for (std::size_t r = 0; r < Rows; ++r)
-                sums[r][o] = lanes::fma(load_some(x + r * x_stride + i, count - i), b, sums[r][o]);
+            for (std::size_t r = 0; r < Rows; ++r) sums[r][o] = lanes::fma(a[r], b, sums[r][o]);
         }
     }
     LLAMAVISION_UNROLL
@@ -108,10 +110,11 @@ template <std::size_t Vectors>
 LLAMAVISION_TARGET inline void scores(float const* q, std::size_t stride, std::size_t dim, float const* keys,
                                       std::size_t key_stride, float const* bias, std::size_t count, float scale,
                                       float* s) {
+    constexpr std::size_t keys_at_once = Vectors == 1 ? 8 : 4; // enough sums that none waits for itself
     std::size_t k = 0;
-    for (; k + 4 <= count; k += 4)
-        scores_tile<4, Vectors>(q, stride, dim, keys + k * key_stride, key_stride, bias ? bias + k : nullptr, scale,
-                                s + k * stride);
+    for (; k + keys_at_once <= count; k += keys_at_once)
+        scores_tile<keys_at_once, Vectors>(q, stride, dim, keys + k * key_stride, key_stride, bias ? bias + k : nullptr,
+                                           scale, s + k * stride);
     for (; k < count; ++k)
         scores_tile<1, Vectors>(q, stride, dim, keys + k * key_stride, key_stride, bias ? bias + k : nullptr, scale,
                                 s + k * stride);
@@ -171,8 +174,10 @@ LLAMAVISION_LANE void values_tile(float const* p, std::size_t stride, std::size_
 template <std::size_t Vectors>
 LLAMAVISION_TARGET inline void values(float const* p, std::size_t stride, std::size_t count, float const* v,
                                       std::size_t value_stride, std::size_t dim, float const* keep, float* o) {
+    constexpr std::size_t dims_at_once = Vectors == 1 ? 8 : 4;
     std::size_t d = 0;
-    for (; d + 4 <= dim; d += 4) values_tile<4, Vectors>(p, stride, count, v + d, value_stride, keep, o + d * stride);
+    for (; d + dims_at_once <= dim; d += dims_at_once)
+        values_tile<dims_at_once, Vectors>(p, stride, count, v + d, value_stride, keep, o + d * stride);
     for (; d < dim; ++d) values_tile<1, Vectors>(p, stride, count, v + d, value_stride, keep, o + d * stride);
 }
 

@@ -99,22 +99,19 @@ class partial_product {
     void tile(std::size_t o, std::size_t k) {
         std::size_t const outputs = std::min<std::size_t>(4, p_.outputs - o), count = std::min(block_, columns_ - k);
         W const* const w = w_ + o * columns_ + k;
-        if (outputs == 4) {
-            if (p_.rows == 1) return row_product(t_, w, columns_, x_ + k, count, y_ + o);
-            if constexpr (std::is_same_v<W, float>) return rows(w, columns_, k, count, y_ + o, y_stride_);
-        }
+        if (outputs == 4 && p_.rows == 1) return row_product(t_, w, columns_, x_ + k, count, y_ + o);
         for (std::size_t j = 0; j < outputs; ++j) widen(t_, w + j * columns_, count, panel_ + j * block_);
-        if (outputs == 4) return rows(panel_, block_, k, count, y_ + o, y_stride_);
+        if (outputs == 4) return rows(k, count, y_ + o, y_stride_);
         for (std::size_t j = outputs; j < 4; ++j) std::fill_n(panel_ + j * block_, count, 0.0f);
         float sums[row_block * 4] = {};
-        rows(panel_, block_, k, count, sums, 4);
+        rows(k, count, sums, 4);
         for (std::size_t r = 0; r < p_.rows; ++r)
             for (std::size_t j = 0; j < outputs; ++j) y_[r * y_stride_ + o + j] += sums[r * 4 + j];
     }
 
-    void rows(float const* w, std::size_t w_stride, std::size_t k, std::size_t count, float* y, std::size_t stride) {
+    void rows(std::size_t k, std::size_t count, float* y, std::size_t stride) {
         for (std::size_t r = 0; r < p_.rows; r += t_.rows)
-            t_.products[std::min(t_.rows, p_.rows - r)](w, w_stride, x_ + r * columns_ + k, columns_, count,
+            t_.products[std::min(t_.rows, p_.rows - r)](panel_, block_, x_ + r * columns_ + k, columns_, count,
                                                         y + r * stride, stride);
     }
 

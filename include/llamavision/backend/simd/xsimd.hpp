@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <llamavision/backend/simd/compiler.hpp>
 #include <xsimd/xsimd.hpp>
 
 #if defined(__AVX512BW__)
@@ -70,6 +71,28 @@ To cast_bits(From const& a) {
         return xsimd::bitwise_cast<element>(a);
     else
         return xsimd::bitwise_cast<To>(a);
+}
+
+/// 16-bit values, which xsimd has no batches of, as integers.
+inline integers widen(std::uint16_t const* p) {
+#if defined(__SSE2__) && !defined(__AVX__)
+    return _mm_unpacklo_epi16(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(p)), _mm_setzero_si128());
+#elif defined(__aarch64__)
+    return vreinterpretq_s32_u32(vmovl_u16(vld1_u16(p)));
+#else
+    std::int32_t values[width];
+    for (std::size_t i = 0; i < width; ++i) values[i] = p[i];
+    return integers::load_unaligned(values);
+#endif
+}
+
+/// binary16 in the low halves: exponent and mantissa moved to a float's place are 2^-112 of the value, subnormals
+/// included; what comes out at 2^16 or above had the exponent of infinities and NaNs.
+inline floats from_f16(integers const& h) {
+    floats const magnitude = cast_bits<floats>((h & integers(0x7fff)) << 13) * floats(0x1p112f);
+    floats const special = cast_bits<floats>(cast_bits<integers>(magnitude) | integers(0x7f800000));
+    floats const absolute = xsimd::select(magnitude >= floats(65536.0f), special, magnitude);
+    return cast_bits<floats>(cast_bits<integers>(absolute) | ((h & integers(0x8000)) << 16));
 }
 
 inline floats load(float const* p) { return floats::load_unaligned(p); }

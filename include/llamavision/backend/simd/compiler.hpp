@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernels need of a compiler: its intrinsics, and loops unrolled. Register tiles are arrays in loops of
+// constant length; they become registers only once the loops are gone.
+#pragma once
+
+#if defined(__x86_64__)
+#if defined(__GNUC__) && !defined(__clang__) // g++ 12 warns of its own AVX-512 intrinsics (GCC bug 105593)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+#endif
+
+#if defined(__clang__)
+#define LLAMAVISION_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define LLAMAVISION_UNROLL _Pragma("GCC unroll 16")
+#else
+#define LLAMAVISION_UNROLL
+#endif
