@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-bash examples/packages.sh g++ cmake make git libeigen3-dev libxsimd-dev libstb-dev nlohmann-json3-dev
+bash examples/packages.sh g++ cmake make git libeigen3-dev libxsimd-dev libstb-dev nlohmann-json3-dev libcli11-dev
 
 cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release -DLLAMAVISION_TESTS=OFF -DLLAMAVISION_EXAMPLES=OFF >/dev/null
 echo "Building (a minute or two) ..."

@@ -9,7 +9,7 @@ quick=false
 [ "${1:-}" = --quick ] && quick=true
 
 bash examples/packages.sh g++ cmake ninja-build python3 \
-    libeigen3-dev libxsimd-dev libstb-dev nlohmann-json3-dev doctest-dev || echo "Going on without them."
+    libeigen3-dev libxsimd-dev libstb-dev nlohmann-json3-dev libcli11-dev doctest-dev || echo "Going on without them."
 if ! $quick; then # one by one: their names differ between releases, and the checks that need them can be missed
     for package in clang libclang-rt-dev clang-format-14 clang-tidy-14; do
         bash examples/packages.sh "$package" || echo "Going on without $package."

@@ -16,6 +16,7 @@
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/expression/describe.hpp>
+#include <llamavision/model/flops.hpp>
 #include <llamavision/model/mllama.hpp>
 #include <llamavision/runtime/image_plan.hpp>
 #include <llamavision/runtime/network.hpp>
@@ -49,26 +50,9 @@ class compiled_network final : public network {
     [[nodiscard]] totals size() const override { return count(model); }
     [[nodiscard]] std::string architecture() const override { return describe(model.encoder) + describe(model.reader); }
 
-    [[nodiscard]] double image_flops(std::size_t tiles) const override {
-        work w;
-        w.tower_rows = static_cast<double>(V::tiles * (config::tokens<V> + config::pads<V>));
-        w.tower_pairs = w.tower_rows * w.tower_rows;
-        w.feature_rows = static_cast<double>(tiles * config::tokens<V>);
-        w.sees_image = true;
-        double patch_rows = static_cast<double>(tiles * config::patches<V>), no_text = 0;
-        return flops(model.encoder, w, patch_rows) + flops(model.reader, w, no_text);
-    }
-
+    [[nodiscard]] double image_flops(std::size_t tiles) const override { return llamavision::image_flops<C>(tiles); }
     [[nodiscard]] double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) const override {
-        auto const n = static_cast<double>(count), past = static_cast<double>(before);
-        work w;
-        w.text_rows = n;
-        w.text_pairs = n * past + n * (n + 1) / 2;
-        w.image_pairs = n * static_cast<double>(image_rows);
-        w.logit_rows = 1;
-        w.sees_image = image_rows > 0;
-        double rows_in = n;
-        return flops(model.reader, w, rows_in);
+        return llamavision::read_flops<C>(before, count, image_rows);
     }
 
     [[nodiscard]] memory_plan plan(std::size_t rows) const override {

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `describe` and `chat` share: a conversation with the settings of the command line, and one timed answer in it.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <llamavision/runtime/chat.hpp>
+
+#include "commands.hpp"
+
+namespace program {
+
+/// "meta", "hf" or "default".
+[[nodiscard]] llamavision::parity parity_of(std::string const& name);
+
+struct timing {
+    double image = 0, prompt = 0, answer = 0; ///< seconds
+    std::size_t images = 0, prompt_tokens = 0, answer_tokens = 0;
+
+    timing& operator+=(timing const& other);
+};
+
+struct reply {
+    std::string text;
+    std::vector<llamavision::token> ids;
+    llamavision::ending reason = llamavision::ending::none;
+    timing took;
+};
+
+class conversation {
+  public:
+    explicit conversation(answer_settings const& settings);
+
+    /// Asks, and hands the answer out as it comes.
+    /// Throws what llamavision::chat throws; cancelled, if it is stopped before the first token.
+    reply ask(std::span<llamavision::image::pixels const> pictures, std::string_view question,
+              std::function<void(std::string_view)> const& on_piece, std::stop_token stop = {});
+    void reset() { chat_.reset(); }
+
+  private:
+    answer_settings settings_;
+    llamavision::model model_;
+    llamavision::chat chat_;
+};
+
+/// "image 0.4 s | prompt 31 tokens, 512 tok/s | answer 20 tokens, 88 tok/s | peak memory 123 MB"
+[[nodiscard]] std::string in_words(timing const& t);
+
+} // namespace program

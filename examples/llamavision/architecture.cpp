@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// `architecture`: the expression of a model as a tree, and what it costs to run.
+#include "commands.hpp"
+
+#include <algorithm>
+
+#include <llamavision/config/differences.hpp>
+#include <llamavision/config/read.hpp>
+#include <llamavision/expression/describe.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include "bundled.hpp"
+#include "console.hpp"
+#include "models.hpp"
+
+namespace lv = llamavision;
+
+namespace program {
+
+namespace {
+
+built_in const& by_name(std::string const& name) {
+    std::string names;
+    for (built_in const& b : built_ins()) {
+        if (b.name == name) return b;
+        names += (names.empty() ? "" : ", ") + std::string(b.name);
+    }
+    throw lv::argument_error("--config " + name + ": this program knows " + names);
+}
+
+built_in const& by_folder(std::filesystem::path const& path) {
+    auto const folder = lv::is_folder(path) ? path : path.parent_path();
+    auto const numbers = lv::config::read(folder / "config.json").values;
+    if (built_in const* const found = find_built_in(numbers)) return *found;
+    throw lv::mismatch_error(path.string()
+                             + ": has the numbers of no configuration that this program was built for; `llamavision "
+                               "inspect DIR --config-header` prints the type to build it with");
+}
+
+/// "prefill of 512 tokens                8.1 TFLOP"
+std::string cost(std::string what, double flops) {
+    if (what.size() < 50) what.resize(50, ' ');
+    return what + "  " + in_thousands(flops) + "FLOP\n";
+}
+
+std::string costs(built_in const& b) {
+    auto const& v = b.numbers.vision;
+    std::size_t const side = v.tile / v.patch, rows = side * side + 1;
+    std::size_t const prompt = std::min<std::size_t>(512, b.numbers.text.context / 2);
+    std::string const tokens = std::to_string(prompt) + " tokens";
+    return cost("an image of 1 tile", b.image_flops(1))
+           + cost("an image of " + std::to_string(v.tiles) + " tiles", b.image_flops(v.tiles))
+           + cost("prefill of " + tokens, b.read_flops(0, prompt, 0))
+           + cost("prefill of " + tokens + ", an image of 1 tile in sight", b.read_flops(0, prompt, rows))
+           + cost("a token after " + tokens, b.read_flops(prompt, 1, 0))
+           + cost("a token after " + tokens + ", an image of 1 tile in sight", b.read_flops(prompt, 1, rows));
+}
+
+} // namespace
+
+int architecture(architecture_options const& options) {
+    built_in const& b = options.config.empty() ? by_folder(model_path(options.model)) : by_name(options.config);
+    print(std::string(b.name) + ": " + lv::detail::grouped(b.size.parameters) + " parameters in "
+          + lv::detail::grouped(b.size.tensors) + " tensors\n\n" + b.tree() + "\n" + costs(b));
+    return 0;
+}
+
+} // namespace program

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// `chat`: a conversation at the terminal or through a pipe. Ctrl-C stops an answer; at the prompt it leaves.
+#include "commands.hpp"
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <llamavision/image/open.hpp>
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "answers.hpp"
+#include "console.hpp"
+
+namespace lv = llamavision;
+
+namespace program {
+
+namespace {
+
+/// Ctrl-C as a request to stop while an answer is given; at any other time it ends the program. The signal is blocked
+/// in every thread that begins later, and a thread of its own waits for it, so that no handler has to be careful.
+class interrupts {
+  public:
+    interrupts() {
+        sigemptyset(&signals_);
+        sigaddset(&signals_, SIGINT);
+        pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+        waiter_ = std::thread([this] { wait(); });
+    }
+    interrupts(interrupts const&) = delete;
+    interrupts& operator=(interrupts const&) = delete;
+    ~interrupts() {
+        done_ = true;
+        pthread_kill(waiter_.native_handle(), SIGINT);
+        waiter_.join();
+    }
+
+    /// From here until `end`, Ctrl-C asks the token for an end.
+    [[nodiscard]] std::stop_token begin() {
+        std::lock_guard const lock(mutex_);
+        answering_ = true;
+        source_ = std::stop_source();
+        return source_.get_token();
+    }
+    void end() {
+        std::lock_guard const lock(mutex_);
+        answering_ = false;
+    }
+
+  private:
+    void wait() {
+        for (;;) {
+            int signal = 0;
+            sigwait(&signals_, &signal);
+            if (done_) return;
+            std::lock_guard const lock(mutex_);
+            if (answering_) {
+                source_.request_stop();
+            } else {
+                say("");
+                std::_Exit(0); // the main thread waits for a line that will not come
+            }
+        }
+    }
+
+    sigset_t signals_{};
+    std::mutex mutex_;
+    std::stop_source source_;
+    bool answering_ = false;
+    std::atomic<bool> done_ = false;
+    std::thread waiter_;
+};
+
+constexpr std::string_view help = "/image FILE  show a picture with the next question\n"
+                                  "/reset       forget everything said and shown\n"
+                                  "/help        this list\n"
+                                  "/quit        leave, as Ctrl-D does\n"
+                                  "Ctrl-C stops an answer.\n";
+
+std::string trimmed(std::string const& text) {
+    auto const first = text.find_first_not_of(" \t"), last = text.find_last_not_of(" \t");
+    return first == std::string::npos ? "" : text.substr(first, last - first + 1);
+}
+
+class talk {
+  public:
+    explicit talk(chat_options const& options) : with_(options.answers) {
+        for (std::string const& photo : options.photos) pictures_.push_back(lv::image::open(photo));
+    }
+
+    /// Until the input ends; the exit status: whoever types has seen what went wrong, a script has not.
+    int run() {
+        bool const terminal = input_is_terminal();
+        if (terminal) say("Ask something. /help lists what else can be typed.");
+        std::string line;
+        for (;;) {
+            if (terminal) print_now("> ");
+            if (!std::getline(std::cin, line)) break;
+            if (!line.empty() && line.back() == '\r') line.pop_back();
+            if (line == "/quit" || line == "/exit") return terminal ? 0 : status_;
+            if (!line.empty()) attempt(line);
+        }
+        if (terminal) print_now("\n");
+        return terminal ? 0 : status_;
+    }
+
+  private:
+    /// What goes wrong with one line does not end the conversation.
+    void attempt(std::string const& line) {
+        try {
+            if (line.front() == '/')
+                obey(line);
+            else
+                ask(line);
+        } catch (lv::context_error const& fault) {
+            fail(std::string(fault.what()) + "; /reset begins anew");
+        } catch (lv::error const& fault) {
+            if (std::string_view(fault.what()).starts_with("standard output")) throw;
+            fail(fault.what());
+        }
+    }
+
+    void obey(std::string const& line) {
+        auto const space = line.find(' ');
+        std::string const word = line.substr(0, space);
+        std::string const rest = space == std::string::npos ? "" : trimmed(line.substr(space));
+        if (word == "/help") {
+            print_now(help);
+        } else if (word == "/reset") {
+            with_.reset();
+            pictures_.clear();
+        } else if (word == "/image" && !rest.empty()) {
+            pictures_.push_back(lv::image::open(rest));
+            say(rest + ": goes with the next question.");
+        } else if (word == "/image") {
+            fail("/image needs the name of a file");
+        } else {
+            fail(word + ": no such command; /help lists them");
+        }
+    }
+
+    void ask(std::string const& question) {
+        struct answering {
+            explicit answering(interrupts& i) : ctrl_c(i), stop(i.begin()) {}
+            answering(answering const&) = delete;
+            answering& operator=(answering const&) = delete;
+            ~answering() { ctrl_c.end(); }
+            interrupts& ctrl_c;
+            std::stop_token stop;
+        } const now(ctrl_c_);
+        try {
+            reply const r = with_.ask(
+                pictures_, question, [](std::string_view piece) { print_now(piece); }, now.stop);
+            pictures_.clear();
+            print_now("\n");
+            if (r.reason == lv::ending::cancelled) say("(stopped)");
+            if (r.reason == lv::ending::length) say("(the answer reached --max-tokens)");
+            if (r.reason == lv::ending::context) say("(the context is full; /reset begins anew)");
+            say(in_words(r.took));
+        } catch (lv::cancelled const&) { say("(stopped before the answer; ask again)"); }
+    }
+
+    void fail(std::string const& what) {
+        complain(what);
+        status_ = 1;
+    }
+
+    interrupts ctrl_c_; // before the model, whose threads inherit the blocked signal
+    conversation with_;
+    std::vector<lv::image::pixels> pictures_; ///< that go with the next question
+    int status_ = 0;
+};
+
+} // namespace
+
+int chat(chat_options const& options) { return talk(options).run(); }
+
+} // namespace program

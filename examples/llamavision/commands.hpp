@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands: what can be asked of each, and the function that does it. main.cpp fills these from the command line.
+// Every function returns the program's exit status, and throws for what ends the command.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace program {
+
+/// How an answer is made, in `describe` and `chat`; what is absent is the checkpoint's.
+struct answer_settings {
+    std::string model; ///< a folder; empty: the bundled model
+    std::string system;
+    std::string parity = "default"; ///< "meta", "hf", "default"
+    std::size_t max_tokens = 1024;
+    std::size_t context = 0; ///< 0: the model's, at most 8192
+    std::size_t threads = 0; ///< 0: as many as the machine has
+    std::optional<double> temperature, top_p, repetition_penalty;
+    std::optional<std::size_t> top_k;
+    std::uint64_t seed = 0;
+    bool greedy = false;
+    bool taps_after_layer = false;
+    std::vector<std::string> stop;
+};
+
+struct describe_options {
+    answer_settings answers;
+    std::vector<std::string> photos;
+    std::string prompt; ///< empty: "Describe this image."
+    bool json = false;
+};
+int describe(describe_options const& options);
+
+struct chat_options {
+    answer_settings answers;
+    std::vector<std::string> photos;
+};
+int chat(chat_options const& options);
+
+struct inspect_options {
+    std::string path;
+    bool json = false;
+    bool config_header = false;
+};
+int inspect(inspect_options const& options);
+
+struct tokenize_options {
+    std::string tokenizer; ///< a file or folder; empty: the bundled model's
+    std::string format;    ///< of conversations: "meta", "hub", "hub-original", "converter"; empty: the folder's
+    std::vector<std::string> texts;
+    bool jsonl = false, decode = false, chat = false, bos = false, special = false;
+};
+int tokenize(tokenize_options const& options);
+
+struct preprocess_options {
+    std::string model; ///< whose tile size and normalisation; empty: the bundled model
+    std::optional<std::size_t> tile_size, max_tiles;
+    std::string exif = "apply";  ///< or "ignore"
+    std::string alpha = "white"; ///< or "drop"
+    std::string out, png;
+    bool json = false;
+    std::vector<std::string> files;
+};
+int preprocess(preprocess_options const& options);
+
+struct trace_options {
+    std::string model;
+    std::string parity = "default";
+    std::string prompt, tokens;
+    std::string out;
+    std::size_t max_tokens = 16;
+    std::size_t threads = 0;
+    bool taps_after_layer = false;
+    enum class source { picture, tiles };
+    std::vector<std::pair<source, std::string>> images; ///< in the order in which the text shows them
+};
+int trace(trace_options const& options);
+
+struct scene_options {
+    std::uint64_t seed = 0;
+    std::uint64_t count = 10;
+    std::string out;
+};
+int scene(scene_options const& options);
+
+struct architecture_options {
+    std::string model;  ///< a folder
+    std::string config; ///< or the name of a configuration
+};
+int architecture(architecture_options const& options);
+
+} // namespace program

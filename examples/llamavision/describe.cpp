@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// `describe`: one question for each photo, answers as they come.
+#include "commands.hpp"
+
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
+
+#include <llamavision/image/open.hpp>
+
+#include "answers.hpp"
+#include "console.hpp"
+
+namespace lv = llamavision;
+
+namespace program {
+
+namespace {
+
+std::string json_line(std::string const* file, reply const& r) {
+    timing const& t = r.took;
+    nlohmann::ordered_json line{{"file", nullptr},
+                                {"text", r.text},
+                                {"tokens", r.ids},
+                                {"stop", lv::name_of(r.reason)},
+                                {"timing",
+                                 {{"image", t.image},
+                                  {"prompt", t.prompt},
+                                  {"prompt_tokens", t.prompt_tokens},
+                                  {"answer", t.answer},
+                                  {"answer_tokens", t.answer_tokens},
+                                  {"peak_memory", peak_memory()}}}};
+    if (file) line["file"] = *file;
+    return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+/// One question; `file` is null for one without a photo.
+timing answer(conversation& with, describe_options const& o, std::string const* file) {
+    std::string const question = o.prompt.empty() ? "Describe this image." : o.prompt;
+    std::vector<lv::image::pixels> pictures;
+    if (file) pictures.push_back(lv::image::open(*file));
+    with.reset();
+    if (o.json) {
+        reply const r = with.ask(pictures, question, [](std::string_view) {});
+        print_now(json_line(file, r));
+        return r.took;
+    }
+    if (o.photos.size() > 1) print_now(*file + ":\n");
+    reply const r = with.ask(pictures, question, [](std::string_view piece) { print_now(piece); });
+    print_now(o.photos.size() > 1 ? "\n\n" : "\n");
+    return r.took;
+}
+
+} // namespace
+
+int describe(describe_options const& options) {
+    conversation with(options.answers);
+    timing sum;
+    int status = 0;
+    if (options.photos.empty()) sum += answer(with, options, nullptr);
+    for (std::string const& photo : options.photos) {
+        try {
+            sum += answer(with, options, &photo);
+        } catch (lv::image_error const& fault) { // this photo's fault; the others may be fine
+            complain(fault.what());
+            status = 1;
+        } catch (lv::file_error const& fault) {
+            if (std::string_view(fault.what()).starts_with("standard output")) throw;
+            complain(fault.what());
+            status = 1;
+        }
+    }
+    if (sum.prompt_tokens > 0) say(in_words(sum));
+    return status;
+}
+
+} // namespace program

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// `inspect`: one page about a checkpoint.
+#include "commands.hpp"
+
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include <llamavision/config/header.hpp>
+#include <llamavision/config/read.hpp>
+#include <llamavision/expression/describe.hpp>
+#include <llamavision/support/quoted.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include "console.hpp"
+#include "inspection.hpp"
+
+namespace lv = llamavision;
+
+namespace program {
+
+namespace {
+
+constexpr char const* licence =
+    "Built with Llama. Llama 3.2 is licensed under the Llama 3.2 Community License, Copyright (c) Meta Platforms, Inc. "
+    "All Rights Reserved. Whoever passes the weights on, or a product made with them, says so, and names a derived "
+    "model \"Llama ...\"; the licence gives no rights to the vision models to individuals and companies seated in the "
+    "European Union, but does to users of products that contain them.";
+
+std::string joined(auto const& items, std::string const& between) {
+    std::string text;
+    for (auto const& item : items) text += (text.empty() ? "" : between) + item;
+    return text;
+}
+
+std::string padded(std::string text, std::size_t width, bool right = false) {
+    std::size_t const missing = width > text.size() ? width - text.size() : 0;
+    return right ? std::string(missing, ' ') + text : text + std::string(missing, ' ');
+}
+
+/// "  configuration   tiny\n"
+std::string line(std::string const& label, std::string const& text) {
+    return text.empty() ? "" : "  " + padded(label, 15) + text + "\n";
+}
+
+std::string configuration_in_words(inspection const& i) {
+    if (!i.said.model) return {};
+    if (i.configuration) return std::string(i.configuration->name);
+    return "none that this program was built for (--config-header prints the type to build it with); nearest is "
+           + i.nearest + ", but " + lv::listed(i.differences, 3);
+}
+
+std::string answers_in_words(lv::checkpoint::generation_defaults const& g) {
+    std::string text = g.do_sample ? "drawn at temperature " + fixed(g.temperature, 2) + ", top-p " + fixed(g.top_p, 2)
+                                   : std::string("greedy");
+    if (g.do_sample && g.top_k) text += ", top-k " + std::to_string(*g.top_k);
+    std::string ids;
+    for (auto const id : g.stop_ids) ids += (ids.empty() ? "; end with id " : ", ") + std::to_string(id);
+    return text + ids;
+}
+
+std::string tables_in_words(std::optional<tile_tables> const& t) {
+    if (!t || t->found.empty()) return {};
+    if (!t->say_more()) return "as Meta's two-dimensional tables: one vector for each cell, padded tiles zero";
+    std::string text = "say more than Meta's two-dimensional tables, and are used as they are: ";
+    if (!t->padded.empty()) text += "values for padded tiles in " + joined(t->padded, ", ");
+    if (!t->padded.empty() && !t->by_arrangement.empty()) text += "; ";
+    if (!t->by_arrangement.empty())
+        text += "a cell's vector depends on the arrangement in " + joined(t->by_arrangement, ", ");
+    return text;
+}
+
+std::string weights_in_words(inspection const& i) {
+    std::string text = "\n  " + padded("", 24) + padded("tensors", 8, true) + padded("parameters", 16, true)
+                       + padded("stored", 11, true) + "  as       ";
+    for (weight_format const& f : weight_formats) text += padded(std::string(f.name), 10, true);
+    text += "\n";
+    for (part const& p : i.parts) {
+        text += "  " + padded(p.name, 24) + padded(std::to_string(p.tensors), 8, true)
+                + padded(lv::detail::grouped(static_cast<std::size_t>(p.parameters)), 16, true)
+                + padded(in_bytes(p.bytes), 11, true) + "  " + padded(joined(p.types, " "), 9);
+        for (weight_format const& f : weight_formats) text += padded(in_bytes(p.parameters * f.bytes), 10, true);
+        text += "\n";
+    }
+    return text;
+}
+
+std::string plan_in_words(inspection const& i) {
+    std::string text;
+    if (i.plan) {
+        lv::memory_plan const& m = *i.plan;
+        auto const size = [](std::size_t bytes) { return in_bytes(static_cast<double>(bytes)); };
+        std::size_t const positions = std::min<std::size_t>(i.said.model->values.text.context, 8192);
+        text += "\n  Beside the weights: " + size(m.cache_per_position) + " for each token of a conversation ("
+                + size(m.cache_per_position * positions) + " for " + std::to_string(positions) + "), " + size(m.image)
+                + " for each image of " + std::to_string(i.said.model->values.vision.tiles) + " tiles, "
+                + size(m.read_scratch) + " while text is read, " + size(m.encode_scratch)
+                + " while an image is encoded.\n";
+    }
+    if (std::size_t const memory = machine_memory())
+        text += (i.plan ? "  " : "\n  ") + std::string("This machine has ") + in_bytes(static_cast<double>(memory))
+                + " of memory.\n";
+    return text;
+}
+
+std::string page(inspection const& i) {
+    auto const& d = i.said;
+    std::string text = d.path.string() + ": " + std::string(lv::checkpoint::describe(d.form)) + "\n";
+    if (d.form != lv::checkpoint::kind::hugging_face) return text;
+    text += line("configuration", configuration_in_words(i));
+    if (d.model) {
+        std::string const& version = d.model->transformers_version;
+        text += line("written by", version.empty() ? "" : "transformers " + version);
+        text += line("pictures", "up to " + std::to_string(d.pictures.tiles) + " tiles of "
+                                     + std::to_string(d.pictures.tile) + " pixels");
+    }
+    text += line("tile tables", tables_in_words(i.tables));
+    text += line("tokenizer", i.tokenizer.empty() ? "none" : i.tokenizer);
+    text += line("conversations", i.conversations);
+    text += line("answers", answers_in_words(d.generation));
+    text += line("files", std::to_string(d.weights.files.size()) + " of weights");
+    text += weights_in_words(i) + plan_in_words(i);
+    if (i.configuration && i.configuration->published) text += "\n  " + std::string(licence) + "\n";
+    text += i.warnings.empty() && i.problems.empty() ? "" : "\n";
+    for (std::string const& w : i.warnings) text += "  Mind: " + w + "\n";
+    for (std::string const& p : i.problems) text += "  Wrong: " + p + "\n";
+    return text;
+}
+
+nlohmann::ordered_json json(inspection const& i) {
+    auto const& d = i.said;
+    nlohmann::ordered_json o{{"path", d.path.string()},
+                             {"kind", lv::checkpoint::describe(d.form)},
+                             {"configuration", nullptr},
+                             {"differences", i.differences},
+                             {"transformers_version", nullptr},
+                             {"tokenizer", nullptr},
+                             {"conversations", i.conversations},
+                             {"stop_ids", d.generation.stop_ids},
+                             {"parts", nlohmann::ordered_json::array()}};
+    if (i.configuration) o["configuration"] = i.configuration->name;
+    if (!i.nearest.empty()) o["nearest"] = i.nearest;
+    if (d.model && !d.model->transformers_version.empty()) o["transformers_version"] = d.model->transformers_version;
+    if (!i.tokenizer.empty()) o["tokenizer"] = i.tokenizer;
+    for (part const& p : i.parts) {
+        nlohmann::ordered_json costs;
+        for (weight_format const& f : weight_formats)
+            costs[std::string(f.name)] = static_cast<std::uint64_t>(std::ceil(p.parameters * f.bytes));
+        o["parts"].push_back({{"name", p.name},
+                              {"tensors", p.tensors},
+                              {"parameters", static_cast<std::uint64_t>(p.parameters)},
+                              {"bytes", static_cast<std::uint64_t>(p.bytes)},
+                              {"types", p.types},
+                              {"cost", costs}});
+    }
+    if (i.tables)
+        o["tile_tables"] = {{"say_more_than_two_dimensions", i.tables->say_more()},
+                            {"padded_tiles", i.tables->padded},
+                            {"by_arrangement", i.tables->by_arrangement}};
+    if (i.plan)
+        o["memory"] = {{"token", i.plan->cache_per_position},
+                       {"image", i.plan->image},
+                       {"reading", i.plan->read_scratch},
+                       {"encoding", i.plan->encode_scratch}};
+    o["machine_memory"] = machine_memory();
+    o["warnings"] = i.warnings;
+    o["problems"] = i.problems;
+    return o;
+}
+
+/// Needs nothing but config.json.
+int print_header(std::filesystem::path const& path) {
+    auto const file = lv::is_folder(path)           ? path / "config.json"
+                      : path.extension() == ".json" ? path
+                                                    : path.parent_path() / "config.json";
+    auto const folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+    print(lv::config::to_header(lv::config::read(file).values, lv::config::type_name(folder)));
+    return 0;
+}
+
+} // namespace
+
+int inspect(inspect_options const& options) {
+    if (options.config_header) return print_header(options.path);
+    inspection const i = look_at(options.path);
+    if (options.json)
+        print(json(i).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    else if (i.said.form == lv::checkpoint::kind::hugging_face)
+        print(page(i));
+    if (i.problems.empty()) return 0;
+    finish_output();
+    std::size_t const more = i.problems.size() - 1;
+    complain(i.problems[0] + (more > 0 ? " (and " + std::to_string(more) + " more)" : ""));
+    return 1;
+}
+
+} // namespace program

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a checkpoint with every fault collected, and counts.
+#include "inspection.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <llamavision/config/differences.hpp>
+#include <llamavision/expression/describe.hpp>
+#include <llamavision/tokens/chat.hpp>
+#include <llamavision/tokens/tokenizer.hpp>
+
+namespace lv = llamavision;
+
+namespace program {
+
+namespace {
+
+enum part_index { tower, projector, self_layers, cross_layers, embeddings, rest, whole };
+
+part_index part_of(std::string_view name, std::vector<std::size_t> const& cross) {
+    constexpr std::string_view layers = "language_model.model.layers.";
+    if (name.starts_with("vision_model.")) return tower;
+    if (name.starts_with("multi_modal_projector.")) return projector;
+    if (name.starts_with(layers)) {
+        std::size_t index = 0;
+        std::from_chars(name.data() + layers.size(), name.data() + name.size(), index);
+        return std::find(cross.begin(), cross.end(), index) == cross.end() ? self_layers : cross_layers;
+    }
+    return name.starts_with("language_model.") ? embeddings : rest;
+}
+
+std::vector<part> count_parts(lv::checkpoint::named_tensors const& tensors, std::vector<std::size_t> const& cross) {
+    std::vector<part> parts(whole + 1);
+    constexpr std::array names{
+        "vision tower", "projector",  "self-attention layers", "cross-attention layers", "embeddings, head",
+        "other",        "whole model"};
+    for (std::size_t i = 0; i < parts.size(); ++i) parts[i].name = names[i];
+    for (auto const& [name, tensor] : tensors.tensors)
+        for (part* const p : {&parts[part_of(name, cross)], &parts[whole]}) {
+            ++p->tensors;
+            p->bytes += static_cast<double>(tensor.bytes.size());
+            p->parameters += static_cast<double>(tensor.bytes.size() / lv::checkpoint::size_of(tensor.type));
+            p->types.emplace(lv::checkpoint::name_of(tensor.type));
+        }
+    if (parts[rest].tensors == 0) parts.erase(parts.begin() + rest);
+    return parts;
+}
+
+void find_nearest(inspection& i) {
+    lv::config::numbers const& numbers = i.said.model->values;
+    i.configuration = find_built_in(numbers);
+    if (i.configuration) return;
+    for (built_in const& b : built_ins()) {
+        auto differ = lv::config::differences(numbers, b.numbers);
+        if (!i.nearest.empty() && differ.size() >= i.differences.size()) continue;
+        i.nearest = b.name;
+        i.differences = std::move(differ);
+    }
+}
+
+void read_tokenizer(inspection& i) {
+    auto const& file = i.said.tokenizer_json.empty() ? i.said.tokenizer_model : i.said.tokenizer_json;
+    if (file.empty()) {
+        i.warnings.push_back(i.said.folder.string()
+                             + ": has neither tokenizer.json nor tokenizer.model; only ids can be read");
+        return;
+    }
+    auto const words = lv::tokens::tokenizer::open(file);
+    i.tokenizer = file.filename().string() + ", " + lv::detail::grouped(static_cast<std::size_t>(words.ordinary()))
+                  + " ordinary tokens";
+    if (i.said.model && static_cast<std::size_t>(words.image()) != i.said.model->values.text.vocabulary)
+        i.problems.push_back(file.string() + ": its image id is " + std::to_string(words.image()) + ", the model's is "
+                             + std::to_string(i.said.model->values.text.vocabulary));
+}
+
+std::string conversations_of(lv::checkpoint::chat_template const& chat) {
+    using lv::tokens::preset;
+    if (chat.text.empty()) return "no chat template; Meta's format is used";
+    auto const known = lv::tokens::recognise(chat.text);
+    std::string const file = " (" + chat.file.filename().string() + ")";
+    if (!known) return "a chat template that is not known" + file + "; Meta's format is used";
+    switch (*known) {
+    case preset::hub: return "the hub's format, with dates" + file;
+    case preset::hub_original: return "the hub's first format, no system prompt beside images" + file;
+    case preset::converter: return "the format of transformers' conversion script" + file;
+    case preset::meta: break;
+    }
+    return "Meta's format" + file;
+}
+
+} // namespace
+
+inspection look_at(std::filesystem::path const& path) {
+    inspection i;
+    lv::checkpoint::hf_folder folder = lv::checkpoint::open_folder(path, {}, lv::checkpoint::faults::collected);
+    i.said = static_cast<lv::checkpoint::description const&>(folder);
+    i.problems = i.said.problems;
+    i.warnings = i.said.warnings;
+    if (i.said.form != lv::checkpoint::kind::hugging_face) return i;
+    auto const step = [&](auto const& f) {
+        lv::checkpoint::detail::attempt(lv::checkpoint::faults::collected, i.problems, f);
+    };
+    step([&] { read_tokenizer(i); });
+    i.conversations = conversations_of(i.said.chat);
+    if (i.said.model) {
+        find_nearest(i);
+        i.tables = examine_tile_tables(folder.tensors, i.said.model->values.vision);
+    }
+    i.parts =
+        count_parts(folder.tensors, i.said.model ? i.said.model->values.text.cross_layers : std::vector<std::size_t>());
+    bool const weights_read = i.said.weights.missing.empty() && !folder.tensors.tensors.empty();
+    if (i.configuration && weights_read)
+        step([&] {
+            try {
+                i.plan = i.configuration->bind(std::move(folder.tensors))->plan(256);
+            } catch (lv::mismatch_error const& fault) { throw lv::mismatch_error(path.string() + ": " + fault.what()); }
+        });
+    return i;
+}
+
+} // namespace program

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that can be said about a checkpoint without running it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/runtime/network.hpp>
+
+#include "models.hpp"
+#include "tile_tables.hpp"
+
+namespace program {
+
+/// A part of the model as the file holds it.
+struct part {
+    std::string name;
+    std::size_t tensors = 0;
+    double parameters = 0;
+    double bytes = 0;
+    std::set<std::string> types;
+};
+
+struct weight_format {
+    std::string_view name;
+    double bytes; ///< of a parameter
+};
+/// q8 and q4: blocks of 32 values with a 16-bit scale.
+inline constexpr std::array<weight_format, 4> weight_formats{
+    {{"f32", 4.0}, {"f16/bf16", 2.0}, {"q8", 34.0 / 32}, {"q4", 18.0 / 32}}};
+
+struct inspection {
+    llamavision::checkpoint::description said;
+    built_in const* configuration = nullptr; ///< null: this program was built for none such
+    std::string nearest;                     ///< then: the nearest one, and in what it differs
+    std::vector<std::string> differences;
+    std::vector<part> parts; ///< the last is the whole
+    std::optional<tile_tables> tables;
+    std::optional<llamavision::memory_plan> plan;
+    std::string tokenizer;     ///< in words; empty: none
+    std::string conversations; ///< in words
+    std::vector<std::string> problems, warnings;
+};
+
+/// Looks at everything, and lists whatever is wrong instead of throwing it.
+[[nodiscard]] inspection look_at(std::filesystem::path const& path);
+
+} // namespace program

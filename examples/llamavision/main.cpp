@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program `llamavision`: what can be typed, and what becomes of errors.
+#include <exception>
+#include <functional>
+#include <new>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "commands.hpp"
+#include "console.hpp"
+
+namespace program {
+namespace {
+
+constexpr char const* about = "Llama 3.2 Vision: answers questions about pictures.";
+constexpr char const* footer =
+    "Exit status: 0 if all went well, 1 if something went wrong (standard error says what), 2 for a command line that "
+    "makes no sense.\nWithout --model, the small model that comes with the program is used; it knows drawn scenes "
+    "only (`llamavision scene`).";
+
+/// Every command's function, called when its words have been read.
+using run = std::function<int()>;
+
+/// A list takes one word for each time it is named, so that `--stop a photo.png` has a photo.
+template <class T>
+CLI::Option* add_list(CLI::App* app, std::string const& name, T& list, std::string const& text) {
+    return app->add_option(name, list, text)->allow_extra_args(false);
+}
+
+void add_model(CLI::App* app, std::string& model) {
+    app->add_option("--model", model, "Folder of the checkpoint")->type_name("DIR");
+}
+
+void add_parity(CLI::App* app, std::string& parity) {
+    app->add_option("--parity", parity,
+                    "Whose reading of the model: meta (Meta's code exactly), hf (transformers up to 4.54 exactly), "
+                    "default (Meta's, and the last image stays in sight)")
+        ->check(CLI::IsMember({"meta", "hf", "default"}))
+        ->type_name("MODE");
+}
+
+void add_taps(CLI::App* app, bool& taps) {
+    app->add_flag("--taps-after-layer", taps, "For weights fine-tuned with transformers 4.56 or later");
+}
+
+void add_threads(CLI::App* app, std::size_t& threads) {
+    app->add_option("--threads", threads, "Threads; by default as many as the machine has")
+        ->check(CLI::Range(1, 1024))
+        ->type_name("N");
+}
+
+void add_answers(CLI::App* app, answer_settings& s) {
+    add_model(app, s.model);
+    app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
+    app->add_option("--max-tokens", s.max_tokens, "Longest answer; 1024 by default")->type_name("N");
+    app->add_option("--temperature", s.temperature, "0 is greedy; by default the checkpoint's")->type_name("T");
+    app->add_option("--top-p", s.top_p, "Draw from the most likely tokens that have this share")->type_name("P");
+    app->add_option("--top-k", s.top_k, "Draw from so many tokens; 0: all")->type_name("K");
+    app->add_option("--repetition-penalty", s.repetition_penalty, "1 is none")->type_name("R");
+    app->add_option("--seed", s.seed, "Of the draws; the same seed, the same answer. 0 by default")->type_name("N");
+    app->add_flag("--greedy", s.greedy, "Always the most likely token");
+    add_list(app, "--stop", s.stop, "Text that ends the answer; may be given more than once")->type_name("TEXT");
+    app->add_option("--context", s.context, "Tokens that a conversation may have; by default the model's, at most 8192")
+        ->type_name("N");
+    add_threads(app, s.threads);
+    add_parity(app, s.parity);
+    add_taps(app, s.taps_after_layer);
+}
+
+void add_describe(CLI::App& app, describe_options& o, run& chosen) {
+    CLI::App* const c = app.add_subcommand("describe", "Asks one question about each photo, or one without a photo");
+    c->add_option("photos", o.photos, "PNG, JPEG, BMP or GIF files; none: a question about nothing to see")
+        ->type_name("PHOTO");
+    c->add_option("--prompt", o.prompt, "The question; \"Describe this image.\" by default")->type_name("TEXT");
+    c->add_flag("--json", o.json, "One object a line: file, text, tokens (ids), stop, timing (seconds)");
+    add_answers(c, o.answers);
+    c->callback([&o, &chosen] {
+        if (o.photos.empty() && o.prompt.empty()) throw CLI::RequiredError("A photo or --prompt");
+        chosen = [&o] { return describe(o); };
+    });
+}
+
+void add_chat(CLI::App& app, chat_options& o, run& chosen) {
+    CLI::App* const c = app.add_subcommand("chat", "A conversation; /help lists what else can be typed");
+    c->add_option("photos", o.photos, "Photos that the first question is about")->type_name("PHOTO");
+    add_answers(c, o.answers);
+    c->callback([&o, &chosen] { chosen = [&o] { return chat(o); }; });
+}
+
+void add_inspect(CLI::App& app, inspect_options& o, run& chosen) {
+    CLI::App* const c =
+        app.add_subcommand("inspect", "What is in a checkpoint, what it costs in memory, and what is wrong with it");
+    c->add_option("path", o.path, "A folder, or one of its *.safetensors files")->required()->type_name("DIR|FILE");
+    CLI::Option* const json = c->add_flag("--json", o.json, "The same as one JSON object");
+    c->add_flag("--config-header", o.config_header,
+                "Print the C++ configuration type that config.json describes, for a program built with "
+                "-DLLAMAVISION_PROGRAM_CONFIGS=that.hpp")
+        ->excludes(json);
+    c->callback([&o, &chosen] { chosen = [&o] { return inspect(o); }; });
+}
+
+void add_tokenize(CLI::App& app, tokenize_options& o, run& chosen) {
+    CLI::App* const c = app.add_subcommand("tokenize", "Text to ids, ids to text, conversations to ids");
+    c->add_option("text", o.texts, "What to encode (with --decode: ids); none: standard input");
+    c->add_option("--tokenizer", o.tokenizer, "tokenizer.model, tokenizer.json or a checkpoint's folder")
+        ->type_name("FILE|DIR");
+    c->add_flag("--jsonl", o.jsonl, "Standard input: a JSON string a line; out: a JSON array of ids a line");
+    CLI::Option* const decode = c->add_flag("--decode", o.decode, "The other way: ids to text");
+    c->add_flag("--chat", o.chat,
+                R"(Input: {"messages": [{"role": ..., "content": ...}]}, the answer's header appended)")
+        ->excludes(decode);
+    c->add_flag("--bos", o.bos, "Begin with <|begin_of_text|>")->excludes(decode);
+    c->add_flag("--special", o.special, "Read special tokens in the text; otherwise they are text")->excludes(decode);
+    c->add_option("--format", o.format, "Of conversations; by default what the folder's chat template says, else meta")
+        ->check(CLI::IsMember({"meta", "hub", "hub-original", "converter"}))
+        ->type_name("NAME");
+    c->callback([&o, &chosen] {
+        if (o.jsonl && !o.texts.empty()) throw CLI::ValidationError("--jsonl reads standard input, not arguments");
+        chosen = [&o] { return tokenize(o); };
+    });
+}
+
+void add_preprocess(CLI::App& app, preprocess_options& o, run& chosen) {
+    CLI::App* const c = app.add_subcommand("preprocess", "How pictures become tiles");
+    c->add_option("files", o.files, "PNG, JPEG, BMP or GIF")->required()->type_name("FILE");
+    add_model(c, o.model);
+    c->add_option("--tile-size", o.tile_size, "Pixels along a tile's side; by default the checkpoint's")
+        ->check(CLI::Range(1, 4096))
+        ->type_name("N");
+    c->add_option("--max-tiles", o.max_tiles, "At most so many tiles; by default the checkpoint's, or 4")
+        ->check(CLI::Range(1, 64))
+        ->type_name("N");
+    c->add_option("--exif", o.exif, "Turn photos upright, or leave them: apply (default), ignore")
+        ->check(CLI::IsMember({"apply", "ignore"}));
+    c->add_option("--alpha", o.alpha, "Transparency: lay over white (default), drop")
+        ->check(CLI::IsMember({"white", "drop"}));
+    c->add_flag("--json", o.json,
+                "An array of file, canvas [rows, columns], resized [width, height], sha256 of the RGB canvas");
+    c->add_option("--out", o.out, "Write pixel_values [tiles, 3, N, N] and aspect_ratio [2] of one file")
+        ->type_name("FILE.safetensors");
+    c->add_option("--png", o.png, "Write the canvas of one file")->type_name("FILE.png");
+    c->callback([&o, &chosen] {
+        if (o.files.size() > 1 && !(o.out.empty() && o.png.empty()))
+            throw CLI::ValidationError("--out and --png take one picture");
+        chosen = [&o] { return preprocess(o); };
+    });
+}
+
+void add_trace(CLI::App& app, trace_options& o, run& chosen) {
+    CLI::App* const c = app.add_subcommand("trace", "Writes every activation under the name of Hugging Face's module");
+    using source = trace_options::source;
+    add_model(c, o.model);
+    std::vector<std::string> unused;
+    CLI::Option* const image = c->add_option("--image", "A picture; may be given more than once")->type_name("FILE");
+    CLI::Option* const tiles =
+        c->add_option("--tiles", "pixel_values and aspect_ratio, as preprocess --out writes them")
+            ->type_name("FILE.safetensors");
+    for (CLI::Option* const option : {image, tiles}) option->expected(1, 1 << 20)->allow_extra_args(false);
+    CLI::Option* const prompt =
+        c->add_option("--prompt", o.prompt, "A question, put into the chat format after the images")->type_name("TEXT");
+    CLI::Option* const tokens =
+        c->add_option("--tokens", o.tokens, "The prompt's ids, with an image id for every image")->type_name("1,2,3");
+    prompt->excludes(tokens);
+    c->add_option("--max-tokens", o.max_tokens, "Length of the greedy continuation, 16 by default")->type_name("N");
+    c->add_option("--out", o.out, "Where to write")->required()->type_name("FILE.safetensors");
+    add_threads(c, o.threads);
+    add_parity(c, o.parity);
+    add_taps(c, o.taps_after_layer);
+    c->callback([&o, &chosen, c, image, tiles, prompt, tokens] {
+        if (prompt->count() + tokens->count() == 0) throw CLI::RequiredError("--prompt or --tokens");
+        std::size_t pictures = 0, files = 0;
+        for (CLI::Option* const option : c->parse_order()) {
+            if (option == image) o.images.emplace_back(source::picture, image->results().at(pictures++));
+            if (option == tiles) o.images.emplace_back(source::tiles, tiles->results().at(files++));
+        }
+        chosen = [&o] { return trace(o); };
+    });
+}
+
+void add_scene(CLI::App& app, scene_options& o, run& chosen) {
+    CLI::App* const c =
+        app.add_subcommand("scene", "Draws scenes for the bundled model, with questions and true answers");
+    c->add_option("--seed", o.seed, "The same seed, the same scenes")->type_name("S");
+    c->add_option("--count", o.count, "How many; 10 by default")->check(CLI::Range(1, 1'000'000))->type_name("N");
+    c->add_option("--out", o.out, "Folder for the PNG files and scenes.jsonl")->required()->type_name("DIR");
+    c->callback([&o, &chosen] { chosen = [&o] { return scene(o); }; });
+}
+
+void add_architecture(CLI::App& app, architecture_options& o, run& chosen) {
+    CLI::App* const c =
+        app.add_subcommand("architecture", "The model's expression as a tree: shapes, parameters, FLOPs");
+    CLI::Option* const model = c->add_option("--model", o.model, "Folder of a checkpoint")->type_name("DIR");
+    c->add_option("--config", o.config, "Name of a configuration: tiny, llama-3.2-11b-vision, ...")
+        ->excludes(model)
+        ->type_name("NAME");
+    c->callback([&o, &chosen] { chosen = [&o] { return architecture(o); }; });
+}
+
+/// Runs what was chosen; the exit status.
+int guarded(run const& chosen) {
+    try {
+        int const status = chosen();
+        finish_output();
+        return status;
+    } catch (std::bad_alloc const&) { complain("not enough memory"); } catch (std::exception const& fault) {
+        complain(fault.what());
+    }
+    return 1;
+}
+
+int main(int count, char** words) {
+    CLI::App app(about, "llamavision");
+    app.footer(footer);
+    app.set_version_flag("--version", "llamavision " LLAMAVISION_VERSION);
+    app.require_subcommand(1);
+    run chosen;
+    describe_options describe;
+    chat_options chat;
+    inspect_options inspect;
+    tokenize_options tokenize;
+    preprocess_options preprocess;
+    trace_options trace;
+    scene_options scene;
+    architecture_options architecture;
+    add_describe(app, describe, chosen);
+    add_chat(app, chat, chosen);
+    add_inspect(app, inspect, chosen);
+    add_tokenize(app, tokenize, chosen);
+    add_preprocess(app, preprocess, chosen);
+    add_trace(app, trace, chosen);
+    add_scene(app, scene, chosen);
+    add_architecture(app, architecture, chosen);
+    try {
+        app.parse(count, words);
+    } catch (CLI::CallForHelp const&) {
+        return guarded([&] { return print(app.help()), 0; });
+    } catch (CLI::CallForVersion const& version) {
+        return guarded([&] { return print(version.what() + std::string("\n")), 0; });
+    } catch (CLI::ParseError const& fault) {
+        complain(fault.what());
+        auto const command = app.get_subcommands();
+        say("Try `llamavision " + (command.empty() ? "" : command[0]->get_name() + " ") + "--help`.");
+        return 2;
+    }
+    return guarded(chosen);
+}
+
+} // namespace
+} // namespace program
+
+int main(int count, char** words) { return program::main(count, words); }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// `preprocess`: on which canvas a picture is laid, and the numbers that the tower reads of it.
+#include "commands.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/checkpoint/preprocessor.hpp>
+#include <llamavision/checkpoint/write_safetensors.hpp>
+#include <llamavision/image/open.hpp>
+#include <llamavision/image/tiles.hpp>
+#include <llamavision/support/sha256.hpp>
+
+#include "bundled.hpp"
+#include "console.hpp"
+#include "png.hpp"
+
+namespace lv = llamavision;
+
+namespace program {
+
+namespace {
+
+/// The checkpoint's way of preparing pictures, and what the command line says instead.
+lv::image::preprocess_options settings_of(preprocess_options const& o) {
+    lv::image::preprocess_options settings;
+    if (!o.tile_size || !o.model.empty()) {
+        auto const folder = model_path(o.model);
+        auto const p = lv::checkpoint::find_preprocessor(folder);
+        if (!p)
+            throw lv::file_error(folder.string() + ": has no preprocessor_config.json; --tile-size says it instead");
+        settings = {p->tile, p->tiles, {p->mean, p->deviation, p->rescale}};
+    }
+    settings.tile = o.tile_size.value_or(settings.tile);
+    settings.max_tiles = o.max_tiles.value_or(settings.max_tiles);
+    constexpr std::size_t most = std::size_t{1} << 28; // pixels
+    if (settings.tile * settings.tile > most / settings.max_tiles)
+        throw lv::argument_error(std::to_string(settings.max_tiles) + " tiles of " + std::to_string(settings.tile)
+                                 + " pixels are more than a canvas of 2^28 pixels");
+    return settings;
+}
+
+lv::image::open_options reading_of(preprocess_options const& o) {
+    lv::image::open_options reading;
+    reading.exif = o.exif == "ignore" ? lv::image::exif_policy::ignore : lv::image::exif_policy::apply;
+    reading.alpha = o.alpha == "drop" ? lv::image::alpha_policy::drop : lv::image::alpha_policy::white;
+    return reading;
+}
+
+void write_tiles(std::string const& path, lv::image::tiles const& tiles) {
+    std::array<std::int32_t, 2> const ratio{static_cast<std::int32_t>(tiles.rows),
+                                            static_cast<std::int32_t>(tiles.columns)};
+    std::array<lv::checkpoint::tensor_to_write, 2> const tensors{
+        {{"pixel_values",
+          lv::checkpoint::dtype::f32,
+          {tiles.rows * tiles.columns, 3, tiles.side, tiles.side},
+          std::as_bytes(std::span(tiles.values))},
+         {"aspect_ratio", lv::checkpoint::dtype::i32, {2}, std::as_bytes(std::span(ratio))}}};
+    lv::checkpoint::write_safetensors(path, tensors);
+}
+
+nlohmann::ordered_json about(std::string const& file, lv::image::canvas const& c) {
+    return {{"file", file},
+            {"canvas", {c.shape.rows, c.shape.columns}},
+            {"resized", {c.shape.resized_width, c.shape.resized_height}},
+            {"sha256", lv::sha256_hex(std::as_bytes(std::span(c.picture.rgb)))}};
+}
+
+std::string in_words(std::string const& file, lv::image::layout const& shape) {
+    return file + ": " + std::to_string(shape.rows) + (shape.rows == 1 ? " row" : " rows") + " of "
+           + std::to_string(shape.columns) + (shape.columns == 1 ? " tile" : " tiles") + ", drawn "
+           + std::to_string(shape.resized_width) + " x " + std::to_string(shape.resized_height) + "\n";
+}
+
+} // namespace
+
+int preprocess(preprocess_options const& options) {
+    auto const settings = settings_of(options);
+    auto const reading = reading_of(options);
+    auto list = nlohmann::ordered_json::array();
+    int status = 0;
+    for (std::string const& file : options.files) {
+        lv::image::pixels picture;
+        try {
+            picture = lv::image::open(file, reading);
+        } catch (lv::error const& fault) { // the others may be fine
+            complain(fault.what());
+            status = 1;
+            continue;
+        }
+        auto const canvas = lv::image::make_canvas(picture, settings.tile, settings.max_tiles);
+        if (!options.png.empty()) write_png(options.png, canvas.picture);
+        if (!options.out.empty()) write_tiles(options.out, lv::image::to_tiles(canvas, settings.numbers));
+        if (options.json)
+            list.push_back(about(file, canvas));
+        else
+            print(in_words(file, canvas.shape));
+    }
+    if (options.json) print(list.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    return status;
+}
+
+} // namespace program

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// `tokenize`: text, ids and conversations, one at a time or line by line as JSON.
+#include "commands.hpp"
+
+#include <charconv>
+#include <cstddef>
+#include <functional>
+#include <iostream>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <llamavision/checkpoint/chat_template.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/text_file.hpp>
+#include <llamavision/tokens/chat.hpp>
+#include <llamavision/tokens/chat_json.hpp>
+#include <llamavision/tokens/tokenizer.hpp>
+
+#include "bundled.hpp"
+#include "console.hpp"
+
+namespace lv = llamavision;
+
+namespace program {
+
+namespace {
+
+using ids = std::vector<lv::token>;
+
+lv::tokens::preset preset_of(tokenize_options const& o, std::filesystem::path const& where) {
+    using lv::tokens::preset;
+    if (o.format == "hub") return preset::hub;
+    if (o.format == "hub-original") return preset::hub_original;
+    if (o.format == "converter") return preset::converter;
+    if (o.format.empty() && lv::is_folder(where))
+        return lv::tokens::recognise(lv::checkpoint::find_chat_template(where).text).value_or(preset::meta);
+    return preset::meta;
+}
+
+class converter {
+  public:
+    explicit converter(tokenize_options const& o)
+        : where_(o.tokenizer.empty() ? model_path({}) : std::filesystem::path(o.tokenizer)),
+          words_(lv::tokens::tokenizer::open(where_)), bos_(o.bos),
+          specials_(o.special ? lv::tokens::special_text::recognised : lv::tokens::special_text::as_text) {
+        format_.form = preset_of(o, where_);
+        format_.content = specials_;
+    }
+
+    [[nodiscard]] ids encode(std::string_view text) const {
+        ids all = words_.encode(text, specials_);
+        if (bos_) all.insert(all.begin(), words_.bos());
+        return all;
+    }
+
+    [[nodiscard]] ids encode(lv::tokens::dialog const& said) const {
+        lv::tokens::chat_options format = format_;
+        format.tools = said.tools;
+        ids all = lv::tokens::chat_format(words_, format).encode(said.messages);
+        if (bos_ && (all.empty() || all.front() != words_.bos())) all.insert(all.begin(), words_.bos());
+        return all;
+    }
+
+    [[nodiscard]] std::string decode(ids const& numbers) const { return words_.decode(numbers); }
+
+  private:
+    std::filesystem::path where_;
+    lv::tokens::tokenizer words_;
+    bool bos_;
+    lv::tokens::special_text specials_;
+    lv::tokens::chat_options format_;
+};
+
+ids ids_in(lv::tokens::json_value const& list) {
+    if (!list.is_array()) throw lv::token_error("not an array of ids");
+    ids numbers;
+    for (auto const& item : list) {
+        if (!item.is_number_unsigned() || item.get<std::uint64_t>() > std::numeric_limits<lv::token>::max())
+            throw lv::token_error(item.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)
+                                  + " is no token id");
+        numbers.push_back(item.get<lv::token>());
+    }
+    return numbers;
+}
+
+/// Ids as words, between spaces or commas.
+ids ids_of(std::string_view text) {
+    ids numbers;
+    while (true) {
+        auto const begin = text.find_first_not_of(" \t\r\n,");
+        if (begin == std::string_view::npos) return numbers;
+        text.remove_prefix(begin);
+        auto const word = text.substr(0, text.find_first_of(" \t\r\n,"));
+        lv::token id = 0;
+        auto const end = std::from_chars(word.data(), word.data() + word.size(), id);
+        if (end.ec != std::errc() || end.ptr != word.data() + word.size() || id < 0)
+            throw lv::token_error("\"" + std::string(word) + "\" is no token id");
+        numbers.push_back(id);
+        text.remove_prefix(word.size());
+    }
+}
+
+std::string json_of(nlohmann::json const& value) {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+std::string words_of(ids const& numbers) {
+    std::string line;
+    for (lv::token const id : numbers) line += (line.empty() ? "" : " ") + std::to_string(id);
+    return line + "\n";
+}
+
+/// Reads lines of standard input to its end; what is wrong with one names its number and ends the command.
+void for_each_line(std::function<void(std::string const&)> const& convert) {
+    std::string line;
+    for (std::size_t number = 1; std::getline(std::cin, line); ++number) {
+        try {
+            convert(line);
+        } catch (lv::token_error const& fault) {
+            finish_output();
+            throw lv::token_error("standard input, line " + std::to_string(number) + ": " + fault.what());
+        }
+    }
+    if (std::cin.bad()) throw lv::file_error("standard input: cannot be read");
+}
+
+std::string json_answer(converter const& with, tokenize_options const& o, std::string const& line) {
+    lv::tokens::json_value const value = lv::tokens::parse_json(line);
+    if (o.decode) return json_of(with.decode(ids_in(value)));
+    if (o.chat) return json_of(with.encode(lv::tokens::to_dialog(value)));
+    if (!value.is_string()) throw lv::token_error("not a JSON string");
+    return json_of(with.encode(value.get_ref<std::string const&>()));
+}
+
+std::string plain_answer(converter const& with, tokenize_options const& o, std::string const& text) {
+    if (o.decode) return with.decode(ids_of(text)) + "\n";
+    if (o.chat) return words_of(with.encode(lv::tokens::read_dialog(text)));
+    return words_of(with.encode(text));
+}
+
+} // namespace
+
+int tokenize(tokenize_options const& options) {
+    converter const with(options);
+    if (options.jsonl) {
+        for_each_line([&](std::string const& line) { print(json_answer(with, options, line)); });
+        return 0;
+    }
+    std::vector<std::string> texts = options.texts;
+    if (options.decode && !texts.empty()) { // the ids are one text, however they were typed
+        std::string all;
+        for (std::string const& text : texts) all += text + " ";
+        texts = {all};
+    }
+    if (texts.empty()) texts.emplace_back(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+    for (std::string const& text : texts) print(plain_answer(with, options, text));
+    return 0;
+}
+
+} // namespace program

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a picture and a stretch of text cost, in floating point operations: known from the configuration alone.
+#pragma once
+
+#include <cstddef>
+
+#include <llamavision/config/configuration.hpp>
+#include <llamavision/expression/count.hpp>
+#include <llamavision/model/mllama.hpp>
+
+namespace llamavision {
+
+/// Operations for a picture of that many tiles, padding not collapsed; the cross-attention's keys and values included.
+template <configuration C>
+[[nodiscard]] constexpr double image_flops(std::size_t tiles) {
+    using V = typename C::vision;
+    work w;
+    w.tower_rows = static_cast<double>(V::tiles * (config::tokens<V> + config::pads<V>));
+    w.tower_pairs = w.tower_rows * w.tower_rows;
+    w.feature_rows = static_cast<double>(tiles * config::tokens<V>);
+    w.sees_image = true;
+    double patch_rows = static_cast<double>(tiles * config::patches<V>), no_text = 0;
+    return flops(mllama<C>.encoder, w, patch_rows) + flops(mllama<C>.reader, w, no_text);
+}
+
+/// Operations for reading `count` tokens after `before` others, with that many rows of image in sight; logits of the
+/// last one.
+template <configuration C>
+[[nodiscard]] constexpr double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) {
+    auto const n = static_cast<double>(count), past = static_cast<double>(before);
+    work w;
+    w.text_rows = n;
+    w.text_pairs = n * past + n * (n + 1) / 2;
+    w.image_pairs = n * static_cast<double>(image_rows);
+    w.logit_rows = 1;
+    w.sees_image = image_rows > 0;
+    double rows_in = n;
+    return flops(mllama<C>.reader, w, rows_in);
+}
+
+} // namespace llamavision
