@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,7 +26,10 @@ struct load_options {
     std::shared_ptr<thread_pool> pool{};  ///< the host program's own, instead of `threads`
     bool taps_after_layer = false;        ///< for weights fine-tuned with transformers 4.56 or later
     std::optional<tokens::preset> chat{}; ///< instead of what the checkpoint's chat template says
-    progress on_progress{};               ///< weight files read, of all
+    /// Called with each of what runs, but perhaps not as expected: files that are absent, a release of transformers
+    /// whose fine-tuned weights want `taps_after_layer`.
+    std::function<void(std::string const&)> on_warning{};
+    progress on_progress{}; ///< weight files read, of all
 };
 
 /// The configurations among which `load_any` and the program choose.
@@ -78,6 +82,8 @@ inline std::optional<tokens::tokenizer> open_words(checkpoint::description const
 
 template <configuration C, backend B>
 model assemble(checkpoint::hf_folder folder, load_options const& options) {
+    if (options.on_warning)
+        for (std::string const& warning : folder.warnings) options.on_warning(warning);
     std::optional<tokens::tokenizer> words = open_words(folder, config::numbers_of<C>());
     auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), make_backend<B>(options));
     return model(std::move(net), std::move(words), manners_of(folder, options));
