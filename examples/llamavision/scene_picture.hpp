@@ -151,7 +151,7 @@ struct picture {
 inline bool inside_shape(const std::string& shape, int r, int dx, int dy) {
     const int ax = std::abs(dx), ay = std::abs(dy), d = dx * dx + dy * dy;
     if (shape == "circle") return d <= r * r;
-    if (shape == "square") return 8 * std::max(ax, ay) <= 7 * r;
+    if (shape == "square") return 16 * std::max(ax, ay) <= 15 * r;
     if (shape == "triangle") return dy >= -r && 5 * dy <= 4 * r && 5 * ax <= 3 * (dy + r);
     if (shape == "cross") return std::max(ax, ay) <= r && 3 * std::min(ax, ay) <= r;
     if (shape == "ring") return d <= r * r && 25 * d >= 9 * r * r;
@@ -179,9 +179,9 @@ inline void draw_shapes(dice& random, picture& to, canvas& paper) {
               cell_height = static_cast<int>(8 * to.height / to.rows);
     for (std::size_t i = 0; i < count; ++i) {
         object o{random.pick(shapes()), inks[i].name, random.chance(50), cells[i] / to.columns, cells[i] % to.columns};
-        const int r = o.large ? random.between(108, 128) : random.between(60, 72);
-        const int x = static_cast<int>(o.column) * cell_width + cell_width / 2 + random.between(-24, 24);
-        const int y = static_cast<int>(o.row) * cell_height + cell_height / 2 + random.between(-24, 24);
+        const int r = o.large ? random.between(116, 136) : random.between(70, 82);
+        const int x = static_cast<int>(o.column) * cell_width + cell_width / 2 + random.between(-16, 16);
+        const int y = static_cast<int>(o.row) * cell_height + cell_height / 2 + random.between(-16, 16);
         const auto inside = [&](int dx, int dy) { return inside_shape(o.shape, r, dx, dy); };
         paper.paint(x + 12, y + 12, r, {0, 0, 0}, 3, inside); // its shadow
         paper.paint(x, y, r, shade(random, inks[i].rgb), 16, inside);
@@ -233,7 +233,7 @@ inline void draw_meter(dice& random, picture& to, canvas& paper) {
     const colour panel = light_panel ? colour{222, 228, 214} : colour{16, 20, 20}, on = shade(random, ink.rgb);
     const colour rim = light_panel ? colour{150, 156, 148} : colour{64, 70, 72};
     colour off{};
-    for (std::size_t c = 0; c < 3; ++c) off[c] = (9 * panel[c] + on[c]) / 10; // unlit segments shimmer
+    for (std::size_t c = 0; c < 3; ++c) off[c] = (15 * panel[c] + on[c]) / 16; // unlit segments shimmer
     const int cx = x + total / 2, cy = y + h / 2;
     const auto plate = [&](int grow) {
         return [=](int dx, int dy) {

@@ -161,7 +161,7 @@ def main():
         optimizer.load(state["optimizer"])
         step, spent, seen = state["step"], state["spent"], state["seen"]
     examination = list(held_out(program, writer, 400))
-    producer, begun, mean_loss, last = None, time.time(), None, 0.0
+    producer, begun, mean_loss, last = None, time.time(), None, spent
     print(f"{sum(p.numel() for p in model.parameters())} parameters, from step {step}", flush=True)
 
     def store():
@@ -208,7 +208,7 @@ def main():
             mean_loss = loss.item() if mean_loss is None else 0.98 * mean_loss + 0.02 * loss.item()
         if step % 50 == 0:
             print(f"{step} loss {mean_loss:.4f} rate {rate:.5f} {spent:.0f} s, {seen / max(spent, 1):.0f} pictures/s", flush=True)
-        if spent - last > 200:
+        if spent - last > 300:
             last = spent
             share, kinds = examine(model, fast, examination)
             print(f"examined at step {step}: {share:.3f} {json.dumps(kinds)}", flush=True)
