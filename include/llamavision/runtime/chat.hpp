@@ -82,6 +82,8 @@ class chat {
     explicit chat(model const& m, conversation_options options = {})
         : model_(m), options_(std::move(options)), session_(m.open_session(options_.session)),
           format_(m.words(), m.manners().chat) {}
+    chat(chat const&) = delete; // an answer in the making refers to the session in here
+    chat& operator=(chat const&) = delete;
 
     /// The answers' defaults: the checkpoint's sampling and stop ids.
     [[nodiscard]] ask_options defaults() const {

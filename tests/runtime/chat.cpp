@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conversations with the bundled model: what the session holds after any turn is what the whole conversation, written
+// down and read afresh, would be; and every way in which an answer can end.
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <llamavision/config/tiny.hpp>
+#include <llamavision/runtime/chat.hpp>
+#include <llamavision/runtime/load.hpp>
+
+using namespace llamavision;
+
+namespace {
+
+constexpr char const* checkpoint_path = LLAMAVISION_SOURCE_DIR "/examples/tiny/checkpoint";
+
+model const& bundled() {
+    static model const m = load<tiny>(checkpoint_path, {.threads = 2});
+    return m;
+}
+
+/// A red square on grey, `size` pixels along a side.
+image::pixels drawing(std::size_t size) {
+    image::pixels p{size, size, std::vector<std::uint8_t>(size * size * 3, 128)};
+    for (std::size_t y = size / 3; y < 2 * size / 3; ++y)
+        for (std::size_t x = size / 3; x < 2 * size / 3; ++x) {
+            p.rgb[(y * size + x) * 3] = 220;
+            p.rgb[(y * size + x) * 3 + 1] = p.rgb[(y * size + x) * 3 + 2] = 30;
+        }
+    return p;
+}
+
+ask_options greedy(chat const& c, std::size_t max_tokens = 60) {
+    ask_options options = c.defaults();
+    options.answer.sampling.greedy = true;
+    options.answer.max_tokens = max_tokens;
+    return options;
+}
+
+using said = std::vector<tokens::message>;
+
+/// The ids of a conversation as the chat format writes it as a whole.
+std::vector<token> written(said const& messages) {
+    return tokens::chat_format(bundled().words(), bundled().manners().chat).encode(messages);
+}
+
+tokens::message user(std::size_t pictures, std::string text) {
+    tokens::message m{tokens::role::user, std::vector<tokens::part>(pictures, tokens::image_here)};
+    m.content.emplace_back(std::move(text));
+    return m;
+}
+
+std::vector<token> held(chat const& c) { return {c.state().ids().begin(), c.state().ids().end()}; }
+
+} // namespace
+
+TEST_CASE("pieces of an answer are its text, and its ids decode to it") {
+    chat c(bundled());
+    image::pixels const picture = drawing(84);
+    answer const a = c.ask({&picture, 1}, "Describe this image.", greedy(c));
+    std::string text;
+    for (std::string_view const piece : a) {
+        CHECK_FALSE(piece.empty());
+        text += piece;
+    }
+    CHECK_FALSE(text.empty());
+    CHECK(bundled().words().decode(a.ids(), true) == text);
+    CHECK(a.reason() == ending::stop_id);
+}
+
+TEST_CASE("after several turns the session holds the conversation as it would be written down") {
+    chat c(bundled());
+    std::vector<image::pixels> const first{drawing(84)}, second{drawing(168), drawing(100)};
+    std::string const a = c.ask(first, "Describe this image.", greedy(c)).text();
+    std::string const b = c.ask(second, "How many shapes are there?", greedy(c)).text();
+    (void)c.ask(std::span<image::pixels const>(), "What colour is the background?", greedy(c));
+    CHECK(held(c)
+          == written({user(1, "Describe this image."),
+                      {tokens::role::assistant, {a}},
+                      user(2, "How many shapes are there?"),
+                      {tokens::role::assistant, {b}},
+                      user(0, "What colour is the background?")}));
+    CHECK(c.state().images() == 3);
+}
+
+TEST_CASE("a further turn is answered as in a conversation read afresh") {
+    std::vector<image::pixels> const picture{drawing(84)};
+    chat c(bundled());
+    (void)c.ask(picture, "Describe this image.", greedy(c)).text();
+    std::string const grown = c.ask(std::span<image::pixels const>(), "How many shapes are there?", greedy(c)).text();
+
+    session fresh = bundled().open_session();
+    std::vector<session::image_ptr> const seen = c.encode(picture);
+    chat again(bundled());
+    std::string const a = again.ask(picture, "Describe this image.", greedy(again)).text();
+    fresh.append(
+        written(
+            {user(1, "Describe this image."), {tokens::role::assistant, {a}}, user(0, "How many shapes are there?")}),
+        seen);
+    generation g(fresh, bundled().words(), greedy(c).answer);
+    std::string text;
+    while (auto const piece = g.next()) text += *piece;
+    CHECK(text == grown);
+}
+
+TEST_CASE("an answer that was cut short is closed before the next turn") {
+    chat c(bundled());
+    answer const a = c.ask(std::span<image::pixels const>(), "Describe this image.", greedy(c, 3));
+    std::string const cut = a.text();
+    CHECK(a.reason() == ending::length);
+    CHECK(a.ids().size() == 3);
+    std::vector<token> const ids = a.ids();
+    (void)c.ask(std::span<image::pixels const>(), "And now?", greedy(c));
+    std::vector<token> expected = written({user(0, "Describe this image.")});
+    expected.insert(expected.end(), ids.begin(), ids.end());
+    expected.push_back(bundled().words().eot());
+    std::vector<token> const turn =
+        tokens::chat_format(bundled().words(), bundled().manners().chat).encode_turn(user(0, "And now?"), false);
+    expected.insert(expected.end(), turn.begin(), turn.end());
+    CHECK(held(c) == expected);
+}
+
+TEST_CASE("a stop token ends an answer, and the conversation goes on") {
+    chat c(bundled());
+    std::stop_source stop;
+    ask_options options = greedy(c);
+    options.stop = stop.get_token();
+    answer const a = c.ask(std::span<image::pixels const>(), "Describe this image.", options);
+    std::size_t pieces = 0;
+    for (std::string_view const piece : a) {
+        (void)piece;
+        if (++pieces == 2) std::thread([&] { stop.request_stop(); }).join();
+    }
+    CHECK(pieces == 2);
+    CHECK(a.reason() == ending::cancelled);
+    CHECK_FALSE(c.ask("Describe this image.").text().empty());
+}
+
+TEST_CASE("a question that is stopped, or does not fit, leaves the conversation as it was") {
+    chat c(bundled(), {.session = {.context = 96}});
+    (void)c.ask(std::span<image::pixels const>(), "Describe this image.", greedy(c)).text();
+    std::vector<token> const before = held(c);
+    SUBCASE("stopped") {
+        std::stop_source stop;
+        stop.request_stop();
+        ask_options options = greedy(c);
+        options.stop = stop.get_token();
+        CHECK_THROWS_AS((void)c.ask(std::span<image::pixels const>(), "And now?", options), cancelled);
+    }
+    SUBCASE("too long") { CHECK_THROWS_AS((void)c.ask(std::string(400, 'x')), context_error); }
+    CHECK(held(c) == before);
+    CHECK_FALSE(c.ask("Why?").text().empty());
+}
+
+TEST_CASE("a full context ends the answer") {
+    chat c(bundled(), {.session = {.context = 24}});
+    ask_options options = greedy(c);
+    options.answer.stop_ids.clear();
+    answer const a = c.ask(std::span<image::pixels const>(), "Hi", options);
+    (void)a.text();
+    CHECK(a.reason() == ending::context);
+    CHECK(c.state().length() == 24);
+}
+
+TEST_CASE("a stop string ends the answer before itself") {
+    chat c(bundled());
+    std::string const whole = c.ask("Describe this image.").text();
+    REQUIRE(whole.size() > 4);
+    c.reset();
+    ask_options options = greedy(c);
+    options.answer.stop_strings = {whole.substr(3, 2)};
+    answer const a = c.ask(std::span<image::pixels const>(), "Describe this image.", options);
+    CHECK(a.text() == whole.substr(0, whole.find(whole.substr(3, 2))));
+    CHECK(a.reason() == ending::stop_string);
+}
+
+TEST_CASE("a seed draws the same answer again") {
+    auto const draw = [](std::uint64_t seed) {
+        chat c(bundled());
+        ask_options options = c.defaults();
+        options.answer.sampling = {.temperature = 3.0, .top_p = 1.0, .seed = seed};
+        options.answer.max_tokens = 20;
+        return c.ask(std::span<image::pixels const>(), "Describe this image.", options).text();
+    };
+    CHECK(draw(1) == draw(1));
+    CHECK(draw(1) != draw(2));
+}
+
+TEST_CASE("a system prompt stands first, and progress is told") {
+    chat c(bundled(), {.session = {}, .system = "Answer briefly."});
+    ask_options options = greedy(c);
+    std::vector<std::size_t> image_steps, prompt_steps;
+    options.on_image = [&](std::size_t done, std::size_t total) {
+        image_steps.push_back(done);
+        CHECK(total == 2 * (tiny::vision::layers + tiny::vision::global_layers));
+    };
+    options.on_prompt = [&](std::size_t done, std::size_t total) {
+        prompt_steps.push_back(done);
+        CHECK(total == tiny::text::layers);
+    };
+    std::vector<image::pixels> const two{drawing(84), drawing(84)};
+    (void)c.ask(two, "Describe this image.", options);
+    CHECK(image_steps.size() == 12);
+    CHECK(image_steps.back() == 12);
+    CHECK(prompt_steps.size() == tiny::text::layers);
+    CHECK(held(c) == written({{tokens::role::system, {"Answer briefly."}}, user(2, "Describe this image.")}));
+}
+
+TEST_CASE("the scalar backend gives the same greedy answer") {
+    model const plain = load<tiny, scalar>(checkpoint_path);
+    std::vector<image::pixels> const picture{drawing(168)};
+    chat a(bundled()), b(plain);
+    CHECK(a.ask(picture, "Describe this image.", greedy(a)).text()
+          == b.ask(picture, "Describe this image.", greedy(b)).text());
+    CHECK(plain.net().backend_name() == "scalar");
+}
+
+TEST_CASE("load says which number differs, load_any which configuration is nearest") {
+    CHECK(load_any(configurations<tiny>{}, checkpoint_path).net().name() == "tiny");
+    auto const message = [](auto f) {
+        try {
+            f();
+        } catch (mismatch_error const& e) { return std::string(e.what()); }
+        return std::string();
+    };
+    std::string const one = message([] { (void)load<llama_3_2_11b_vision, scalar>(checkpoint_path); });
+    CHECK(one.find("is not a llama-3.2-11b-vision") != std::string::npos);
+    CHECK(one.find("text.width") != std::string::npos);
+    CHECK(one.find("4096") != std::string::npos);
+    std::string const any =
+        message([] { (void)load_any<scalar>(configurations<llama_3_2_11b_vision>{}, checkpoint_path); });
+    CHECK(any.find("nearest is llama-3.2-11b-vision") != std::string::npos);
+    CHECK_THROWS_AS((void)load<tiny>("nowhere"), file_error);
+}
