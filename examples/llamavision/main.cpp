@@ -28,6 +28,12 @@ CLI::Option* add_list(CLI::App* app, std::string const& name, T& list, std::stri
     return app->add_option(name, list, text)->allow_extra_args(false);
 }
 
+/// A natural number; the library alone would take -1 for a very large one.
+template <class T>
+CLI::Option* add_natural(CLI::App* app, std::string const& name, T& number, std::string const& text) {
+    return app->add_option(name, number, text)->check(CLI::NonNegativeNumber)->type_name("N");
+}
+
 void add_model(CLI::App* app, std::string& model) {
     app->add_option("--model", model, "Folder of the checkpoint")->type_name("DIR");
 }
@@ -53,16 +59,16 @@ void add_threads(CLI::App* app, std::size_t& threads) {
 void add_answers(CLI::App* app, answer_settings& s) {
     add_model(app, s.model);
     app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
-    app->add_option("--max-tokens", s.max_tokens, "Longest answer; 1024 by default")->type_name("N");
+    add_natural(app, "--max-tokens", s.max_tokens, "Longest answer; 1024 by default");
     app->add_option("--temperature", s.temperature, "0 is greedy; by default the checkpoint's")->type_name("T");
     app->add_option("--top-p", s.top_p, "Draw from the most likely tokens that have this share")->type_name("P");
-    app->add_option("--top-k", s.top_k, "Draw from so many tokens; 0: all")->type_name("K");
+    add_natural(app, "--top-k", s.top_k, "Draw from so many tokens; 0: all");
     app->add_option("--repetition-penalty", s.repetition_penalty, "1 is none")->type_name("R");
-    app->add_option("--seed", s.seed, "Of the draws; the same seed, the same answer. 0 by default")->type_name("N");
+    add_natural(app, "--seed", s.seed, "Of the draws; the same seed, the same answer. 0 by default");
     app->add_flag("--greedy", s.greedy, "Always the most likely token");
     add_list(app, "--stop", s.stop, "Text that ends the answer; may be given more than once")->type_name("TEXT");
-    app->add_option("--context", s.context, "Tokens that a conversation may have; by default the model's, at most 8192")
-        ->type_name("N");
+    add_natural(app, "--context", s.context,
+                "Tokens that a conversation may have; by default the model's, at most 8192");
     add_threads(app, s.threads);
     add_parity(app, s.parity);
     add_taps(app, s.taps_after_layer);
@@ -162,7 +168,7 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
     CLI::Option* const tokens =
         c->add_option("--tokens", o.tokens, "The prompt's ids, with an image id for every image")->type_name("1,2,3");
     prompt->excludes(tokens);
-    c->add_option("--max-tokens", o.max_tokens, "Length of the greedy continuation, 16 by default")->type_name("N");
+    add_natural(c, "--max-tokens", o.max_tokens, "Length of the greedy continuation, 16 by default");
     c->add_option("--out", o.out, "Where to write")->required()->type_name("FILE.safetensors");
     add_threads(c, o.threads);
     add_parity(c, o.parity);
@@ -181,7 +187,7 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
 void add_scene(CLI::App& app, scene_options& o, run& chosen) {
     CLI::App* const c =
         app.add_subcommand("scene", "Draws scenes for the bundled model, with questions and true answers");
-    c->add_option("--seed", o.seed, "The same seed, the same scenes")->type_name("S");
+    add_natural(c, "--seed", o.seed, "The same seed, the same scenes");
     c->add_option("--count", o.count, "How many; 10 by default")->check(CLI::Range(1, 1'000'000))->type_name("N");
     c->add_option("--out", o.out, "Folder for the PNG files and scenes.jsonl")->required()->type_name("DIR");
     c->callback([&o, &chosen] { chosen = [&o] { return scene(o); }; });
@@ -238,8 +244,9 @@ int main(int count, char** words) {
     } catch (CLI::CallForVersion const& version) {
         return guarded([&] { return print(version.what() + std::string("\n")), 0; });
     } catch (CLI::ParseError const& fault) {
-        complain(fault.what());
         auto const command = app.get_subcommands();
+        bool const unknown = command.empty() && count > 1 && words[1][0] != '-';
+        complain(unknown ? words[1] + std::string(": no such command") : std::string(fault.what()));
         say("Try `llamavision " + (command.empty() ? "" : command[0]->get_name() + " ") + "--help`.");
         return 2;
     }

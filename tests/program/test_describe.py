@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`describe`: answers, their settings, and everything that can be wrong with photos and checkpoints."""
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
+from harness import Case, DATA, GIVEN, MODEL, TEMPORARY, copy_of_model, main, read_safetensors, run, scenes, write_safetensors
+
+
+def describe(*arguments, **others):
+    return run("describe", *GIVEN, *arguments, **others)
+
+
+class Describe(Case):
+    def setUp(self):
+        folder, self.scenes = scenes()
+        self.photos = [folder / s["image"] for s in self.scenes if s["image"]]
+        self.photo = self.photos[0]
+
+    def lines(self, *arguments):
+        return [json.loads(line) for line in self.succeeds(describe("--json", *arguments)).splitlines()]
+
+    def test_text(self):
+        r = describe(self.photo)
+        self.assertRegex(self.succeeds(r), r"^\S.*\n$")
+        self.assertRegex(r.stderr, r"image \d+\.\d\d s \| prompt \d+ tokens, .* tok/s \| answer \d+ tokens?, .* tok/s \| peak")
+        if not GIVEN:
+            self.assertEqual(sum("bundled model" in line for line in r.stderr.splitlines()), 1)
+
+    def test_json(self):
+        (one,) = self.lines(self.photo)
+        self.assertEqual(list(one), ["file", "text", "tokens", "stop", "timing"])
+        self.assertEqual(one["file"], str(self.photo))
+        self.assertEqual(one["stop"], "stop")
+        self.assertEqual(one["text"] + "\n", self.succeeds(describe(self.photo)))
+        self.assertEqual(len(one["tokens"]), one["timing"]["answer_tokens"])
+        self.assertGreater(one["timing"]["image"], 0)
+
+    def test_several_photos_are_several_questions(self):
+        several = self.lines(*self.photos[:3], "--prompt", "What is in this picture?")
+        alone = [self.lines(photo, "--prompt", "What is in this picture?")[0] for photo in self.photos[:3]]
+        self.assertEqual([o["text"] for o in several], [o["text"] for o in alone])
+        text = self.succeeds(describe(*self.photos[:2]))
+        self.assertTrue(text.startswith(f"{self.photos[0]}:\n"))
+
+    def test_no_photo(self):
+        (one,) = self.lines("--prompt", "How many shapes are there?")
+        self.assertIsNone(one["file"])
+        self.assertEqual(one["timing"]["image"] < 0.01, True)
+        self.assertTrue(one["text"])
+
+    def test_length_and_stop_strings(self):
+        whole = self.lines(self.photo)[0]
+        short = self.lines(self.photo, "--max-tokens", 3)[0]
+        self.assertEqual((short["tokens"], short["stop"]), (whole["tokens"][:3], "length"))
+        none = self.lines(self.photo, "--max-tokens", 0)[0]
+        self.assertEqual((none["tokens"], none["text"], none["stop"]), ([], "", "length"))
+        word = whole["text"].split()[1]
+        stopped = self.lines("--stop", word, self.photo)[0]
+        self.assertEqual((stopped["text"], stopped["stop"]), (whole["text"].split(word)[0], "stop_string"))
+
+    def test_draws(self):
+        hot = ("--temperature", 3, self.photo)
+        first = self.lines("--seed", 1, *hot)[0]["tokens"]
+        self.assertEqual(first, self.lines("--seed", 1, "--threads", 3, *hot)[0]["tokens"])
+        self.assertTrue(any(self.lines("--seed", s, *hot)[0]["tokens"] != first for s in (2, 3, 4)))
+        greedy = self.lines("--greedy", self.photo)[0]["tokens"]
+        self.assertEqual(greedy, self.lines("--greedy", *hot)[0]["tokens"])
+        self.assertEqual(greedy, self.lines("--top-k", 1, *hot)[0]["tokens"])
+        self.assertEqual(greedy, self.lines("--temperature", 0, self.photo)[0]["tokens"])
+        self.fails(describe("--temperature", -1, self.photo), "temperature")
+        self.fails(describe("--top-p", 0, self.photo), "top_p")
+        self.fails(describe("--temperature", "nan", self.photo), "temperature")
+
+    def test_parity_and_context(self):
+        for parity in ("meta", "hf", "default"):
+            self.assertTrue(self.lines("--parity", parity, "--system", "Answer briefly.", self.photo)[0]["text"])
+        self.fails(describe("--context", 10, self.photo), "context", "10")
+        self.fails(describe("--context", 10_000_000, self.photo), "context")
+        full = self.lines("--context", 40, "--temperature", 0, "--prompt", "What is in this picture? " * 2, self.photo)[0]
+        self.assertIn(full["stop"], ("context", "stop"))
+
+    def test_bad_photos(self):
+        empty = TEMPORARY / "empty.png"
+        empty.touch()
+        cut = TEMPORARY / "cut.png"
+        cut.write_bytes(self.photo.read_bytes()[:200])
+        text = TEMPORARY / "text.jpg"
+        text.write_text("no picture")
+        for bad in (TEMPORARY / "missing.png", TEMPORARY, empty, cut, text, "/dev/null"):
+            self.fails(describe(bad), bad)
+            r = describe("--json", bad, self.photo)  # the other one is answered
+            self.fails(r, bad)
+            self.assertEqual(json.loads(r.stdout)["file"], str(self.photo))
+
+    def test_bad_models(self):
+        self.fails(run("describe", "--model", TEMPORARY / "nowhere", self.photo), "nowhere")
+        self.fails(run("describe", "--model", TEMPORARY, self.photo), TEMPORARY)
+        self.fails(run("describe", "--model", self.photo, self.photo), self.photo)
+
+    def test_truncated_weights(self):
+        folder = copy_of_model("truncated")
+        weights = folder / "model.safetensors"
+        whole = weights.read_bytes()
+        for size in (0, 5, 1000, len(whole) // 2, len(whole) - 1):
+            weights.write_bytes(whole[:size])
+            self.fails(run("describe", "--model", folder, self.photo), "model.safetensors")
+
+    def test_wrong_numbers(self):
+        folder = copy_of_model("wrong")
+        config = json.loads((folder / "config.json").read_text())
+        config["vision_config"]["intermediate_size"] *= 2
+        (folder / "config.json").write_text(json.dumps(config))
+        self.fails(run("describe", "--model", folder, self.photo), folder, "vision.mlp", "tiny")
+        (folder / "config.json").write_text("{")
+        self.fails(run("describe", "--model", folder, self.photo), "config.json")
+
+    def test_wrong_tensors(self):
+        folder = copy_of_model("tensors")
+        weights = folder / "model.safetensors"
+        tensors = read_safetensors(MODEL / "model.safetensors")
+        name = "multi_modal_projector.bias"
+        dtype, shape, raw = tensors.pop(name)
+        write_safetensors(weights, tensors)
+        self.fails(run("describe", "--model", folder, self.photo), folder, name, "missing")
+        write_safetensors(weights, {**tensors, name: (dtype, [shape[0] // 2, 2], raw)})
+        self.fails(run("describe", "--model", folder, self.photo), folder, name, "misshapen")
+        write_safetensors(weights, {**tensors, name: (dtype, shape, raw), "more": (dtype, shape, raw)})
+        self.fails(run("describe", "--model", folder, self.photo), folder, "more", "surplus")
+        write_safetensors(weights, {**tensors, name: (dtype, shape, raw)})
+        self.succeeds(run("describe", "--model", folder, self.photo))
+
+
+main()

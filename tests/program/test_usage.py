@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Help, version, exit statuses, and output that cannot be written."""
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
+from harness import Case, DATA, PROGRAM, main, run
+
+COMMANDS = ["describe", "chat", "inspect", "tokenize", "preprocess", "trace", "scene", "architecture"]
+
+
+class Usage(Case):
+    def test_help_names_every_command(self):
+        text = self.succeeds(run("--help"))
+        for command in COMMANDS:
+            self.assertIn(command, text)
+        self.assertIn("Exit status: 0", text)
+
+    def test_every_command_explains_itself(self):
+        for command in COMMANDS:
+            self.assertIn("Usage: llamavision " + command, self.succeeds(run(command, "--help")))
+
+    def test_version(self):
+        self.assertRegex(self.succeeds(run("--version")), r"^llamavision \d+\.\d+\.\d+\n$")
+
+    def test_nonsense(self):
+        self.refuses(run())
+        self.refuses(run("depict"), "depict")
+        for command in COMMANDS:
+            self.refuses(run(command, "--no-such-option"), f"llamavision {command} --help")
+        self.refuses(run("describe"), "--prompt")
+        self.refuses(run("describe", "--prompt"))
+        self.refuses(run("describe", "a.png", "--max-tokens", "many"), "many")
+        self.refuses(run("describe", "a.png", "--seed", "-1"))
+        self.refuses(run("describe", "a.png", "--parity", "exact"), "exact")
+        self.refuses(run("describe", "a.png", "--threads", "0"))
+        self.refuses(run("preprocess", "--tile-size", "0", "a.png"))
+        self.refuses(run("preprocess", "--tile-size", "56"))
+        self.refuses(run("preprocess", "--tile-size", "56", "--out", "x", "a.png", "b.png"), "one picture")
+        self.refuses(run("trace", "--out", "x"), "--prompt or --tokens")
+        self.refuses(run("trace", "--out", "x", "--prompt", "a", "--tokens", "1"))
+        self.refuses(run("scene"), "--out")
+        self.refuses(run("tokenize", "--jsonl", "text"), "standard input")
+        self.refuses(run("architecture", "--model", "a", "--config", "b"))
+
+    def test_full_disk(self):
+        picture = DATA / "image" / "rgb8.png"
+        for arguments in (["--help"], ["--version"], ["architecture", "--config", "tiny"],
+                          ["preprocess", "--tile-size", "56", "--json", str(picture)]):
+            with open("/dev/full", "w") as full:
+                r = subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+            self.assertEqual(r.returncode, 1, arguments)
+            self.assertIn("standard output", r.stderr)
+
+    def test_closed_pipe(self):
+        read, write = os.pipe()
+        os.close(read)
+        r = subprocess.run([PROGRAM, "architecture", "--config", "llama-3.2-90b-vision"], stdout=write,
+                           stderr=subprocess.PIPE, text=True, timeout=60)
+        os.close(write)
+        self.assertEqual((r.returncode, r.stderr), (-13, ""))  # SIGPIPE, quietly
+
+
+main()
