@@ -99,9 +99,9 @@ void check(table const& wanted) {
         }
     CHECK(listed == found.size()); // no name twice
     CHECK(found.size() == wanted.size());
-    for (auto const& [name, extents] : wanted) {
-        CAPTURE(name);
-        CHECK((found.contains(name) && found[name] == extents));
+    for (auto const& entry : wanted) {
+        CAPTURE(entry.first);
+        CHECK((found.contains(entry.first) && found[entry.first] == entry.second));
     }
 }
 } // namespace

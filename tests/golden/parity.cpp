@@ -180,7 +180,9 @@ TEST_CASE_TEMPLATE("the tower tapped one layer later", Subject, p1_scalar, p1_si
     CHECK(compared >= 2);
 
     std::size_t cases = 0;
-    for (auto const& [name, about] : shape.cases().items()) {
+    for (auto const& entry : shape.cases().items()) {
+        std::string const name = entry.key();
+        nlohmann::json const& about = entry.value();
         auto const file = shape.read(name);
         for (golden::mode const& m : golden::modes) {
             auto const wanted = file.tensors.find(std::string(m.rows) + "_output_intermediates.logits");
@@ -204,7 +206,9 @@ TEST_CASE_TEMPLATE("the tower tapped one layer later", Subject, p1_scalar, p1_si
 TEST_CASE_TEMPLATE("every case in every mode: layers, logits, greedy text", Subject, EVERY_SUBJECT) {
     golden::shape shape = Subject().open();
     CHECK(shape.cases().size() >= 5);
-    for (auto const& [name, about] : shape.cases().items()) {
+    for (auto const& entry : shape.cases().items()) {
+        std::string const name = entry.key();
+        nlohmann::json const& about = entry.value();
         auto const stored = shape.read(name);
         std::vector<lv::token> const ids = golden::ids_of(stored.tensors.at("input_ids"));
         for (golden::mode const& m : golden::modes)

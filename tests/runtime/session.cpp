@@ -49,7 +49,8 @@ TEST_CASE("further turns, with images of their own, are what a fresh run reads")
     // The cut at 7 parts two image tokens that stand side by side: they are one run nevertheless.
     for (std::size_t cut : {1u, 2u, 3u, 6u, 7u, 8u, 12u}) {
         CAPTURE(cut);
-        auto const before = static_cast<std::size_t>(std::count(prompt.begin(), prompt.begin() + cut, image_token));
+        auto const before =
+            static_cast<std::size_t>(std::count(prompt.begin(), prompt.begin() + long(cut), image_token));
         lv::session s(small_network());
         s.append(part_of(prompt, 0, cut), image_list(images.begin(), images.begin() + long(before)));
         s.append(part_of(prompt, cut, prompt.size() - cut), image_list(images.begin() + long(before), images.end()));
