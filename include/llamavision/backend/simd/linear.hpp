@@ -7,7 +7,6 @@
 #include <cstddef>
 
 #include <llamavision/backend/simd/targets.hpp>
-#include <llamavision/support/thread_pool.hpp>
 #include <llamavision/weights/matrix.hpp>
 
 namespace llamavision::products {
@@ -85,13 +84,11 @@ class partial_product {
                 std::copy_n(bias + p_.output, p_.outputs, y_ + r * y_stride_);
             else
                 std::fill_n(y_ + r * y_stride_, p_.outputs, 0.0f);
-        if (p_.rows * columns_ <= row_block * most_columns) { // x stays in cache: read the weights in their order
+        // One tile of outputs takes all columns while x stays in a cache: the weights are read in their order.
+        std::size_t const stretch = p_.rows * columns_ <= row_block * most_columns ? columns_ : block_;
+        for (std::size_t from = 0; from < columns_; from += stretch)
             for (std::size_t o = 0; o < p_.outputs; o += 4)
-                for (std::size_t k = 0; k < columns_; k += block_) tile(o, k);
-        } else {
-            for (std::size_t k = 0; k < columns_; k += block_)
-                for (std::size_t o = 0; o < p_.outputs; o += 4) tile(o, k);
-        }
+                for (std::size_t k = from; k < std::min(from + stretch, columns_); k += block_) tile(o, k);
     }
 
   private:
