@@ -14,14 +14,16 @@ namespace config {
 
 /// Cross-attention layers stand at merged indices 3, 8, 13, …: after three self-attention layers, then after every
 /// fourth.
-template <std::size_t N> [[nodiscard]] constexpr std::array<std::size_t, N> every_fifth_from_3() {
+template <std::size_t N>
+[[nodiscard]] constexpr std::array<std::size_t, N> every_fifth_from_3() {
     std::array<std::size_t, N> layers{};
     for (std::size_t i = 0; i < N; ++i) layers[i] = 3 + 5 * i;
     return layers;
 }
 
 /// The tower is the same in all of them but for the tile's size.
-template <std::size_t Tile> struct llama_3_2_vision {
+template <std::size_t Tile>
+struct llama_3_2_vision {
     static constexpr std::size_t width = 1280, mlp = 5120, heads = 16, layers = 32, global_layers = 8;
     static constexpr std::size_t tile = Tile, patch = 14, channels = 3, tiles = 4;
     static constexpr std::array<std::size_t, 5> taps{3, 7, 15, 23, 30};
