@@ -29,7 +29,7 @@ built_in const& by_name(std::string const& name) {
 }
 
 built_in const& by_folder(std::filesystem::path const& path) {
-    auto const folder = lv::is_folder(path) ? path : path.parent_path();
+    auto const folder = lv::is_there(path) && !lv::is_folder(path) ? path.parent_path() : path;
     auto const numbers = lv::config::read(folder / "config.json").values;
     if (built_in const* const found = find_built_in(numbers)) return *found;
     throw lv::mismatch_error(path.string()

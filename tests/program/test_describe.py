@@ -2,10 +2,11 @@
 """`describe`: answers, their settings, and everything that can be wrong with photos and checkpoints."""
 import json
 import pathlib
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from harness import Case, DATA, GIVEN, MODEL, TEMPORARY, copy_of_model, main, read_safetensors, run, scenes, write_safetensors
+from harness import Case, GIVEN, MODEL, PROGRAM, TEMPORARY, copy_of_model, main, read_safetensors, run, scenes, write_safetensors
 
 
 def describe(*arguments, **others):
@@ -80,6 +81,14 @@ class Describe(Case):
         self.fails(describe("--context", 10_000_000, self.photo), "context")
         full = self.lines("--context", 40, "--temperature", 0, "--prompt", "What is in this picture? " * 2, self.photo)[0]
         self.assertIn(full["stop"], ("context", "stop"))
+
+    def test_full_disk(self):
+        for command in (["describe", "--prompt", "Which?"], ["describe", "--json", str(self.photo)], ["chat", str(self.photo)]):
+            with open("/dev/full", "w") as full:
+                r = subprocess.run([PROGRAM, *command, *GIVEN], input="Which?\n", stdout=full, stderr=subprocess.PIPE, text=True,
+                                   timeout=60)
+            self.assertEqual(r.returncode, 1, command)
+            self.assertIn("standard output", r.stderr)
 
     def test_bad_photos(self):
         empty = TEMPORARY / "empty.png"

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`inspect` and `architecture`: what is in a checkpoint, and what is wrong with it."""
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
+from harness import Case, DATA, MODEL, TEMPORARY, copy_of_model, main, read_safetensors, run, write_safetensors
+
+GOLDEN = DATA / "golden"
+
+
+def look(path, *arguments):
+    return run("inspect", path, *arguments)
+
+
+class Inspect(Case):
+    def report(self, path, status=0):
+        r = look(path, "--json")
+        self.assertEqual(r.returncode, status, r.stderr)
+        return json.loads(r.stdout)
+
+    def test_page(self):
+        page = self.succeeds(look(MODEL))
+        for word in (str(MODEL), "Hugging Face", "tiny", "tokenizer.json", "vision tower", "projector", "self-attention layers",
+                     "cross-attention layers", "embeddings, head", "BF16", "q8", "q4", "This machine has", "tile tables"):
+            self.assertIn(word, page)
+        self.assertNotIn("Wrong:", page)
+        self.assertLess(page.count("\n"), 60)
+
+    def test_counts(self):
+        report = self.report(MODEL)
+        tensors = read_safetensors(MODEL / "model.safetensors")
+        parts = {p["name"]: p for p in report["parts"]}
+        whole = parts.pop("whole model")
+        self.assertEqual(whole["tensors"], len(tensors))
+        self.assertEqual(whole["bytes"], sum(len(raw) for _, _, raw in tensors.values()))
+        for key in ("tensors", "parameters", "bytes"):
+            self.assertEqual(sum(p[key] for p in parts.values()), whole[key])
+        cost = whole["cost"]
+        self.assertEqual((cost["f32"], cost["f16/bf16"]), (4 * whole["parameters"], 2 * whole["parameters"]))
+        self.assertAlmostEqual(cost["q8"] / whole["parameters"], 34 / 32, 5)
+        self.assertAlmostEqual(cost["q4"] / whole["parameters"], 18 / 32, 5)
+        self.assertGreater(report["memory"]["token"], 0)
+        self.assertEqual(report["problems"], [])
+
+    def test_tile_tables(self):
+        self.assertFalse(self.report(GOLDEN / "p1" / "hf")["tile_tables"]["say_more_than_two_dimensions"])
+        tables = self.report(GOLDEN / "g1_ids" / "hf")["tile_tables"]
+        self.assertEqual((len(tables["padded_tiles"]), len(tables["by_arrangement"])), (3, 3))
+        self.assertIn("more than Meta's", self.succeeds(look(GOLDEN / "g1_ids" / "hf")))
+
+    def test_other_sizes(self):
+        for name in ("p1", "g1_ids"):
+            folder = GOLDEN / name / "hf"
+            self.assertIn("--config-header", self.succeeds(look(folder)))
+            self.assertIsNone(self.report(folder)["configuration"])
+            header = self.succeeds(look(folder, "--config-header"))
+            self.assertEqual(header, self.succeeds(look(folder / "config.json", "--config-header")))
+            for word in ("#pragma once", "struct hf_config {", "#define LLAMAVISION_PROGRAM_CONFIG_TYPES hf_config"):
+                self.assertIn(word, header)
+        self.fails(look(TEMPORARY, "--config-header"), "config.json")
+
+    def test_newer_transformers(self):
+        folder = copy_of_model("newer")
+        config = json.loads((folder / "config.json").read_text())
+        config["transformers_version"] = "4.57.1"
+        (folder / "config.json").write_text(json.dumps(config))
+        page = self.succeeds(look(folder))
+        self.assertIn("Mind:", page)
+        self.assertIn("one layer later", page)
+
+    def test_every_problem_is_listed(self):
+        folder = copy_of_model("broken")
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-7])
+        (folder / "generation_config.json").write_text('{"temperature": "hot"}')
+        (folder / "tokenizer.json").write_text("<html>")
+        problems = self.report(folder, 1)["problems"]
+        self.assertEqual(len(problems), 3)
+        for name in ("model.safetensors", "generation_config.json", "tokenizer.json"):
+            self.assertTrue([p for p in problems if name in p], problems)
+        r = look(folder)
+        self.fails(r, "2 more")
+        self.assertEqual(r.stdout.count("Wrong:"), 3)
+
+    def test_wrong_tensors(self):
+        folder = copy_of_model("misshapen")
+        tensors = read_safetensors(MODEL / "model.safetensors")
+        dtype, shape, raw = tensors.pop("multi_modal_projector.bias")
+        write_safetensors(folder / "model.safetensors", tensors)
+        self.fails(look(folder), folder, "multi_modal_projector.bias", "missing")
+        tensors["multi_modal_projector.bias"] = ("I16", shape, raw)
+        write_safetensors(folder / "model.safetensors", tensors)
+        self.fails(look(folder), "multi_modal_projector.bias", "I16")
+
+    def test_other_forms(self):
+        for name, word in (("consolidated.00.pth", "Meta's form"), ("model.gguf", "GGUF"), ("pytorch_model.bin", "PyTorch"),
+                           ("adapter_config.json", "adapter"), ("readme.txt", "no checkpoint")):
+            folder = TEMPORARY / f"form-{name}"
+            folder.mkdir()
+            (folder / name).write_bytes(b"")
+            r = look(folder)
+            self.fails(r, folder, word)
+            self.assertEqual(r.stdout, "")
+            self.assertEqual(len(self.report(folder, 1)["problems"]), 1)
+        self.fails(look(TEMPORARY / "nowhere"), "nowhere")
+
+
+class Architecture(Case):
+    def test_bundled(self):
+        tree = self.succeeds(run("architecture", "--model", MODEL))
+        self.assertEqual(tree, self.succeeds(run("architecture", "--config", "tiny")))
+        for word in ("tiny: ", "patch_embedding", "cross_attn", "lm_head", "FLOP", "an image of 4 tiles"):
+            self.assertIn(word, tree)
+
+    def test_published(self):
+        for name, parameters, tensors in (("llama-3.2-11b-vision", "10'670'220'835", "906"),
+                                          ("llama-3.2-11b-vision-448", "10'642'941'475", "906"),
+                                          ("llama-3.2-90b-vision", "88'593'355'323", "1'494")):
+            tree = self.succeeds(run("architecture", "--config", name))
+            self.assertTrue(tree.startswith(f"{name}: {parameters} parameters in {tensors} tensors\n"), tree[:100])
+
+    def test_faults(self):
+        self.fails(run("architecture", "--config", "huge"), "huge", "tiny")
+        self.fails(run("architecture", "--model", GOLDEN / "p1" / "hf"), "--config-header")
+        self.fails(run("architecture", "--model", TEMPORARY / "nowhere"), "nowhere")
+
+
+main()
