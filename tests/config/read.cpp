@@ -5,6 +5,7 @@
 #include "../support/message.hpp"
 
 #include <doctest/doctest.h>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -15,7 +16,15 @@ using nlohmann::json;
 
 namespace {
 
-json sample() { return read_json(LLAMAVISION_TEST_DATA "/config/p1_4_45.json"); }
+json sample() {
+    std::ifstream file(LLAMAVISION_TEST_DATA "/config/p1_4_45.json");
+    return json::parse(file);
+}
+
+/// The library reads its own documents; these tests spoil nlohmann's.
+read_result read(json const& document, std::string const& file) {
+    return config::read(parse_json(document.dump(), file), file);
+}
 
 /// The message for the sample with `value` at `pointer`, an RFC 6901 path.
 template <class E>
