@@ -5,7 +5,6 @@
 #include "../support/message.hpp"
 
 #include <doctest/doctest.h>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -16,15 +15,7 @@ using nlohmann::json;
 
 namespace {
 
-json sample() {
-    std::ifstream file(LLAMAVISION_TEST_DATA "/config/p1_4_45.json");
-    return json::parse(file);
-}
-
-/// The library reads its own documents; these tests spoil nlohmann's.
-read_result read(json const& document, std::string const& file) {
-    return config::read(parse_json(document.dump(), file), file);
-}
+json sample() { return read_json(LLAMAVISION_TEST_DATA "/config/p1_4_45.json"); }
 
 /// The message for the sample with `value` at `pointer`, an RFC 6901 path.
 template <class E>

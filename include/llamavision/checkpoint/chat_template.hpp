@@ -30,7 +30,7 @@ struct chat_template {
         auto const document = read_json(path, {.bytes = 16 * limit});
         auto const value = json_view(document, path.string()).find("chat_template");
         if (!value) continue;
-        if (!value->is_list()) return {value->text(), path};
+        if (!value->json().is_array()) return {value->text(), path};
         for (auto const& item : value->items())
             if (item.at("name").text() == "default") return {item.at("template").text(), path};
     }

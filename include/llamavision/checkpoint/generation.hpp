@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,7 +30,7 @@ struct generation_defaults {
 };
 
 /// Reads `document`, called `file` in errors. Throws format_error.
-[[nodiscard]] inline generation_defaults read_generation(json_document const& document, std::string const& file) {
+[[nodiscard]] inline generation_defaults read_generation(nlohmann::json const& document, std::string const& file) {
     json_view const root(document, file);
     generation_defaults result;
     if (auto const value = root.find("do_sample")) result.do_sample = value->boolean();

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,7 +36,7 @@ namespace detail {
 
 /// One number for all three channels, or a list of three.
 [[nodiscard]] inline std::array<double, 3> channels(json_view const& value) {
-    if (!value.is_list()) return {value.number(), value.number(), value.number()};
+    if (!value.json().is_array()) return {value.number(), value.number(), value.number()};
     auto const items = value.items();
     if (items.size() != 3) value.fail("three numbers");
     return {items[0].number(), items[1].number(), items[2].number()};
@@ -53,7 +54,7 @@ namespace detail {
 [[nodiscard]] inline preprocessor read_preprocessor(json_view const& object) {
     preprocessor result;
     if (auto const size = object.find("size")) {
-        bool const bare = size->node().is_number();
+        bool const bare = size->json().is_number();
         result.tile = (bare ? *size : size->at("height")).positive(16384);
         if (!bare && size->at("width").positive(16384) != result.tile)
             throw mismatch_error(size->place() + "tiles that are not square are not supported");
@@ -74,7 +75,7 @@ namespace detail {
     for (char const* const key : {"do_resize", "do_pad"})
         if (!detail::flag(object, key)) throw mismatch_error(object.at(key).place() + "false is not supported");
     if (auto const value = object.find("resample"); value && value->natural() != 2)
-        throw mismatch_error(value->place() + value->found() + " is not supported, 2 (bilinear) is");
+        throw mismatch_error(value->place() + value->json().dump() + " is not supported, 2 (bilinear) is");
     return result;
 }
 

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -159,7 +160,8 @@ inline void refuse(json_view const& root, json_view const& text, json_view const
     if (auto const tie = text.find("tie_word_embeddings"); tie && tie->boolean())
         unsupported.push_back(tie->path() + ": true is not supported, the head has its own weights");
     if (auto const width = text.find("head_dim"); width && width->positive() * values.text.heads != values.text.width)
-        unsupported.push_back(width->path() + ": " + width->found() + " is not hidden_size over num_attention_heads");
+        unsupported.push_back(width->path() + ": " + width->json().dump()
+                              + " is not hidden_size over num_attention_heads");
     if (values.vision.aspect_ratios != all_arrangements(values.vision.tiles))
         unsupported.push_back("vision_config.supported_aspect_ratios: other than all arrangements of at most "
                               + std::to_string(values.vision.tiles) + " tiles, rows first, is not supported");
@@ -206,7 +208,7 @@ inline void read_version(json_view const& root, read_result& result) {
 /// Reads `document`, called `file` in errors. Throws format_error for wrong types and numbers that contradict each
 /// other, mismatch_error for what this library does not support; both name the keys, all of them where several are at
 /// fault.
-[[nodiscard]] inline read_result read(json_document const& document, std::string const& file) {
+[[nodiscard]] inline read_result read(nlohmann::json const& document, std::string const& file) {
     json_view const root(document, file);
     detail::check_model_type(root);
     auto const text = root.at("text_config"), vision = root.at("vision_config");
@@ -222,7 +224,7 @@ inline void read_version(json_view const& root, read_result& result) {
     if (auto const width = vision.find("vision_output_dim")) {
         std::size_t const expected = result.values.vision.width * (1 + result.values.vision.taps.size());
         if (width->positive() != expected)
-            found.push_back(width->path() + " is " + width->found() + ", but hidden_size and the number of "
+            found.push_back(width->path() + " is " + width->json().dump() + ", but hidden_size and the number of "
                             + "intermediate layers make it " + std::to_string(expected));
     }
     char const* const image_key = root.find("image_token_index") ? "image_token_index" : "image_token_id";

@@ -14,7 +14,7 @@ namespace llamavision::config {
 /// The id under `key`; nothing if it is absent, null or -1. Throws format_error.
 [[nodiscard]] inline std::optional<std::int32_t> token_id(json_view const& object, std::string_view key) {
     auto const value = object.find(key);
-    if (!value || (value->node().is(json_type::integer) && value->node().text == "-1")) return std::nullopt;
+    if (!value || value->json() == -1) return std::nullopt;
     return static_cast<std::int32_t>(value->natural(INT32_MAX));
 }
 
@@ -22,7 +22,7 @@ namespace llamavision::config {
 [[nodiscard]] inline std::vector<std::int32_t> token_ids(json_view const& object, std::string_view key) {
     auto const value = object.find(key);
     if (!value) return {};
-    if (!value->is_list()) return {static_cast<std::int32_t>(value->natural(INT32_MAX))};
+    if (!value->json().is_array()) return {static_cast<std::int32_t>(value->natural(INT32_MAX))};
     std::vector<std::int32_t> result;
     for (auto const& item : value->items()) result.push_back(static_cast<std::int32_t>(item.natural(INT32_MAX)));
     return result;

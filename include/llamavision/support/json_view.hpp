@@ -4,11 +4,12 @@
 #pragma once
 
 #include <llamavision/support/error.hpp>
-#include <llamavision/support/json_document.hpp>
 #include <llamavision/support/quoted.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,18 +21,19 @@ namespace llamavision {
 /// A view of one value; the document must outlive it. Every getter throws format_error if the value is another type.
 class json_view {
   public:
-    json_view(json_document const& document, std::string file) : json_view(document.root(), std::move(file), {}) {}
+    json_view(nlohmann::json const& value, std::string file, std::string path = {})
+        : value_(&value), file_(std::move(file)), path_(std::move(path)) {}
 
     [[nodiscard]] std::string const& file() const { return file_; }
     [[nodiscard]] std::string const& path() const { return path_; } ///< "text_config.rope_scaling.factor", "" the root
-    [[nodiscard]] json_node const& node() const { return *node_; }
+    [[nodiscard]] nlohmann::json const& json() const { return *value_; }
 
     /// The member `key` of this object, if it is there and not null.
     [[nodiscard]] std::optional<json_view> find(std::string_view key) const {
         object();
-        json_node const* const member = node_->find(key);
-        if (!member || member->is(json_type::null)) return std::nullopt;
-        return json_view(*member, file_, path_to(key));
+        auto const member = value_->find(std::string(key));
+        if (member == value_->end() || member->is_null()) return std::nullopt;
+        return json_view(*member, file_, path_.empty() ? shown(key) : path_ + "." + shown(key));
     }
     /// The member `key`, which must be there.
     [[nodiscard]] json_view at(std::string_view key) const {
@@ -42,38 +44,40 @@ class json_view {
     [[nodiscard]] std::vector<std::pair<std::string, json_view>> members() const {
         object();
         std::vector<std::pair<std::string, json_view>> result;
-        for (json_node const& member : *node_)
-            result.emplace_back(std::string(member.key), json_view(member, file_, path_to(member.key)));
+        for (auto item = value_->begin(); item != value_->end(); ++item)
+            result.emplace_back(
+                item.key(),
+                json_view(*item, file_, path_.empty() ? shown(item.key()) : path_ + "." + shown(item.key())));
         return result;
     }
     /// All elements of this list.
     [[nodiscard]] std::vector<json_view> items() const {
-        if (!is_list()) fail("a list");
+        if (!value_->is_array()) fail("a list");
         std::vector<json_view> result;
-        for (json_node const& item : *node_)
-            result.push_back(json_view(item, file_, path_ + "[" + std::to_string(result.size()) + "]"));
+        result.reserve(value_->size());
+        for (std::size_t i = 0; i < value_->size(); ++i)
+            result.emplace_back((*value_)[i], file_, path_ + "[" + std::to_string(i) + "]");
         return result;
     }
 
-    [[nodiscard]] bool is_list() const { return node_->is(json_type::list); }
     void object() const {
-        if (!node_->is(json_type::object)) fail("an object");
+        if (!value_->is_object()) fail("an object");
     }
     [[nodiscard]] bool boolean() const {
-        if (!node_->is(json_type::boolean)) fail("true or false");
-        return node_->is_true();
+        if (!value_->is_boolean()) fail("true or false");
+        return value_->get<bool>();
     }
-    [[nodiscard]] std::string text() const {
-        if (!node_->is(json_type::text)) fail("text");
-        return std::string(node_->text);
+    [[nodiscard]] std::string const& text() const {
+        if (!value_->is_string()) fail("text");
+        return value_->get_ref<std::string const&>();
     }
     [[nodiscard]] double number() const {
-        if (!node_->is_number()) fail("a number");
-        return node_->number();
+        if (!value_->is_number() || !std::isfinite(value_->get<double>())) fail("a number");
+        return value_->get<double>();
     }
     [[nodiscard]] double positive_number() const {
-        if (!(node_->number() > 0)) fail("a positive number");
-        return node_->number();
+        if (!value_->is_number() || !(number() > 0)) fail("a positive number");
+        return number();
     }
     /// An integer from 0 to `limit`.
     [[nodiscard]] std::size_t natural(std::uint64_t limit = SIZE_MAX) const { return integer(0, limit); }
@@ -86,29 +90,22 @@ class json_view {
     }
     /// "FILE: PATH: ", for errors that the caller words.
     [[nodiscard]] std::string place() const { return file_ + ": " + (path_.empty() ? "" : path_ + ": "); }
-    /// The value as a message shows it.
-    [[nodiscard]] std::string found() const {
-        switch (node_->type) {
-        case json_type::object: return "an object";
-        case json_type::list: return "a list";
-        case json_type::text: return in_quotes(node_->text);
-        case json_type::null: return "null";
-        default: return std::string(node_->text.substr(0, 100));
-        }
-    }
 
   private:
-    json_view(json_node const& node, std::string file, std::string path)
-        : node_(&node), file_(std::move(file)), path_(std::move(path)) {}
-
     [[nodiscard]] std::size_t integer(std::uint64_t least, std::uint64_t limit) const {
-        auto const result = node_->natural();
-        if (!result || *result < least) fail(least == 0 ? "a non-negative integer" : "a positive integer");
-        if (*result > limit) fail("at most " + std::to_string(limit));
-        return static_cast<std::size_t>(*result);
+        bool const negative =
+            value_->is_number_integer() && !value_->is_number_unsigned() && value_->get<std::int64_t>() < 0;
+        if (!value_->is_number_integer() || negative || value_->get<std::uint64_t>() < least)
+            fail(least == 0 ? "a non-negative integer" : "a positive integer");
+        auto const result = value_->get<std::uint64_t>();
+        if (result > limit) fail("at most " + std::to_string(limit));
+        return static_cast<std::size_t>(result);
     }
-    [[nodiscard]] std::string path_to(std::string_view key) const {
-        return path_.empty() ? shown(key) : path_ + "." + shown(key);
+    [[nodiscard]] std::string found() const {
+        if (value_->is_object()) return "an object";
+        if (value_->is_array()) return "a list";
+        if (value_->is_string()) return in_quotes(value_->get_ref<std::string const&>());
+        return value_->dump(); // null, a boolean or a number
     }
     /// A key as it stands in a path: a harmless one bare, any other one quoted.
     [[nodiscard]] static std::string shown(std::string_view key) {
@@ -117,7 +114,7 @@ class json_view {
         return result;
     }
 
-    json_node const* node_;
+    nlohmann::json const* value_;
     std::string file_, path_;
 };
 

@@ -12,11 +12,11 @@
 #include <fstream>
 #include <limits>
 #include <llamavision/support/error.hpp>
-#include <llamavision/support/json.hpp>
 #include <llamavision/tokens/pretokenize.hpp>
 #include <llamavision/tokens/special_tokens.hpp>
 #include <llamavision/tokens/unicode.hpp>
 #include <llamavision/tokens/vocabulary.hpp>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -168,55 +168,70 @@ inline std::string bytes_of_token(std::string_view text, std::string const& file
 }
 
 // The member `key` of an object, or null.
-inline json_node const& member(json_node const& object, std::string_view key) {
-    static constexpr json_node null{};
-    auto const* const found = object.find(key);
-    return found ? *found : null;
+inline nlohmann::json const& member(nlohmann::json const& object, char const* key) {
+    static nlohmann::json const null;
+    if (!object.is_object()) return null;
+    auto const found = object.find(key);
+    return found == object.end() ? null : *found;
 }
 
 // Only the part of Hugging Face's pipeline that Llama 3 uses is implemented: anything else must not pass unnoticed.
-inline void check_pipeline(json_node const& root, std::string const& file) {
+inline void check_pipeline(nlohmann::json const& root, std::string const& file) {
     auto const& model = member(root, "model");
     auto const& type = member(model, "type");
-    if (!(type.is(json_type::null) ? member(model, "vocab").is(json_type::object) : type.says("BPE")))
+    if (!(type.is_null() ? member(model, "vocab").is_object() : type == "BPE"))
         throw format_error(file + ": the model is not byte-pair encoding");
-    if (member(model, "byte_fallback").is_true()) throw format_error(file + ": byte_fallback is not supported");
-    if (!member(root, "normalizer").is(json_type::null))
-        throw format_error(file + ": it has a normalizer, Llama 3 has none");
+    if (member(model, "byte_fallback") == true) throw format_error(file + ": byte_fallback is not supported");
+    if (!member(root, "normalizer").is_null()) throw format_error(file + ": it has a normalizer, Llama 3 has none");
     auto const& pre = member(root, "pre_tokenizer");
-    auto const splits = [](json_node const& step) {
-        return member(step, "type").says("Split") && member(member(step, "pattern"), "Regex").says(llama3_pattern);
+    auto const splits = [](nlohmann::json const& step) {
+        return member(step, "type") == "Split" && member(member(step, "pattern"), "Regex") == llama3_pattern;
     };
+    auto const& steps = member(pre, "pretokenizers");
     bool found = splits(pre);
-    for (json_node const& step : member(pre, "pretokenizers")) found = found || splits(step);
+    if (steps.is_array())
+        for (auto const& step : steps) found = found || splits(step);
     if (!found) throw format_error(file + ": its pre_tokenizer does not split text as Llama 3 does");
 }
 
+inline nlohmann::json parse_tokenizer_json(std::string_view text, std::string const& file) {
+    using nlohmann::json;
+    // The merges, most of the file, follow from the ranks.
+    auto const keep = [&](int depth, json::parse_event_t event, json const& value) {
+        if (depth > 32) throw format_error(file + ": nested deeper than any tokenizer.json");
+        return !(event == json::parse_event_t::key && depth == 2 && value == "merges");
+    };
+    try {
+        return json::parse(text.begin(), text.end(), keep);
+    } catch (json::parse_error const& problem) {
+        throw format_error(file + ": not valid JSON from byte " + std::to_string(problem.byte) + " on");
+    } catch (json::exception const&) { throw format_error(file + ": a number in it is out of range"); }
+}
+
 inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string const& file) {
-    auto const document = parse_json(text, file, {.bytes = largest_tokenizer_file, .depth = 32});
-    json_node const& root = document.root();
+    auto const root = parse_tokenizer_json(text, file);
     check_pipeline(root, file);
     std::vector<std::pair<std::string, token>> specials;
     auto const& added = member(root, "added_tokens");
-    if (!added.is(json_type::list)) throw format_error(file + ": no added_tokens");
-    for (json_node const& entry : added) {
+    if (!added.is_array()) throw format_error(file + ": no added_tokens");
+    for (auto const& entry : added) {
         auto const& name = member(entry, "content");
-        auto const id = member(entry, "id").natural();
-        if (!name.is(json_type::text) || !id || *id > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
+        auto const& id = member(entry, "id");
+        if (!name.is_string() || !id.is_number_unsigned()
+            || id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
             throw format_error(file + ": an entry of added_tokens has no content or no id");
-        specials.emplace_back(name.text, static_cast<token>(*id));
+        specials.emplace_back(name.get<std::string>(), id.get<token>());
     }
     special_tokens names(specials, file);
     rank_order words(file);
     auto const& vocab = member(member(root, "model"), "vocab");
-    if (!vocab.is(json_type::object) || vocab.size == 1) throw format_error(file + ": no model.vocab");
+    if (!vocab.is_object() || vocab.empty()) throw format_error(file + ": no model.vocab");
     std::uint64_t count = 0;
-    for (json_node const& word : vocab) {
-        auto const rank = word.natural();
-        if (!rank) throw format_error(file + ": the id of " + in_quotes(word.key) + " is not a number");
-        auto const special = names.find(word.key);
-        if (special && static_cast<std::uint64_t>(*special) == *rank) continue;
-        words.add(bytes_of_token(word.key, file), *rank);
+    for (auto const& [name, id] : vocab.items()) {
+        if (!id.is_number_unsigned()) throw format_error(file + ": the id of \"" + name + "\" is not a number");
+        auto const rank = id.get<std::uint64_t>();
+        if (auto const special = names.find(name); special && static_cast<std::uint64_t>(*special) == rank) continue;
+        words.add(bytes_of_token(name, file), rank);
         ++count;
     }
     for (auto const& [id, name] : names.names())
