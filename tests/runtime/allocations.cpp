@@ -42,18 +42,21 @@ TEST_CASE("decoding allocates nothing") {
     auto* const counted = new int(0);
     CHECK(allocations > 0); // the counter counts
     delete counted;
-    // The scalar backend's list of scores grows with the longest text that its thread has read: here 500 tokens.
-    static_cast<void>(logits_after(id_list(500, 1)));
+    // A thread makes the working memory of its attention once: the caller here, with 500 tokens; the one that the pool
+    // of the simd backend adds whenever it first gets some of the work.
     for (auto const& net : {small_network(), small_network_simd()}) {
         CAPTURE(std::string(net->backend_name()));
+        lv::session(net).append(id_list(500, 1));
+        std::size_t sum = 0;
         for (lv::parity reading : {lv::parity::usual, lv::parity::meta, lv::parity::hugging_face}) {
             lv::session text(net, {0, 8, reading});
             text.append(id_list{1, 2, 3, 4, 5});
-            CHECK(allocations_of(text) == 0);
+            sum += allocations_of(text);
             lv::session images(net, {0, 8, reading});
             images.append(id_list{1, image_token, 2, image_token, image_token, 3},
                           image_list{picture(1, 1), picture(1, 2), picture(2, 2)});
-            CHECK(allocations_of(images) == 0);
+            sum += allocations_of(images);
         }
+        CHECK(sum <= (net->backend_name() == "simd" ? 1 : 0)); // of 1200 tokens
     }
 }
