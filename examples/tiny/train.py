@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the small model: python train.py --minutes 100 --out checkpoint [--work DIR]
+"""Trains the small model: python train.py --minutes 70 --out checkpoint [--work DIR]
 
 Goes on from DIR/state.pt when that exists. The learning rate warms up, stays, and falls to zero over the last part."""
 import argparse
@@ -127,14 +127,14 @@ def examine(model, fast, examination):
 
 def main():
     parse = argparse.ArgumentParser()
-    parse.add_argument("--minutes", type=float, default=85)
+    parse.add_argument("--minutes", type=float, default=70)
     parse.add_argument("--out", default=os.path.join(scenes.HERE, "checkpoint"))
     parse.add_argument("--work", default="tiny-work")
-    parse.add_argument("--rate", type=float, default=3e-3)
-    parse.add_argument("--size", type=int, default=64, help="tiles of a batch")
-    parse.add_argument("--threads", type=int, default=2)
-    parse.add_argument("--fall", type=float, default=0.4, help="last part of the run in which the learning rate falls")
-    parse.add_argument("--meters", type=int, nargs=2, default=[60, 40], help="percent of meters before and during the fall")
+    parse.add_argument("--rate", type=float, default=2e-3)
+    parse.add_argument("--size", type=int, default=24, help="tiles of a batch")
+    parse.add_argument("--threads", type=int, default=1)
+    parse.add_argument("--fall", type=float, default=0.6, help="last part of the run in which the learning rate falls")
+    parse.add_argument("--meters", type=int, nargs=2, default=[46, 46], help="percent of meters before and during the fall")
     parse.add_argument("--full-precision", action="store_true")
     parse.add_argument("--seed", type=int, default=1)
     options = parse.parse_args()
