@@ -15,7 +15,9 @@ namespace program {
 namespace {
 
 lv::model open(answer_settings const& s) {
-    lv::model model = open_model(model_path(s.model), {s.threads, s.taps_after_layer});
+    auto const path = model_path(s.model);
+    lv::model model = open_model(path, {s.threads, s.taps_after_layer});
+    for (std::string const& warning : lv::checkpoint::read_description(path).warnings) say("Mind: " + warning);
     if (is_published(model.net()))
         say("Built with Llama. Llama 3.2 is licensed under the Llama 3.2 Community License, "
             "Copyright (c) Meta Platforms, Inc. All Rights Reserved.");

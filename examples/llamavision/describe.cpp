@@ -3,7 +3,6 @@
 #include "commands.hpp"
 
 #include <exception>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
 
@@ -11,6 +10,7 @@
 
 #include "answers.hpp"
 #include "console.hpp"
+#include "json_text.hpp"
 
 namespace lv = llamavision;
 
@@ -20,19 +20,17 @@ namespace {
 
 std::string json_line(std::string const* file, reply const& r) {
     timing const& t = r.took;
-    nlohmann::ordered_json line{{"file", nullptr},
-                                {"text", r.text},
-                                {"tokens", r.ids},
-                                {"stop", lv::name_of(r.reason)},
-                                {"timing",
-                                 {{"image", t.image},
-                                  {"prompt", t.prompt},
-                                  {"prompt_tokens", t.prompt_tokens},
-                                  {"answer", t.answer},
-                                  {"answer_tokens", t.answer_tokens},
-                                  {"peak_memory", peak_memory()}}}};
-    if (file) line["file"] = *file;
-    return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return json_object({{"file", file ? json_string(*file) : "null"},
+                        {"text", json_string(r.text)},
+                        {"tokens", json_integers(r.ids)},
+                        {"stop", json_string(lv::name_of(r.reason))},
+                        {"timing", json_object({{"image", json_number(t.image)},
+                                                {"prompt", json_number(t.prompt)},
+                                                {"prompt_tokens", std::to_string(t.prompt_tokens)},
+                                                {"answer", json_number(t.answer)},
+                                                {"answer_tokens", std::to_string(t.answer_tokens)},
+                                                {"peak_memory", std::to_string(peak_memory())}})}})
+           + "\n";
 }
 
 /// One question; `file` is null for one without a photo.

@@ -2,9 +2,12 @@
 // `inspect`: one page about a checkpoint.
 #include "commands.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
 #include <llamavision/config/header.hpp>
 #include <llamavision/config/read.hpp>
@@ -14,6 +17,7 @@
 
 #include "console.hpp"
 #include "inspection.hpp"
+#include "json_text.hpp"
 
 namespace lv = llamavision;
 
@@ -127,45 +131,50 @@ std::string page(inspection const& i) {
     return text;
 }
 
-nlohmann::ordered_json json(inspection const& i) {
+std::string text_or_null(std::string_view text) { return text.empty() ? "null" : json_string(text); }
+std::string whole(double count) { return std::to_string(static_cast<std::uint64_t>(std::ceil(count))); }
+
+std::string json(part const& p) {
+    std::vector<std::pair<std::string_view, std::string>> cost;
+    for (weight_format const& f : weight_formats) cost.emplace_back(f.name, whole(p.parameters * f.bytes));
+    return json_object({{"name", json_string(p.name)},
+                        {"tensors", std::to_string(p.tensors)},
+                        {"parameters", whole(p.parameters)},
+                        {"bytes", whole(p.bytes)},
+                        {"types", json_strings(p.types)},
+                        {"cost", json_object(cost)}});
+}
+
+std::string json(tile_tables const& t) {
+    return json_object({{"say_more_than_two_dimensions", t.say_more() ? "true" : "false"},
+                        {"padded_tiles", json_strings(t.padded)},
+                        {"by_arrangement", json_strings(t.by_arrangement)}});
+}
+
+std::string json(lv::memory_plan const& m) {
+    return json_object({{"token", std::to_string(m.cache_per_position)},
+                        {"image", std::to_string(m.image)},
+                        {"reading", std::to_string(m.read_scratch)},
+                        {"encoding", std::to_string(m.encode_scratch)}});
+}
+
+std::string json(inspection const& i) {
     auto const& d = i.said;
-    nlohmann::ordered_json o{{"path", d.path.string()},
-                             {"kind", lv::checkpoint::describe(d.form)},
-                             {"configuration", nullptr},
-                             {"differences", i.differences},
-                             {"transformers_version", nullptr},
-                             {"tokenizer", nullptr},
-                             {"conversations", i.conversations},
-                             {"stop_ids", d.generation.stop_ids},
-                             {"parts", nlohmann::ordered_json::array()}};
-    if (i.configuration) o["configuration"] = i.configuration->name;
-    if (!i.nearest.empty()) o["nearest"] = i.nearest;
-    if (d.model && !d.model->transformers_version.empty()) o["transformers_version"] = d.model->transformers_version;
-    if (!i.tokenizer.empty()) o["tokenizer"] = i.tokenizer;
-    for (part const& p : i.parts) {
-        nlohmann::ordered_json costs;
-        for (weight_format const& f : weight_formats)
-            costs[std::string(f.name)] = static_cast<std::uint64_t>(std::ceil(p.parameters * f.bytes));
-        o["parts"].push_back({{"name", p.name},
-                              {"tensors", p.tensors},
-                              {"parameters", static_cast<std::uint64_t>(p.parameters)},
-                              {"bytes", static_cast<std::uint64_t>(p.bytes)},
-                              {"types", p.types},
-                              {"cost", costs}});
-    }
-    if (i.tables)
-        o["tile_tables"] = {{"say_more_than_two_dimensions", i.tables->say_more()},
-                            {"padded_tiles", i.tables->padded},
-                            {"by_arrangement", i.tables->by_arrangement}};
-    if (i.plan)
-        o["memory"] = {{"token", i.plan->cache_per_position},
-                       {"image", i.plan->image},
-                       {"reading", i.plan->read_scratch},
-                       {"encoding", i.plan->encode_scratch}};
-    o["machine_memory"] = machine_memory();
-    o["warnings"] = i.warnings;
-    o["problems"] = i.problems;
-    return o;
+    return json_object({{"path", json_string(d.path.string())},
+                        {"kind", json_string(lv::checkpoint::describe(d.form))},
+                        {"configuration", i.configuration ? json_string(i.configuration->name) : "null"},
+                        {"nearest", text_or_null(i.nearest)},
+                        {"differences", json_strings(i.differences)},
+                        {"transformers_version", text_or_null(d.model ? d.model->transformers_version : "")},
+                        {"tokenizer", text_or_null(i.tokenizer)},
+                        {"conversations", text_or_null(i.conversations)},
+                        {"stop_ids", json_integers(d.generation.stop_ids)},
+                        {"parts", json_list(i.parts, [](part const& p) { return json(p); })},
+                        {"tile_tables", i.tables ? json(*i.tables) : "null"},
+                        {"memory", i.plan ? json(*i.plan) : "null"},
+                        {"machine_memory", std::to_string(machine_memory())},
+                        {"warnings", json_strings(i.warnings)},
+                        {"problems", json_strings(i.problems)}});
 }
 
 /// Needs nothing but config.json.
@@ -184,7 +193,7 @@ int inspect(inspect_options const& options) {
     if (options.config_header) return print_header(options.path);
     inspection const i = look_at(options.path);
     if (options.json)
-        print(json(i).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+        print(json(i) + "\n");
     else if (i.said.form == lv::checkpoint::kind::hugging_face)
         print(page(i));
     if (i.problems.empty()) return 0;

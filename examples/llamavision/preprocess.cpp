@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <span>
 
 #include <llamavision/checkpoint/folder.hpp>
@@ -17,6 +16,7 @@
 
 #include "bundled.hpp"
 #include "console.hpp"
+#include "json_text.hpp"
 #include "png.hpp"
 
 namespace lv = llamavision;
@@ -63,11 +63,11 @@ void write_tiles(std::string const& path, lv::image::tiles const& tiles) {
     lv::checkpoint::write_safetensors(path, tensors);
 }
 
-nlohmann::ordered_json about(std::string const& file, lv::image::canvas const& c) {
-    return {{"file", file},
-            {"canvas", {c.shape.rows, c.shape.columns}},
-            {"resized", {c.shape.resized_width, c.shape.resized_height}},
-            {"sha256", lv::sha256_hex(std::as_bytes(std::span(c.picture.rgb)))}};
+std::string about(std::string const& file, lv::image::canvas const& c) {
+    return json_object({{"file", json_string(file)},
+                        {"canvas", json_integers(std::array{c.shape.rows, c.shape.columns})},
+                        {"resized", json_integers(std::array{c.shape.resized_width, c.shape.resized_height})},
+                        {"sha256", json_string(lv::sha256_hex(std::as_bytes(std::span(c.picture.rgb))))}});
 }
 
 std::string in_words(std::string const& file, lv::image::layout const& shape) {
@@ -81,7 +81,7 @@ std::string in_words(std::string const& file, lv::image::layout const& shape) {
 int preprocess(preprocess_options const& options) {
     auto const settings = settings_of(options);
     auto const reading = reading_of(options);
-    auto list = nlohmann::ordered_json::array();
+    std::vector<std::string> list;
     int status = 0;
     for (std::string const& file : options.files) {
         lv::image::pixels picture;
@@ -100,7 +100,7 @@ int preprocess(preprocess_options const& options) {
         else
             print(in_words(file, canvas.shape));
     }
-    if (options.json) print(list.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    if (options.json) print(json_list(list, [](std::string const& one) { return one; }) + "\n");
     return status;
 }
 

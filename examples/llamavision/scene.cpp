@@ -8,12 +8,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
 #include <llamavision/support/error.hpp>
 
 #include "console.hpp"
+#include "json_text.hpp"
 #include "png.hpp"
 
 namespace program {
@@ -43,14 +44,14 @@ int scene(scene_options const& options) {
     std::size_t pictures = 0;
     for (std::uint64_t i = 0; i < options.count; ++i) {
         llamavision::scenes::scene s = llamavision::scenes::draw(options.seed, i);
-        nlohmann::ordered_json line{
-            {"image", nullptr}, {"question", s.question}, {"answer", s.answer}, {"kind", s.kind}};
-        if (s.width > 0) {
-            line["image"] = file_name(i);
-            write_png(folder / file_name(i), {s.width, s.height, std::move(s.rgb)});
-            ++pictures;
-        }
-        list << line.dump() << '\n';
+        bool const seen = s.width > 0;
+        if (seen) write_png(folder / file_name(i), {s.width, s.height, std::move(s.rgb)});
+        pictures += seen ? 1 : 0;
+        list << json_object({{"image", seen ? json_string(file_name(i)) : "null"},
+                             {"question", json_string(s.question)},
+                             {"answer", json_string(s.answer)},
+                             {"kind", json_string(s.kind)}})
+             << '\n';
     }
     list.close();
     if (!list) throw llamavision::file_error(list_path.string() + ": cannot be written; is the disk full?");

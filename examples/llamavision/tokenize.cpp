@@ -22,6 +22,7 @@
 
 #include "bundled.hpp"
 #include "console.hpp"
+#include "json_text.hpp"
 
 namespace lv = llamavision;
 
@@ -104,10 +105,6 @@ ids ids_of(std::string_view text) {
     }
 }
 
-std::string json_of(nlohmann::json const& value) {
-    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
-
 std::string words_of(ids const& numbers) {
     std::string line;
     for (lv::token const id : numbers) line += (line.empty() ? "" : " ") + std::to_string(id);
@@ -130,10 +127,10 @@ void for_each_line(std::function<void(std::string const&)> const& convert) {
 
 std::string json_answer(converter const& with, tokenize_options const& o, std::string const& line) {
     lv::tokens::json_value const value = lv::tokens::parse_json(line);
-    if (o.decode) return json_of(with.decode(ids_in(value)));
-    if (o.chat) return json_of(with.encode(lv::tokens::to_dialog(value)));
+    if (o.decode) return json_string(with.decode(ids_in(value))) + "\n";
+    if (o.chat) return json_integers(with.encode(lv::tokens::to_dialog(value))) + "\n";
     if (!value.is_string()) throw lv::token_error("not a JSON string");
-    return json_of(with.encode(value.get_ref<std::string const&>()));
+    return json_integers(with.encode(value.get_ref<std::string const&>())) + "\n";
 }
 
 std::string plain_answer(converter const& with, tokenize_options const& o, std::string const& text) {

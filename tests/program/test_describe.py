@@ -116,6 +116,17 @@ class Describe(Case):
             weights.write_bytes(whole[:size])
             self.fails(run("describe", "--model", folder, self.photo), "model.safetensors")
 
+    def test_newer_transformers(self):
+        folder = copy_of_model("newer")
+        config = json.loads((folder / "config.json").read_text())
+        config["transformers_version"] = "4.57.1"
+        (folder / "config.json").write_text(json.dumps(config))
+        ask = ("describe", "--model", folder, "--json", self.photo)
+        usual, shifted = run(*ask), run(*ask, "--taps-after-layer")
+        self.assertIn("Mind: ", usual.stderr)
+        self.assertEqual(json.loads(self.succeeds(usual))["tokens"], self.lines(self.photo)[0]["tokens"])
+        self.assertNotEqual(json.loads(self.succeeds(shifted))["tokens"], self.lines(self.photo)[0]["tokens"])
+
     def test_wrong_numbers(self):
         folder = copy_of_model("wrong")
         config = json.loads((folder / "config.json").read_text())
