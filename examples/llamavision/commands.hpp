@@ -84,7 +84,9 @@ int trace(trace_options const& options);
 struct scene_options {
     std::uint64_t seed = 0;
     std::uint64_t count = 10;
-    std::string out;
+    std::string out; ///< where the scenes go; empty: nowhere
+    bool ask = false;
+    answer_settings answers; ///< of the model that is asked
 };
 int scene(scene_options const& options);
 

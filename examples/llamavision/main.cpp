@@ -189,8 +189,16 @@ void add_scene(CLI::App& app, scene_options& o, run& chosen) {
         app.add_subcommand("scene", "Draws scenes for the bundled model, with questions and true answers");
     add_natural(c, "--seed", o.seed, "The same seed, the same scenes");
     c->add_option("--count", o.count, "How many; 10 by default")->check(CLI::Range(1, 1'000'000))->type_name("N");
-    c->add_option("--out", o.out, "Folder for the PNG files and scenes.jsonl")->required()->type_name("DIR");
-    c->callback([&o, &chosen] { chosen = [&o] { return scene(o); }; });
+    c->add_option("--out", o.out, "Folder for the PNG files and scenes.jsonl")->type_name("DIR");
+    c->add_flag("--ask", o.ask, "Ask the model all of them, and print how many it answers right, by kind of question");
+    add_model(c, o.answers.model);
+    add_threads(c, o.answers.threads);
+    add_parity(c, o.answers.parity);
+    add_taps(c, o.answers.taps_after_layer);
+    c->callback([&o, &chosen] {
+        if (o.out.empty() && !o.ask) throw CLI::RequiredError("--out or --ask");
+        chosen = [&o] { return scene(o); };
+    });
 }
 
 void add_architecture(CLI::App& app, architecture_options& o, run& chosen) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `scene`: pictures for the bundled model, each with a question and its true answer.
+// `scene`: pictures for the bundled model, each with a question and its true answer; and how many it answers right.
 #include "scene.hpp"
 
 #include "commands.hpp"
@@ -8,11 +8,16 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <llamavision/support/error.hpp>
 
+#include "answers.hpp"
 #include "console.hpp"
 #include "json_text.hpp"
 #include "png.hpp"
@@ -27,17 +32,14 @@ std::string file_name(std::uint64_t index) {
     return name.data();
 }
 
-} // namespace
-
-int scene(scene_options const& options) {
+/// The pictures as PNG files, the questions and answers as lines of scenes.jsonl.
+void write(scene_options const& options) {
     std::filesystem::path const folder = options.out;
     std::error_code fault;
     std::filesystem::create_directories(folder, fault);
     if (!std::filesystem::is_directory(folder))
         throw llamavision::file_error(folder.string()
                                       + ": cannot be made: " + (fault ? fault.message() : "something else lies there"));
-    if (options.seed >= llamavision::scenes::first_training_seed)
-        say("Seeds from 2^32 on are the ones that the bundled model was trained with.");
     auto const list_path = folder / "scenes.jsonl";
     std::ofstream list(list_path, std::ios::binary | std::ios::trunc);
     if (!list) throw llamavision::file_error(list_path.string() + ": cannot be opened for writing");
@@ -57,6 +59,51 @@ int scene(scene_options const& options) {
     if (!list) throw llamavision::file_error(list_path.string() + ": cannot be written; is the disk full?");
     say(list_path.string() + ": " + std::to_string(options.count) + " questions, " + std::to_string(pictures)
         + " pictures");
+}
+
+/// Asks everything, and prints a table. Answers count as right if they are the true one to the letter.
+void ask(scene_options const& options) {
+    struct score {
+        std::size_t right = 0, asked = 0;
+    };
+    answer_settings settings = options.answers;
+    settings.greedy = true;
+    conversation with(settings);
+    std::map<std::string, score> scores;
+    progress_bar bar("Asking");
+    auto const report = bar.report();
+    for (std::uint64_t i = 0; i < options.count; ++i) {
+        llamavision::scenes::scene s = llamavision::scenes::draw(options.seed, i);
+        std::vector<llamavision::image::pixels> pictures;
+        if (s.width > 0) pictures.push_back({s.width, s.height, std::move(s.rgb)});
+        with.reset();
+        bool const right = with.ask(pictures, s.question, [](std::string_view) {}).text == s.answer;
+        for (std::string const& row : {s.kind, std::string("all of them")}) {
+            ++scores[row].asked;
+            scores[row].right += right ? 1 : 0;
+        }
+        if (report) report(i + 1, options.count);
+    }
+    bar.clear();
+    auto all = scores.extract("all of them");
+    auto const line = [](std::string const& kind, score const& n) {
+        std::array<char, 100> text{};
+        std::snprintf(text.data(), text.size(), "%-16s %7zu %7zu %7.1f %%\n", kind.c_str(), n.right, n.asked,
+                      100.0 * static_cast<double>(n.right) / static_cast<double>(n.asked));
+        print(text.data());
+    };
+    print("kind               right   asked\n");
+    for (auto const& [kind, n] : scores) line(kind, n);
+    line(all.key(), all.mapped());
+}
+
+} // namespace
+
+int scene(scene_options const& options) {
+    if (options.seed >= llamavision::scenes::first_training_seed)
+        say("Seeds from 2^32 on are the ones that the bundled model was trained with.");
+    if (!options.out.empty()) write(options);
+    if (options.ask) ask(options);
     return 0;
 }
 

@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from harness import Case, TEMPORARY, main, run
+from harness import Case, GIVEN, TEMPORARY, main, run, scenes
 
 
 class Scene(Case):
@@ -41,7 +41,22 @@ class Scene(Case):
         self.assertIn([1, 1], [o["canvas"] for o in shapes])
         self.assertGreater(len({tuple(o["canvas"]) for o in shapes}), 1)  # wide ones, too
 
+    def test_asking(self):
+        table = self.succeeds(run("scene", "--seed", 5, "--count", 30, "--ask", *GIVEN)).splitlines()
+        rows = {line[:16].strip(): list(map(int, line[16:].split()[:2])) for line in table[1:]}
+        right, asked = rows.pop("all of them")
+        self.assertEqual(asked, 30)
+        self.assertEqual([sum(column) for column in zip(*rows.values())], [right, asked])
+        folder, drawn = scenes(30, 5)
+        by_describe = 0
+        for s in drawn:
+            photo = [folder / s["image"]] if s["image"] else []
+            out = self.succeeds(run("describe", *GIVEN, "--json", "--greedy", "--prompt", s["question"], *photo))
+            by_describe += json.loads(out)["text"] == s["answer"]
+        self.assertEqual(right, by_describe)
+
     def test_faults(self):
+        self.refuses(run("scene", "--seed", "1"), "--out or --ask")
         (TEMPORARY / "file").touch()
         self.fails(run("scene", "--out", TEMPORARY / "file"), TEMPORARY / "file")
         self.fails(run("scene", "--out", "/proc/nowhere"), "/proc/nowhere")
