@@ -8,12 +8,14 @@
 #include <cstring>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/expression/weights.hpp>
+#include <llamavision/support/cold.hpp>
 #include <llamavision/support/error.hpp>
 
 namespace llamavision {
@@ -41,14 +43,13 @@ class binder {
     template <expression E>
     void bind(E e, weights<E>& w) {
         walk(e, w, "", [&](auto node, auto& bound, std::string const& path) {
-            for (std::size_t i = 0; i < node.parameters.size(); ++i)
-                bound.own[i] = find(path + std::string(node.parameters[i].suffix), node.parameters[i]);
+            if constexpr (node.parameters.size() > 0) bind_node(node.parameters, bound.own, path);
         });
     }
 
     /// @return what the bound weights point into; the caller keeps it as long as them
     /// @throws mismatch_error naming every missing, surplus and misshapen tensor
-    [[nodiscard]] std::vector<std::shared_ptr<void const>> finish() {
+    [[nodiscard]] LLAMAVISION_COLD std::vector<std::shared_ptr<void const>> finish() {
         for (auto const& [name, tensor] : tensors_.tensors)
             if (!used_.contains(name)) surplus_.push_back(name + " " + to_text(tensor.shape));
         std::string const problems =
@@ -60,7 +61,13 @@ class binder {
     }
 
   private:
-    matrix find(std::string const& name, parameter const& p) {
+    LLAMAVISION_COLD void bind_node(std::span<parameter const> parameters, std::span<matrix> own,
+                                    std::string const& path) {
+        for (std::size_t i = 0; i < parameters.size(); ++i)
+            own[i] = find(path + std::string(parameters[i].suffix), parameters[i]);
+    }
+
+    LLAMAVISION_COLD matrix find(std::string const& name, parameter const& p) {
         auto const at = tensors_.tensors.find(name);
         std::vector<std::size_t> const shape(p.shape.begin(), p.shape.begin() + static_cast<std::ptrdiff_t>(p.rank));
         if (at == tensors_.tensors.end()) {
@@ -103,7 +110,7 @@ class binder {
         return m;
     }
 
-    matrix widened(matrix m, std::span<std::byte const> bytes) {
+    LLAMAVISION_COLD matrix widened(matrix m, std::span<std::byte const> bytes) {
         m = aligned(m, bytes);
         auto const floats = std::make_shared<std::vector<float>>(m.size());
         visit(m, [&](auto const* values) {

@@ -4,18 +4,19 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 
 #include <llamavision/expression/count.hpp>
+#include <llamavision/support/cold.hpp>
 
 namespace llamavision {
 
 namespace detail {
 
 /// 10670220835 as 10'670'220'835.
-[[nodiscard]] inline std::string grouped(std::size_t n) {
+LLAMAVISION_COLD inline std::string grouped(std::size_t n) {
     std::string text = std::to_string(n);
     for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, "'");
     return text;
@@ -25,11 +26,26 @@ namespace detail {
     return width == token_ids ? "ids" : width == tile_pixels ? "pixels" : std::to_string(width);
 }
 
+/// What goes into an expression, what comes out, and what it holds.
+LLAMAVISION_COLD inline std::string about(std::size_t in, std::size_t out, totals const& sum) {
+    std::string text;
+    if (out != any_width) text = (in == any_width ? std::string("-") : width_text(in)) + " -> " + width_text(out);
+    if (sum.tensors)
+        text +=
+            (text.empty() ? "" : ", ") + grouped(sum.parameters) + (sum.parameters == 1 ? " parameter" : " parameters");
+    return text;
+}
+template <class E>
+std::string about(E e) {
+    constexpr totals sum = count(e);
+    return about(E::in, E::out, sum);
+}
+
 struct description {
     std::string text;
 
-    void line(std::size_t depth, std::string const& what, std::string const& about) {
-        std::string left = std::string(2 * depth, ' ') + what;
+    LLAMAVISION_COLD void line(std::size_t depth, std::string_view what, std::string const& about) {
+        std::string left = std::string(2 * depth, ' ').append(what);
         if (left.size() < 50) left.resize(50, ' ');
         text += left + "  " + about;
         text.erase(text.find_last_not_of(' ') + 1);
@@ -37,31 +53,24 @@ struct description {
     }
 };
 
-template <class E>
-std::string about(E e) {
-    std::string text;
-    if (E::out != any_width)
-        text = (E::in == any_width ? std::string("-") : width_text(E::in)) + " -> " + width_text(E::out);
-    totals const sum = count(e);
-    if (sum.tensors)
-        text +=
-            (text.empty() ? "" : ", ") + grouped(sum.parameters) + (sum.parameters == 1 ? " parameter" : " parameters");
-    return text;
-}
-
-/// The layers i < n for which `is(i)`, as "0-2, 4-7, 9".
-template <class Is>
-std::string layers_text(std::size_t n, Is is) {
+/// The layers i < n for which is(i) == wanted, as "layers 0-2, 4-7, 9".
+LLAMAVISION_COLD inline std::string layers_text(std::size_t n, bool (*is)(std::size_t), bool wanted) {
     std::string text;
     for (std::size_t i = 0; i < n; ++i) {
-        if (!is(i)) continue;
+        if (is(i) != wanted) continue;
         std::size_t last = i;
-        while (last + 1 < n && is(last + 1)) ++last;
-        text += (text.empty() ? "" : ", ") + std::to_string(i);
+        while (last + 1 < n && is(last + 1) == wanted) ++last;
+        text += (text.empty() ? "layers " : ", ") + std::to_string(i);
         if (last > i) text += "-" + std::to_string(last);
         i = last;
     }
     return text;
+}
+
+LLAMAVISION_COLD inline std::string taps_text(std::span<std::size_t const> layers) {
+    std::string text;
+    for (std::size_t const i : layers) text += (text.empty() ? "; the inputs of " : ", ") + std::to_string(i);
+    return text.empty() ? text : text + " are kept";
 }
 
 template <class E>
@@ -78,27 +87,26 @@ void describe_node(E e, std::size_t depth, description& d) {
     if constexpr (title.empty())
         describe_parts(typename E::parts{}, depth, d);
     else {
-        d.line(depth, std::string(title), about(e));
+        d.line(depth, title, about(e));
         describe_parts(typename E::parts{}, depth + 1, d);
     }
 }
 
 template <std::size_t N, class Block, class Taps>
 void describe_node(grammar::repeat<N, Block, Taps> e, std::size_t depth, description& d) {
-    std::string taps;
-    for (std::size_t i : Taps::layers) taps += (taps.empty() ? "; the inputs of " : ", ") + std::to_string(i);
-    d.line(depth, "layers " + layers_text(N, [](std::size_t) { return true; }),
-           about(e) + taps + (taps.empty() ? "" : " are kept"));
+    d.line(depth,
+           layers_text(
+               N, [](std::size_t) { return true; }, true),
+           about(e) + taps_text(Taps::layers));
     describe(Block{}, depth + 1, d);
 }
 
 template <std::size_t N, class At, class A, class B>
 void describe_node(grammar::interleave<N, At, A, B>, std::size_t depth, description& d) {
-    d.line(depth, "layers " + layers_text(N, [](std::size_t i) { return !grammar::interleave<N, At, A, B>::is_b(i); }),
-           "");
+    constexpr auto is_b = &grammar::interleave<N, At, A, B>::is_b;
+    d.line(depth, layers_text(N, is_b, false), "");
     describe(A{}, depth + 1, d);
-    d.line(depth, "layers " + layers_text(N, [](std::size_t i) { return grammar::interleave<N, At, A, B>::is_b(i); }),
-           "");
+    d.line(depth, layers_text(N, is_b, true), "");
     describe(B{}, depth + 1, d);
 }
 

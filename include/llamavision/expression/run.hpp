@@ -8,12 +8,14 @@
 #include <concepts>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/expression/context.hpp>
 #include <llamavision/expression/weights.hpp>
+#include <llamavision/support/cold.hpp>
 
 namespace llamavision {
 
@@ -72,11 +74,14 @@ bool passes(grammar::chain<F, G>, context const& c) {
 class named {
   public:
     named(context& c, std::string_view label) : context_(c), length_(c.path.size()) {
-        if (!c.watch || label.empty()) return;
-        if (!c.path.empty()) c.path += '.';
-        c.path += label;
+        if (c.watch && !label.empty()) enter(label);
     }
-    ~named() { context_.path.resize(length_); }
+    named(context& c, std::size_t layer) : context_(c), length_(c.path.size()) {
+        if (c.watch) enter(std::to_string(layer));
+    }
+    ~named() {
+        if (context_.watch) leave();
+    }
     named(named const&) = delete;
     named& operator=(named const&) = delete;
     void tell(rows const& output) const {
@@ -84,6 +89,12 @@ class named {
     }
 
   private:
+    LLAMAVISION_COLD void enter(std::string_view label) {
+        if (!context_.path.empty()) context_.path += '.';
+        context_.path += label;
+    }
+    LLAMAVISION_COLD void leave() { context_.path.resize(length_); }
+
     context& context_;
     std::size_t length_;
 };
@@ -178,7 +189,7 @@ void run_node(B const& backend, grammar::repeat<N, Block, Taps>, weights<grammar
     for (std::size_t i = 0; i < N; ++i) {
         if constexpr (Taps::layers.size() > 0) keep(i);
         c.layer = i;
-        named const layer(c, c.watch ? std::to_string(i) : std::string());
+        named const layer(c, i);
         run(backend, Block{}, w.layers[i], c, y, y);
         layer.tell(y);
         end_layer(c);
@@ -203,7 +214,7 @@ void run_node(B const& backend, grammar::interleave<N, At, F, G>, weights<gramma
     std::size_t f = 0, g = 0;
     for (std::size_t i = 0; i < N; ++i) {
         bool const is_g = node::is_b(i);
-        named const layer(c, c.watch ? std::to_string(i) : std::string());
+        named const layer(c, i);
         c.layer = is_g ? g : f;
         if (is_g)
             run_layer(backend, G{}, w.b[g++], c, y, layer);

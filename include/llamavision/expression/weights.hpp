@@ -6,10 +6,13 @@
 #include <array>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include <llamavision/expression/grammar.hpp>
+#include <llamavision/support/cold.hpp>
 #include <llamavision/weights/matrix.hpp>
 
 namespace llamavision {
@@ -47,53 +50,97 @@ struct weights<grammar::interleave<N, At, A, B>> {
     std::array<weights<B>, grammar::interleave<N, At, A, B>::count_b> b{};
 };
 
-/// `path` and `label` joined by a dot; either may be empty.
-[[nodiscard]] inline std::string join(std::string_view path, std::string_view label) {
-    std::string joined(path);
-    if (!path.empty() && !label.empty()) joined += '.';
-    return joined += label;
+namespace detail {
+
+/// For visitors that do not ask for names.
+struct no_path {};
+
+/// Adds a label to a path of names, with a dot between them, while it lives.
+template <class Path>
+class step {
+  public:
+    LLAMAVISION_COLD step(std::string& path, std::string_view label) : path_(path), length_(path.size()) {
+        if (!path.empty()) path += '.';
+        path += label;
+    }
+    step(std::string& path, std::size_t layer) : step(path, std::to_string(layer)) {}
+    LLAMAVISION_COLD ~step() { path_.resize(length_); }
+    step(step const&) = delete;
+    step& operator=(step const&) = delete;
+
+  private:
+    std::string& path_;
+    std::size_t length_;
+};
+template <>
+class step<no_path> {
+  public:
+    template <class Label>
+    step(no_path, Label const&) {}
+};
+
+template <class E, class W, class Path, class F>
+void walk_on(E e, W& w, Path& path, F& f);
+
+template <class W, class Path, class F, class... Parts, std::size_t... I>
+void walk_parts(W& w, Path& path, F& f, part_list<Parts...>, std::index_sequence<I...>) {
+    (walk_on(Parts{}, std::get<I>(w.parts), path, f), ...);
 }
 
-namespace detail {
-template <class W, class F, class... Parts, std::size_t... I>
-void walk_parts(W& w, std::string const& path, F& f, part_list<Parts...>, std::index_sequence<I...>);
+template <class E, class W, class Path, class F>
+void walk_node(E e, W& w, Path& path, F& f) {
+    if constexpr (std::is_same_v<Path, no_path>)
+        f(e, w);
+    else
+        f(e, w, std::as_const(path));
+    walk_parts(w, path, f, typename E::parts{}, std::make_index_sequence<E::parts::size>{});
+}
+
+template <std::size_t N, class Block, class Taps, class W, class Path, class F>
+void walk_node(grammar::repeat<N, Block, Taps>, W& w, Path& path, F& f) {
+    for (std::size_t i = 0; i < N; ++i) {
+        step<Path> const layer(path, i);
+        walk_on(Block{}, w.layers[i], path, f);
+    }
+}
+
+template <std::size_t N, class At, class A, class B, class W, class Path, class F>
+void walk_node(grammar::interleave<N, At, A, B> e, W& w, Path& path, F& f) {
+    for (std::size_t i = 0; i < N; ++i) {
+        step<Path> const layer(path, i);
+        if (e.is_b(i))
+            walk_on(B{}, w.b[e.ordinal(i)], path, f);
+        else
+            walk_on(A{}, w.a[e.ordinal(i)], path, f);
+    }
+}
+
+template <class E, class W, class Path, class F>
+void walk_on(E, W& w, Path& path, F& f) {
+    using node = body<E>;
+    if constexpr (node::label.empty())
+        walk_node(node{}, w, path, f);
+    else {
+        step<Path> const here(path, node::label);
+        walk_node(node{}, w, path, f);
+    }
+}
+
 } // namespace detail
 
 /// Visits every node below E that stands for itself, in the order in which data flows, with its weights and its full
 /// path: f(node, weights<node>&, path). Layers of `repeat` and `interleave` are visited one by one; the index is their
 /// path.
-template <class E, class W, class F>
-void walk(E e, W& w, std::string const& path, F&& f) {
-    if constexpr (is_sentence<E>)
-        walk(body<E>{}, w, path, f);
-    else {
-        std::string const here = join(path, E::label);
-        f(e, w, here);
-        detail::walk_parts(w, here, f, typename E::parts{}, std::make_index_sequence<E::parts::size>{});
-    }
+template <expression E, class W, class F>
+void walk(E e, W& w, std::string path, F&& f) {
+    detail::walk_on(e, w, path, f);
 }
 
-template <std::size_t N, class Block, class Taps, class W, class F>
-void walk(grammar::repeat<N, Block, Taps>, W& w, std::string const& path, F&& f) {
-    for (std::size_t i = 0; i < N; ++i) walk(Block{}, w.layers[i], join(path, std::to_string(i)), f);
+/// The same without names: f(node, weights<node>&).
+template <expression E, class W, class F>
+void walk(E e, W& w, F&& f) {
+    detail::no_path path;
+    detail::walk_on(e, w, path, f);
 }
-
-template <std::size_t N, class At, class A, class B, class W, class F>
-void walk(grammar::interleave<N, At, A, B> e, W& w, std::string const& path, F&& f) {
-    for (std::size_t i = 0; i < N; ++i) {
-        std::string const here = join(path, std::to_string(i));
-        if (e.is_b(i))
-            walk(B{}, w.b[e.ordinal(i)], here, f);
-        else
-            walk(A{}, w.a[e.ordinal(i)], here, f);
-    }
-}
-
-namespace detail {
-template <class W, class F, class... Parts, std::size_t... I>
-void walk_parts(W& w, std::string const& path, F& f, part_list<Parts...>, std::index_sequence<I...>) {
-    (walk(Parts{}, std::get<I>(w.parts), path, f), ...);
-}
-} // namespace detail
 
 } // namespace llamavision

@@ -169,7 +169,7 @@ class compiled_network final : public network {
                                                 std::log(static_cast<float>(plan.slots[s].multiplicity)));
         c.watch = nullptr; // Hugging Face's modules say keys and values while text is read
         float* at = image.storage.get();
-        walk(model.reader, *reader_, "", [&](auto node, auto const& w, std::string const&) {
+        walk(model.reader, *reader_, [&](auto node, auto const& w) {
             if constexpr (requires { node.memorise(backend_, w, c, features, features, features); }) {
                 rows const keys{at, features.count, kv}, values{at + layer / 2, features.count, kv};
                 node.memorise(backend_, w, c, features, keys, values);
@@ -184,7 +184,7 @@ class compiled_network final : public network {
     void check_padding() {
         auto const all = config::all_arrangements(V::tiles);
         padding_alike_.assign(all.size() + 1, true);
-        walk(model.encoder, *encoder_, "", [&](auto node, auto const& w, std::string const&) {
+        walk(model.encoder, *encoder_, [&](auto node, auto const& w) {
             if constexpr (requires { node.alike(w, 0, 0, 0); })
                 for (std::size_t i = 0; i < all.size(); ++i) {
                     std::size_t const first = all[i].first * all[i].second;

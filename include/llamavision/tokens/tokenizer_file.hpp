@@ -12,6 +12,7 @@
 #include <fstream>
 #include <limits>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/json.hpp>
 #include <llamavision/tokens/pretokenize.hpp>
 #include <llamavision/tokens/special_tokens.hpp>
 #include <llamavision/tokens/unicode.hpp>
@@ -194,22 +195,8 @@ inline void check_pipeline(nlohmann::json const& root, std::string const& file) 
     if (!found) throw format_error(file + ": its pre_tokenizer does not split text as Llama 3 does");
 }
 
-inline nlohmann::json parse_tokenizer_json(std::string_view text, std::string const& file) {
-    using nlohmann::json;
-    // The merges, most of the file, follow from the ranks.
-    auto const keep = [&](int depth, json::parse_event_t event, json const& value) {
-        if (depth > 32) throw format_error(file + ": nested deeper than any tokenizer.json");
-        return !(event == json::parse_event_t::key && depth == 2 && value == "merges");
-    };
-    try {
-        return json::parse(text.begin(), text.end(), keep);
-    } catch (json::parse_error const& problem) {
-        throw format_error(file + ": not valid JSON from byte " + std::to_string(problem.byte) + " on");
-    } catch (json::exception const&) { throw format_error(file + ": a number in it is out of range"); }
-}
-
 inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string const& file) {
-    auto const root = parse_tokenizer_json(text, file);
+    auto const root = parse_json(text, file, {.bytes = largest_tokenizer_file, .depth = 32});
     check_pipeline(root, file);
     std::vector<std::pair<std::string, token>> specials;
     auto const& added = member(root, "added_tokens");
