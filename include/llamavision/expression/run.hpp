@@ -145,20 +145,69 @@ void run_node(B const& backend, grammar::product<F, G>, weights<grammar::product
     if (!c.measuring()) backend.multiply(y.data, second.data, y.size(), y.data);
 }
 
+/// Whether a backend adds what E says to rows that are there already, in the epilogue of E's last product.
+template <class B, class E>
+inline constexpr bool adds = requires(B const& backend, weights<E> const& w, rows x, float scale) {
+    add_fused(backend, E{}, w, x, scale, x);
+};
+template <class B, is_sentence E>
+inline constexpr bool adds<B, E> = adds<B, body<E>>;
+template <class B, class F, class G>
+inline constexpr bool adds<B, grammar::chain<F, G>> = adds<B, G>;
+template <class B, name Name, class F>
+inline constexpr bool adds<B, grammar::scope<Name, F>> = adds<B, F>;
+
+template <class B, class F, class G>
+void add(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, rows x,
+         float scale, rows y);
+template <class B, name Name, class F>
+void add(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name, F>> const& w, context& c, rows x,
+         float scale, rows y);
+
+/// y += scale · E(x), for an E that the backend `adds`.
+template <class B, class E>
+void add(B const& backend, E, weights<E> const& w, context& c, rows x, float scale, rows y) {
+    if constexpr (is_sentence<E>)
+        add(backend, body<E>{}, w, c, x, scale, y);
+    else if (!c.measuring())
+        add_fused(backend, E{}, w, x, scale, y);
+}
+template <class B, class F, class G>
+void add(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, rows x,
+         float scale, rows y) {
+    arena::frame const frame(c.scratch);
+    rows const between = c.scratch.take(rows_after(body<F>{}, c, x.count), width_between<F, G>(x));
+    run(backend, F{}, std::get<0>(w.parts), c, x, between);
+    add(backend, G{}, std::get<1>(w.parts), c, between, scale, y);
+}
+template <class B, name Name, class F>
+void add(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name, F>> const& w, context& c, rows x,
+         float scale, rows y) {
+    add(backend, F{}, std::get<0>(w.parts), c, x, scale, y);
+}
+
+template <class>
+inline constexpr bool is_chain = false;
+template <class F, class G>
+inline constexpr bool is_chain<grammar::chain<F, G>> = true;
+
 template <class B, class F, class Gate>
 void run_node(B const& backend, grammar::residual<F, Gate>, weights<grammar::residual<F, Gate>> const& w, context& c,
               rows x, rows y) {
-    if (!c.measuring() && idle(body<F>{}, c)) {
+    if (!c.measuring() && (idle(body<F>{}, c) || x.data != y.data)) {
         if (x.data != y.data) backend.copy(x.data, x.size(), y.data);
-        return;
+        if (idle(body<F>{}, c)) return;
     }
+    float scale = 1.0f;
+    if constexpr (!std::same_as<Gate, grammar::no_gate>)
+        if (!c.measuring()) scale = Gate::value(std::get<1>(w.parts));
+    // Only a chain has read all of x before its last word writes to y, which may be x.
+    if constexpr (is_chain<body<F>> && adds<B, F>)
+        if (!c.watch) return add(backend, F{}, std::get<0>(w.parts), c, x, scale, y);
     arena::frame const frame(c.scratch);
     rows const f = c.scratch.take(x.count, x.width);
     run(backend, F{}, std::get<0>(w.parts), c, x, f);
-    if (c.measuring()) return;
-    float scale = 1.0f;
-    if constexpr (!std::same_as<Gate, grammar::no_gate>) scale = Gate::value(std::get<1>(w.parts));
-    backend.add_scaled(x.data, scale, f.data, x.size(), y.data);
+    if (!c.measuring()) backend.add_scaled(y.data, scale, f.data, y.size(), y.data);
 }
 
 template <class B, name Name, class F, class X>

@@ -19,3 +19,16 @@ void run_fused(B const& backend, product<chain<word::linear<Gate, In, Out>, word
 }
 
 } // namespace llamavision::grammar
+
+namespace llamavision::word {
+
+/// y += scale · linear(x): the residual's addition in the product's epilogue.
+template <fuses_linear_add B, name Name, std::size_t In, std::size_t Out, bool Bias>
+void add_fused(B const& backend, linear<Name, In, Out, Bias>, weights<linear<Name, In, Out, Bias>> const& w, rows x,
+               float scale, rows y) {
+    float const* bias = nullptr;
+    if constexpr (Bias) bias = w.own[1].floats();
+    backend.fused_linear_add(w.own[0], bias, x.data, x.count, scale, y.data);
+}
+
+} // namespace llamavision::word

@@ -6,6 +6,7 @@
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/layers/activation.hpp>
 #include <llamavision/layers/attention.hpp>
+#include <llamavision/layers/fusion.hpp>
 #include <llamavision/layers/gate.hpp>
 #include <llamavision/layers/linear.hpp>
 #include <llamavision/layers/norm.hpp>
