@@ -10,7 +10,7 @@ cmake -S . -B build/quickstart -DCMAKE_BUILD_TYPE=Release -DLLAMAVISION_TESTS=OF
 echo "Building (a minute or two) ..."
 cmake --build build/quickstart --target llamavision_program -j "$(nproc)"
 
-picture=examples/tiny/pictures/scene.png
-question="What is in this picture?"
+picture=examples/tiny/pictures/shapes.png
+question="Describe this image."
 echo "$picture: $question"
 build/quickstart/bin/llamavision describe "$picture" --prompt "$question"
