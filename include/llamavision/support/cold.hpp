@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A mark for functions that run while a model is loaded, described or watched, never in its inner loops: compilers make
-// them small instead of fast and leave them where they are, which halves what they cost to compile.
+// them small instead of fast and leave them where they are.
 #pragma once
 
 #if defined(__GNUC__)
