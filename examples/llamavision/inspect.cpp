@@ -75,6 +75,7 @@ std::string tables_in_words(std::optional<tile_tables> const& t) {
 }
 
 std::string weights_in_words(inspection const& i) {
+    if (i.parts.empty()) return {};
     std::string text = "\n  " + padded("", 24) + padded("tensors", 8, true) + padded("parameters", 16, true)
                        + padded("stored", 11, true) + "  as       ";
     for (weight_format const& f : weight_formats) text += padded(std::string(f.name), 10, true);

@@ -110,6 +110,15 @@ inspection look_at(std::filesystem::path const& path) {
     }
     i.parts =
         count_parts(folder.tensors, i.said.model ? i.said.model->values.text.cross_layers : std::vector<std::size_t>());
+    if (folder.tensors.tensors.empty()) {
+        i.parts.clear();
+        if (i.configuration) // known before anything is downloaded
+            i.parts = {{"whole model",
+                        i.configuration->size.tensors,
+                        static_cast<double>(i.configuration->size.parameters),
+                        0,
+                        {}}};
+    }
     bool const weights_read = i.said.weights.missing.empty() && !folder.tensors.tensors.empty();
     if (i.configuration && weights_read)
         step([&] {

@@ -61,6 +61,19 @@ class Inspect(Case):
                 self.assertIn(word, header)
         self.fails(look(TEMPORARY, "--config-header"), "config.json")
 
+    def test_a_published_model_before_its_weights(self):
+        folder = TEMPORARY / "Llama-3.2-11B-Vision-Instruct"
+        folder.mkdir()
+        rope = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 8192}
+        (folder / "config.json").write_text(json.dumps({"model_type": "mllama", "text_config": {"rope_scaling": rope},
+                                                        "vision_config": {"image_size": 560}}))
+        r = look(folder)
+        self.fails(r, folder, "no model.safetensors")
+        for word in ("llama-3.2-11b-vision\n", "10'670'220'835", "21.3 GB", "Built with Llama", "Community License"):
+            self.assertIn(word, r.stdout)
+        self.assertIn("struct llama_3_2_11b_vision_instruct_config {", self.succeeds(look(folder, "--config-header")))
+
     def test_newer_transformers(self):
         folder = copy_of_model("newer")
         config = json.loads((folder / "config.json").read_text())

@@ -7,7 +7,8 @@
 
 namespace llamavision {
 
-template <std::size_t Size> struct name {
+template <std::size_t Size>
+struct name {
     char text[Size]{};
 
     consteval name(char const (&literal)[Size]) {

@@ -65,7 +65,7 @@ inline std::string python_float(double value) {
         auto const end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, format).ptr;
         return std::string(buffer.data(), end);
     };
-    auto const scientific = write(std::chars_format::scientific);
+    auto scientific = write(std::chars_format::scientific);
     int const exponent = std::stoi(scientific.substr(scientific.find('e') + 1));
     if (exponent < -4 || exponent >= 16) return scientific;
     auto const fixed = write(std::chars_format::fixed);
@@ -76,7 +76,7 @@ inline void append_python_json(std::string& out, json_value const& value, int in
     auto const line = [&](int depth) {
         if (indent < 0) return;
         out += '\n';
-        out.append(static_cast<std::size_t>(indent * depth), ' ');
+        out.append(static_cast<std::size_t>(indent) * static_cast<std::size_t>(depth), ' ');
     };
     auto const members = [&](char open, char close, auto&& member) {
         out += open;

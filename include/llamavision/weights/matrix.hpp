@@ -36,7 +36,8 @@ struct matrix {
 };
 
 /// Calls `f` with the data as a pointer to its element type: the one switch from run-time format to typed kernel.
-template <class F> decltype(auto) visit(matrix const& m, F&& f) {
+template <class F>
+decltype(auto) visit(matrix const& m, F&& f) {
     switch (m.type) {
     case format::f16: return f(static_cast<f16 const*>(m.data));
     case format::bf16: return f(static_cast<bf16 const*>(m.data));
