@@ -40,8 +40,8 @@ std::vector<part> count_parts(lv::checkpoint::named_tensors const& tensors, std:
     for (auto const& [name, tensor] : tensors.tensors)
         for (part* const p : {&parts[part_of(name, cross)], &parts[whole]}) {
             ++p->tensors;
-            p->bytes += static_cast<double>(tensor.bytes.size());
-            p->parameters += static_cast<double>(tensor.bytes.size() / lv::checkpoint::size_of(tensor.type));
+            p->bytes += static_cast<double>(lv::checkpoint::size_in_bytes(tensor));
+            p->parameters += static_cast<double>(lv::checkpoint::values_of(tensor));
             p->types.emplace(lv::checkpoint::name_of(tensor.type));
         }
     if (parts[rest].tensors == 0) parts.erase(parts.begin() + rest);
@@ -94,7 +94,7 @@ std::string conversations_of(lv::checkpoint::chat_template const& chat) {
 
 inspection look_at(std::filesystem::path const& path) {
     inspection i;
-    lv::checkpoint::hf_folder folder = lv::checkpoint::open_folder(path, {}, lv::checkpoint::faults::collected);
+    lv::checkpoint::opened folder = lv::checkpoint::open(path, {}, lv::checkpoint::faults::collected);
     i.said = static_cast<lv::checkpoint::description const&>(folder);
     i.problems = i.said.problems;
     i.warnings = i.said.warnings;

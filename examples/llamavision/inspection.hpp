@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/checkpoint/open.hpp>
 #include <llamavision/runtime/network.hpp>
 
 #include "models.hpp"

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/preprocessor.hpp>
 #include <llamavision/checkpoint/write_safetensors.hpp>
 #include <llamavision/image/open.hpp>

@@ -14,7 +14,7 @@
 #include <llamavision/config/llama_3_2.hpp>
 #include <llamavision/config/tiny.hpp>
 
-#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/checkpoint/open.hpp>
 
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/expression/count.hpp>

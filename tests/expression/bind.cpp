@@ -2,7 +2,11 @@
 // Binding: named tensors become weights, or one error names everything that does not fit.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <span>
+#include <vector>
 
 #include "../support/bound.hpp"
 #include "../support/message.hpp"
@@ -64,6 +68,20 @@ TEST_CASE("floats stay where the checkpoint holds them; vectors are copied") {
     CHECK(bound_matrix.data == matrix);
     CHECK(bound_matrix.rows == 3);
     CHECK(bound_matrix.columns == 2);
+}
+
+TEST_CASE("tensors that have to be made first") {
+    lv::weights<model_type> w;
+    lv::checkpoint::named_tensors all = tensors(good);
+    for (auto& [name, tensor] : all.tensors) {
+        std::vector<std::byte> const bytes(tensor.bytes.begin(), tensor.bytes.end());
+        tensor.bytes = {};
+        tensor.make = [bytes](std::span<std::byte> room) { std::copy(bytes.begin(), bytes.end(), room.begin()); };
+    }
+    lv::binder binder(std::move(all));
+    binder.bind(model, w);
+    auto const owners = binder.finish();
+    check_bound(w);
 }
 
 TEST_CASE("halves, at any byte: matrices keep their format, vectors are widened") {

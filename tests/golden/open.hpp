@@ -4,7 +4,7 @@
 
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
-#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/checkpoint/open.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/runtime/compiled_network.hpp>
 
@@ -15,7 +15,7 @@ namespace golden {
 
 template <class C>
 network_ptr open(std::filesystem::path const& folder, kernels which) {
-    lv::checkpoint::hf_folder file = lv::checkpoint::open_folder(folder);
+    lv::checkpoint::opened file = lv::checkpoint::open(folder);
     REQUIRE(file.model);
     CHECK(lv::config::differences(file.model->values, lv::config::numbers_of<C>()).empty());
     if (which == kernels::scalar)

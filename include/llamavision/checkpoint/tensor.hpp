@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every checkpoint reader yields: named tensors that view bytes which somebody keeps mapped.
+// What every checkpoint reader yields: named tensors, which view bytes that somebody keeps mapped or know how to make
+// them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -13,7 +15,8 @@
 
 namespace llamavision::checkpoint {
 
-/// Element types that occur in checkpoints of this model. Only f32, f16 and bf16 carry weights.
+/// Element types that occur in checkpoints of this model. Weights are f32, f16, bf16, or one of GGUF's block types, in
+/// which `block_of(type).values` consecutive values of a row share their scales.
 enum class dtype : std::uint8_t {
     f32,
     f16,
@@ -29,44 +32,103 @@ enum class dtype : std::uint8_t {
     u8,
     boolean,
     f8_e4m3,
-    f8_e5m2
+    f8_e5m2,
+    q4_0,
+    q4_1,
+    q5_0,
+    q5_1,
+    q8_0,
+    q4_k,
+    q5_k,
+    q6_k
 };
 
-/// Bytes of one element.
-[[nodiscard]] constexpr std::size_t size_of(dtype type) {
+/// Values that are stored together, and the bytes that they take together.
+struct block {
+    std::size_t values;
+    std::size_t bytes;
+};
+
+/// A single value, except for GGUF's block types.
+[[nodiscard]] constexpr block block_of(dtype type) {
     switch (type) {
     case dtype::f64:
     case dtype::i64:
-    case dtype::u64: return 8;
+    case dtype::u64: return {1, 8};
     case dtype::f32:
     case dtype::i32:
-    case dtype::u32: return 4;
+    case dtype::u32: return {1, 4};
     case dtype::f16:
     case dtype::bf16:
     case dtype::i16:
-    case dtype::u16: return 2;
-    default: return 1;
+    case dtype::u16: return {1, 2};
+    case dtype::q4_0: return {32, 18};
+    case dtype::q4_1: return {32, 20};
+    case dtype::q5_0: return {32, 22};
+    case dtype::q5_1: return {32, 24};
+    case dtype::q8_0: return {32, 34};
+    case dtype::q4_k: return {256, 144};
+    case dtype::q5_k: return {256, 176};
+    case dtype::q6_k: return {256, 210};
+    default: return {1, 1};
     }
 }
 
-/// The spelling of safetensors: "F32", "BF16", ...
+/// Bytes of one element. @pre the type is none of the block types
+[[nodiscard]] constexpr std::size_t size_of(dtype type) { return block_of(type).bytes; }
+
+/// Bytes of `count` values. @pre `count` is a multiple of block_of(type).values, and the result fits
+[[nodiscard]] constexpr std::size_t bytes_of(dtype type, std::size_t count) {
+    return count / block_of(type).values * block_of(type).bytes;
+}
+
+/// A type whose values a kernel or a conversion reads one by one.
+[[nodiscard]] constexpr bool is_plain_weight(dtype type) {
+    return type == dtype::f32 || type == dtype::f16 || type == dtype::bf16;
+}
+
+[[nodiscard]] constexpr bool is_block_type(dtype type) { return block_of(type).values > 1; }
+
+/// The spelling of safetensors ("F32", "BF16", ...) and, for block types, of GGUF ("Q4_0", "Q6_K", ...).
 [[nodiscard]] constexpr std::string_view name_of(dtype type) {
-    constexpr std::string_view names[] = {"F32", "F16", "BF16", "F64", "I64",  "I32",     "I16",    "I8",
-                                          "U64", "U32", "U16",  "U8",  "BOOL", "F8_E4M3", "F8_E5M2"};
+    constexpr std::string_view names[] = {"F32",  "F16",  "BF16", "F64",  "I64",  "I32",     "I16",     "I8",
+                                          "U64",  "U32",  "U16",  "U8",   "BOOL", "F8_E4M3", "F8_E5M2", "Q4_0",
+                                          "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K",    "Q6_K"};
     return names[static_cast<std::size_t>(type)];
 }
 
-/// A view of one tensor's bytes: row-major, slowest dimension first, little-endian, at any alignment.
+/// One tensor: row-major, slowest dimension first, little-endian. Its bytes lie somewhere (usually in a mapped file, at
+/// any alignment), or have to be made first: rows put into another order, shards merged, an adapter added.
 struct tensor {
     dtype type = dtype::f32;
     std::vector<std::size_t> shape;
-    std::span<std::byte const> bytes; ///< product(shape) * size_of(type) bytes
+    std::span<std::byte const> bytes; ///< bytes_of(type, product(shape)) of them; empty if `make` is there
+    /// Writes all of the tensor's bytes. May throw what reading throws; may be called from several threads at once.
+    std::function<void(std::span<std::byte>)> make{};
 };
 
-/// Tensors by name, together with whatever keeps their bytes alive.
+/// product(shape) @pre it was found to fit when the tensor was read
+[[nodiscard]] inline std::size_t values_of(tensor const& t) {
+    std::size_t count = 1;
+    for (std::size_t const n : t.shape) count *= n;
+    return count;
+}
+
+/// What the tensor's bytes take, made or not.
+[[nodiscard]] inline std::size_t size_in_bytes(tensor const& t) { return bytes_of(t.type, values_of(t)); }
+
+/// Tensors by name, together with whatever keeps their bytes (and what `make` reads) alive.
 struct named_tensors {
     std::map<std::string, tensor, std::less<>> tensors;
     std::vector<std::shared_ptr<void const>> owners;
 };
+
+/// The bytes, made into `room` if they have to be. `room` keeps its memory from call to call.
+[[nodiscard]] inline std::span<std::byte const> bytes_of(tensor const& t, std::vector<std::byte>& room) {
+    if (!t.make) return t.bytes;
+    room.resize(size_in_bytes(t));
+    t.make(room);
+    return room;
+}
 
 } // namespace llamavision::checkpoint

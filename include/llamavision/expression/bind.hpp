@@ -81,20 +81,30 @@ class binder {
             return {};
         }
         using checkpoint::dtype;
-        if (tensor.type != dtype::f32 && tensor.type != dtype::f16 && tensor.type != dtype::bf16) {
+        if (!checkpoint::is_plain_weight(tensor.type)) {
             misshapen_.push_back(name + " is " + std::string(checkpoint::name_of(tensor.type))
                                  + ", weights are F32, F16 or BF16");
             return {};
         }
-        std::size_t const bytes = p.count() * checkpoint::size_of(tensor.type);
-        if (tensor.bytes.size() != bytes) {
-            misshapen_.push_back(name + " " + to_text(shape) + " has " + std::to_string(tensor.bytes.size())
-                                 + " bytes, and takes " + std::to_string(bytes));
+        std::size_t const size = p.count() * checkpoint::size_of(tensor.type);
+        std::span<std::byte const> const bytes = tensor.make ? made(tensor, size) : tensor.bytes;
+        if (bytes.size() != size) {
+            misshapen_.push_back(name + " " + to_text(shape) + " has " + std::to_string(bytes.size())
+                                 + " bytes, and takes " + std::to_string(size));
             return {};
         }
-        matrix m{tensor.bytes.data(), format_of(tensor.type), shape[0], p.count() / shape[0]};
-        if (p.is_matrix) return aligned(m, tensor.bytes);
-        return widened(m, tensor.bytes);
+        matrix m{bytes.data(), format_of(tensor.type), shape[0], p.count() / shape[0]};
+        if (p.is_matrix) return aligned(m, bytes);
+        return widened(m, bytes);
+    }
+
+    std::span<std::byte const> made(checkpoint::tensor const& tensor, std::size_t size) {
+        std::size_t const floats = (size + sizeof(float) - 1) / sizeof(float);
+        std::shared_ptr<float[]> const room(new float[floats]);
+        std::span<std::byte> const bytes = std::as_writable_bytes(std::span(room.get(), floats)).first(size);
+        tensor.make(bytes);
+        copies_.push_back(room);
+        return bytes;
     }
 
     static format format_of(checkpoint::dtype type) {

@@ -14,7 +14,7 @@
 
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
-#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/checkpoint/open.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/runtime/compiled_network.hpp>
 #include <llamavision/runtime/model.hpp>
@@ -81,7 +81,7 @@ inline std::optional<tokens::tokenizer> open_words(checkpoint::description const
 }
 
 template <configuration C, backend B>
-model assemble(checkpoint::hf_folder folder, load_options const& options) {
+model assemble(checkpoint::opened folder, load_options const& options) {
     if (options.on_warning)
         for (std::string const& warning : folder.warnings) options.on_warning(warning);
     std::optional<tokens::tokenizer> words = open_words(folder, config::numbers_of<C>());
@@ -106,7 +106,7 @@ template <configuration C, backend B = simd>
     auto const differ = config::differences(d.model->values, config::numbers_of<C>());
     if (!differ.empty())
         throw mismatch_error(path.string() + ": is not a " + std::string(C::name) + ":" + detail::listed(differ));
-    return detail::assemble<C, B>(checkpoint::open_folder(path, options.on_progress), options);
+    return detail::assemble<C, B>(checkpoint::open(path, options.on_progress), options);
 }
 
 /// Loads it as the one of `C...` whose numbers are those of its `config.json`.
@@ -122,7 +122,7 @@ template <backend B = simd, configuration... C>
         if (loaded) return;
         auto differ = config::differences(d.model->values, config::numbers_of<Config>());
         if (differ.empty())
-            loaded = detail::assemble<Config, B>(checkpoint::open_folder(path, options.on_progress), options);
+            loaded = detail::assemble<Config, B>(checkpoint::open(path, options.on_progress), options);
         else if (!nearest || differ.size() < nearest->size()) {
             nearest = std::move(differ);
             nearest_name = Config::name;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole folders: one file or shards, every JSON file, and what can be wrong with each.
-#include <llamavision/checkpoint/folder.hpp>
+#include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/write_safetensors.hpp>
 
 #include "../support/message.hpp"
@@ -40,11 +40,11 @@ class checkpoint_folder : public temporary_folder {
 
 template <class E = error>
 std::string fault(std::filesystem::path const& path) {
-    return message_of<E>([&] { return open_folder(path); });
+    return message_of<E>([&] { return open(path); });
 }
 
 std::vector<std::string> problems(std::filesystem::path const& path) {
-    return open_folder(path, {}, faults::collected).problems;
+    return open(path, {}, faults::collected).problems;
 }
 
 } // namespace
@@ -53,7 +53,7 @@ TEST_CASE("a folder with one file") {
     checkpoint_folder const folder;
     std::vector<std::pair<std::size_t, std::size_t>> reports;
     auto const opened =
-        open_folder(folder.path(), [&](std::size_t done, std::size_t total) { reports.emplace_back(done, total); });
+        open(folder.path(), [&](std::size_t done, std::size_t total) { reports.emplace_back(done, total); });
     CHECK(opened.form == kind::hugging_face);
     CHECK(opened.tensors.tensors.size() == 2);
     CHECK(opened.tensors.tensors.contains("language_model.lm_head.weight"));
@@ -73,7 +73,7 @@ TEST_CASE("a folder with one file") {
     CHECK(opened.problems.empty());
     CHECK(reports == std::vector<std::pair<std::size_t, std::size_t>>{{0, 1}, {1, 1}});
     CHECK(problems(folder.path()).empty());
-    CHECK(open_folder(folder.path() / "model.safetensors").tensors.tensors.size() == 2);
+    CHECK(open(folder.path() / "model.safetensors").tensors.tensors.size() == 2);
 }
 
 TEST_CASE("a description needs no readable weights") {
@@ -188,11 +188,11 @@ TEST_CASE("shards with an index") {
     CHECK(contains(fault<file_error>(folder.path()),
                    "holds model-00001-of-00002.safetensors, model-00002-of-00002.safetensors, but neither"));
     index(right);
-    auto const opened = open_folder(folder.path());
+    auto const opened = open(folder.path());
     CHECK(opened.tensors.tensors.size() == 3);
     CHECK(opened.tensors.tensors.contains("vision_model.class_embedding"));
     CHECK(opened.tensors.owners.size() == 2);
-    auto const one = open_folder(folder.path() / "model-00002-of-00002.safetensors");
+    auto const one = open(folder.path() / "model-00002-of-00002.safetensors");
     CHECK(one.tensors.tensors.size() == 1);
     CHECK(contains(one.warnings.back(), "is one of several files"));
 
@@ -206,7 +206,7 @@ TEST_CASE("shards with an index") {
     index(right + R"(, "c": "model-00003-of-00003.safetensors", "d": "model-00004-of-00003.safetensors")");
     CHECK(contains(fault<file_error>(folder.path()),
                    "2 of the 4 files that it names are missing: model-00003-of-00003.safetensors, model-0"));
-    auto const partial = open_folder(folder.path(), {}, faults::collected);
+    auto const partial = open(folder.path(), {}, faults::collected);
     CHECK(partial.problems.size() == 1);
     CHECK(partial.tensors.tensors.size() == 3);
     write_tensors(folder.path() / "model-00002-of-00002.safetensors", {"lm_head.weight", "a"});

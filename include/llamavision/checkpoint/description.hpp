@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known of a checkpoint of any form before its weights are used.
+#pragma once
+
+#include <llamavision/checkpoint/chat_template.hpp>
+#include <llamavision/checkpoint/generation.hpp>
+#include <llamavision/checkpoint/kind.hpp>
+#include <llamavision/checkpoint/preprocessor.hpp>
+#include <llamavision/checkpoint/shards.hpp>
+#include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/config/read.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace llamavision::checkpoint {
+
+/// What a checkpoint says about its model, without its tensors.
+struct description {
+    std::filesystem::path path;   ///< as given: a folder, or a file
+    std::filesystem::path folder; ///< where the small files are
+    kind form = kind::unknown;
+    std::optional<config::read_result> model; ///< always there unless faults were collected
+    generation_defaults generation;           ///< stop ids, bos and pad are config.json's where the file names none
+    preprocessor pictures;
+    chat_template chat;
+    std::filesystem::path tokenizer_json, tokenizer_model; ///< empty if not there
+    weight_files weights;
+    std::vector<std::string> warnings; ///< runs, but perhaps not as expected
+    std::vector<std::string> problems; ///< with faults::collected: everything that would have been thrown
+};
+
+/// A description and the tensors, which view files that stay mapped as long as `tensors` lives.
+struct opened : description {
+    named_tensors tensors; ///< under Hugging Face's names, in Hugging Face's order of rows, whatever the form
+};
+
+} // namespace llamavision::checkpoint

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checkpoint of any form as one value: what its small files say, and its tensors under Hugging Face's names.
+#pragma once
+
+#include <llamavision/checkpoint/description.hpp>
+#include <llamavision/checkpoint/faults.hpp>
+#include <llamavision/checkpoint/hugging_face.hpp>
+#include <llamavision/checkpoint/kind.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/progress.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include <filesystem>
+#include <string>
+
+namespace llamavision::checkpoint {
+
+namespace detail {
+
+inline void describe_into(description& d, std::filesystem::path const& path, faults mode) {
+    d.path = path;
+    d.folder = path.has_parent_path() ? path.parent_path() : ".";
+    attempt(mode, d.problems, [&] {
+        d.form = recognise(path);
+        if (is_folder(path)) d.folder = path;
+        switch (d.form) {
+        case kind::hugging_face: return describe_hugging_face(d, mode);
+        default:
+            throw file_error(path.string() + ": is " + std::string(describe(d.form))
+                             + "; this build reads Hugging Face folders (config.json, *.safetensors)");
+        }
+    });
+}
+
+} // namespace detail
+
+/// Reads what the checkpoint at `path` says of itself: a folder, or a file of weights beside its small files. Opens no
+/// weights, though their files must be there. Throws file_error, format_error and mismatch_error, or lists their
+/// messages in `problems`.
+[[nodiscard]] inline description read_description(std::filesystem::path const& path, faults mode = faults::thrown) {
+    description result;
+    detail::describe_into(result, path, mode);
+    return result;
+}
+
+/// The same with the tensors. `report` counts weight files.
+[[nodiscard]] inline opened open(std::filesystem::path const& path, progress const& report = {},
+                                 faults mode = faults::thrown) {
+    opened result;
+    detail::describe_into(result, path, mode);
+    detail::attempt(mode, result.problems, [&] {
+        switch (result.form) {
+        case kind::hugging_face: return map_hugging_face(result, report, mode);
+        default: return; // only with faults::collected
+        }
+    });
+    return result;
+}
+
+} // namespace llamavision::checkpoint
