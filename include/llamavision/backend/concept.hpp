@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include <llamavision/backend/attention.hpp>
+#include <llamavision/weights/formats.hpp>
 #include <llamavision/weights/matrix.hpp>
 
 namespace llamavision {
@@ -66,6 +67,15 @@ concept fuses_swiglu = requires(B const& b, matrix const& w, float const* x, std
 template <class B>
 concept fuses_linear_add = requires(B const& b, matrix const& w, float const* x, std::size_t n, float s, float* y) {
     b.fused_linear_add(w, x, x, n, s, y);
+};
+
+/// Offers layouts of its own for weights of products: `laid_out_bytes(w, f)` says how many bytes the weight w takes in
+/// format f (w.data may be null; 0: it stays as it is), and `lay_out(w, f, to)` fills so many, which begin on a cache
+/// line, and returns how its kernels see them.
+template <class B>
+concept lays_out_weights = requires(B const& b, matrix const& w, weight_format f, std::byte* to) {
+    { b.laid_out_bytes(w, f) } -> std::convertible_to<std::size_t>;
+    { b.lay_out(w, f, to) } -> std::convertible_to<matrix>;
 };
 
 } // namespace llamavision

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <set>
 #include <span>
@@ -17,6 +18,7 @@
 #include <llamavision/expression/weights.hpp>
 #include <llamavision/support/cold.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/progress.hpp>
 
 namespace llamavision {
 
@@ -33,11 +35,21 @@ template <expression E>
     return names;
 }
 
+/// A weight that was laid out anew, and what keeps it alive; no owner: it stays as it was.
+struct laid_out {
+    matrix weight;
+    std::shared_ptr<void const> owner;
+};
+/// How the weight of that name is laid out, given as the checkpoint has it.
+using layout = std::function<laid_out(std::string const& name, matrix const& stored)>;
+
 /// Binds one checkpoint to the parts of one model, and keeps alive whatever the bound weights point into.
 class binder {
   public:
     /// @param tensors under Hugging Face's names (checkpoint/names.hpp maps other spellings onto them)
-    explicit binder(checkpoint::named_tensors tensors) : tensors_(std::move(tensors)) {}
+    /// @param relay lays out weights of products anew; null leaves all as they are stored
+    explicit binder(checkpoint::named_tensors tensors, layout relay = {})
+        : tensors_(std::move(tensors)), relay_(std::move(relay)) {}
 
     /// Binds the weights of E. Problems are collected; `finish` reports them.
     template <expression E>
@@ -47,94 +59,115 @@ class binder {
         });
     }
 
+    /// Points the bound weights at their bytes, or lays them out anew. Nothing large happens before all is known to
+    /// fit.
+    /// @param on_progress called after each matrix
     /// @return what the bound weights point into; the caller keeps it as long as them
     /// @throws mismatch_error naming every missing, surplus and misshapen tensor
-    [[nodiscard]] LLAMAVISION_COLD std::vector<std::shared_ptr<void const>> finish() {
+    [[nodiscard]] LLAMAVISION_COLD std::vector<std::shared_ptr<void const>> finish(progress const& on_progress = {}) {
         for (auto const& [name, tensor] : tensors_.tensors)
             if (!used_.contains(name)) surplus_.push_back(name + " " + to_text(tensor.shape));
         std::string const problems =
             listed(missing_, "missing") + listed(misshapen_, "misshapen") + listed(surplus_, "surplus");
         if (!problems.empty()) throw mismatch_error("the checkpoint's tensors are not the model's:" + problems);
+        std::size_t done = 0;
+        for (pending const& p : pending_) {
+            settle(p);
+            if (on_progress) on_progress(++done, pending_.size());
+        }
         std::vector<std::shared_ptr<void const>> owners = std::move(tensors_.owners);
         owners.insert(owners.end(), copies_.begin(), copies_.end());
         return owners;
     }
 
   private:
+    struct pending {
+        matrix* weight;
+        checkpoint::tensor const* tensor;
+        std::string name;
+        std::size_t size; ///< bytes
+        parameter kind;
+    };
+
     LLAMAVISION_COLD void bind_node(std::span<parameter const> parameters, std::span<matrix> own,
                                     std::string const& path) {
         for (std::size_t i = 0; i < parameters.size(); ++i)
-            own[i] = find(path + std::string(parameters[i].suffix), parameters[i]);
+            find(path + std::string(parameters[i].suffix), parameters[i], own[i]);
     }
 
-    LLAMAVISION_COLD matrix find(std::string const& name, parameter const& p) {
+    LLAMAVISION_COLD void find(std::string const& name, parameter const& p, matrix& to) {
         auto const at = tensors_.tensors.find(name);
         std::vector<std::size_t> const shape(p.shape.begin(), p.shape.begin() + static_cast<std::ptrdiff_t>(p.rank));
         if (at == tensors_.tensors.end()) {
             missing_.push_back(name + " " + to_text(shape));
-            return {};
+            return;
         }
         used_.insert(name);
         checkpoint::tensor const& tensor = at->second;
         if (tensor.shape != shape) {
             misshapen_.push_back(name + " is " + to_text(tensor.shape) + ", the model's is " + to_text(shape));
-            return {};
+            return;
         }
         using checkpoint::dtype;
         if (!checkpoint::is_plain_weight(tensor.type)) {
             misshapen_.push_back(name + " is " + std::string(checkpoint::name_of(tensor.type))
                                  + ", weights are F32, F16 or BF16");
-            return {};
+            return;
         }
         std::size_t const size = p.count() * checkpoint::size_of(tensor.type);
-        std::span<std::byte const> const bytes = tensor.make ? made(tensor, size) : tensor.bytes;
-        if (bytes.size() != size) {
-            misshapen_.push_back(name + " " + to_text(shape) + " has " + std::to_string(bytes.size())
+        if (!tensor.make && tensor.bytes.size() != size) {
+            misshapen_.push_back(name + " " + to_text(shape) + " has " + std::to_string(tensor.bytes.size())
                                  + " bytes, and takes " + std::to_string(size));
-            return {};
+            return;
         }
-        matrix m{bytes.data(), format_of(tensor.type), shape[0], p.count() / shape[0]};
-        if (p.is_matrix) return aligned(m, bytes);
-        return widened(m, bytes);
+        to = {nullptr, format_of(tensor.type), shape[0], p.count() / shape[0]};
+        pending_.push_back({&to, &tensor, name, size, p});
     }
 
-    std::span<std::byte const> made(checkpoint::tensor const& tensor, std::size_t size) {
-        std::size_t const floats = (size + sizeof(float) - 1) / sizeof(float);
-        std::shared_ptr<float[]> const room(new float[floats]);
-        std::span<std::byte> const bytes = std::as_writable_bytes(std::span(room.get(), floats)).first(size);
-        tensor.make(bytes);
-        copies_.push_back(room);
-        return bytes;
+    LLAMAVISION_COLD void settle(pending const& p) {
+        matrix& m = *p.weight;
+        std::shared_ptr<void const> owner;
+        if (p.tensor->make)
+            owner = made(*p.tensor, p.size);
+        else if (reinterpret_cast<std::uintptr_t>(p.tensor->bytes.data()) % (m.type == format::f32 ? 4 : 2) != 0)
+            owner = copied(p.tensor->bytes); // a file may put a tensor at any byte; kernels want their alignment
+        m.data = owner ? owner.get() : p.tensor->bytes.data();
+        if (!p.kind.is_matrix) {
+            owner = widened(m);
+            m = {owner.get(), format::f32, m.rows, m.columns};
+        } else if (relay_ && p.kind.is_product)
+            if (laid_out anew = relay_(p.name, m); anew.owner) {
+                m = anew.weight;
+                owner = std::move(anew.owner);
+            }
+        if (owner) copies_.push_back(std::move(owner));
+    }
+
+    static std::shared_ptr<void const> made(checkpoint::tensor const& tensor, std::size_t size) {
+        std::shared_ptr<float[]> const room(new float[(size + sizeof(float) - 1) / sizeof(float)]);
+        tensor.make({reinterpret_cast<std::byte*>(room.get()), size});
+        return {room, room.get()};
+    }
+
+    static std::shared_ptr<void const> copied(std::span<std::byte const> bytes) {
+        std::shared_ptr<float[]> const room(new float[(bytes.size() + sizeof(float) - 1) / sizeof(float)]);
+        std::memcpy(room.get(), bytes.data(), bytes.size());
+        return {room, room.get()};
+    }
+
+    static std::shared_ptr<void const> widened(matrix const& m) {
+        std::shared_ptr<float[]> const floats(new float[m.size()]);
+        visit(m, [&](auto const* values) {
+            for (std::size_t i = 0; i < m.size(); ++i)
+                floats[static_cast<std::ptrdiff_t>(i)] = static_cast<float>(values[i]);
+        });
+        return {floats, floats.get()};
     }
 
     static format format_of(checkpoint::dtype type) {
         return type == checkpoint::dtype::f32   ? format::f32
                : type == checkpoint::dtype::f16 ? format::f16
                                                 : format::bf16;
-    }
-
-    /// A file may put a tensor at any byte; kernels want elements at their alignment.
-    matrix aligned(matrix m, std::span<std::byte const> bytes) {
-        std::size_t const element = m.type == format::f32 ? 4 : 2;
-        if (reinterpret_cast<std::uintptr_t>(m.data) % element != 0) m.data = keep(bytes.data(), bytes.size());
-        return m;
-    }
-
-    LLAMAVISION_COLD matrix widened(matrix m, std::span<std::byte const> bytes) {
-        m = aligned(m, bytes);
-        auto const floats = std::make_shared<std::vector<float>>(m.size());
-        visit(m, [&](auto const* values) {
-            for (std::size_t i = 0; i < floats->size(); ++i) (*floats)[i] = static_cast<float>(values[i]);
-        });
-        copies_.push_back(floats);
-        return {floats->data(), format::f32, m.rows, m.columns};
-    }
-
-    void const* keep(std::byte const* bytes, std::size_t size) {
-        auto const copy = std::make_shared<std::vector<float>>((size + sizeof(float) - 1) / sizeof(float));
-        std::memcpy(copy->data(), bytes, size);
-        copies_.push_back(copy);
-        return copy->data();
     }
 
     static std::string to_text(std::vector<std::size_t> const& shape) {
@@ -151,6 +184,8 @@ class binder {
     }
 
     checkpoint::named_tensors tensors_;
+    layout relay_;
+    std::vector<pending> pending_;
     std::set<std::string, std::less<>> used_;
     std::vector<std::string> missing_, surplus_, misshapen_;
     std::vector<std::shared_ptr<void const>> copies_;

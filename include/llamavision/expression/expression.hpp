@@ -32,6 +32,8 @@ struct parameter {
     std::size_t rank = 1;
     /// A matrix stays in the checkpoint's format, mapped; the rest (norms, biases, gates) is widened to floats.
     bool is_matrix = false;
+    /// Only ever multiplied with: a backend may lay it out in its own way.
+    bool is_product = false;
 
     [[nodiscard]] constexpr std::size_t count() const {
         std::size_t product = 1;

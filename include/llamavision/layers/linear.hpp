@@ -17,7 +17,7 @@ struct linear : expression_base {
     static constexpr std::size_t in = In;
     static constexpr std::size_t out = Out;
     static constexpr auto parameters = [] {
-        constexpr parameter weight{".weight", {Out, In}, 2, true};
+        constexpr parameter weight{".weight", {Out, In}, 2, true, true};
         if constexpr (Bias)
             return std::array{weight, parameter{".bias", {Out}}};
         else

@@ -36,7 +36,7 @@ struct patch_projection : expression_base {
     static constexpr std::string_view label = Name.view();
     static constexpr std::size_t in = Channels * Patch * Patch;
     static constexpr std::size_t out = Width;
-    static constexpr std::array parameters{parameter{".weight", {Width, Channels, Patch, Patch}, 4, true}};
+    static constexpr std::array parameters{parameter{".weight", {Width, Channels, Patch, Patch}, 4, true, true}};
 
     static constexpr double flops(work const&, double& rows) {
         return 2 * rows * static_cast<double>(in) * static_cast<double>(out);

@@ -20,6 +20,7 @@
 #include <llamavision/model/mllama.hpp>
 #include <llamavision/runtime/image_plan.hpp>
 #include <llamavision/runtime/network.hpp>
+#include <llamavision/support/aligned_bytes.hpp>
 
 namespace llamavision {
 
@@ -35,12 +36,16 @@ class compiled_network final : public network {
 
   public:
     /// @param tensors the checkpoint under Hugging Face's names
+    /// @param formats what each part's weights are kept in; whatever the backend has no layout for stays as stored
+    /// @param on_progress called after each matrix
     /// @throws mismatch_error naming every tensor that is missing, surplus or misshapen
-    compiled_network(checkpoint::named_tensors tensors, B kernels) : backend_(std::move(kernels)) {
-        binder bind(std::move(tensors));
+    compiled_network(checkpoint::named_tensors tensors, B kernels, weight_formats const& formats = {},
+                     progress const& on_progress = {})
+        : backend_(std::move(kernels)), formats_(formats) {
+        binder bind(std::move(tensors), relay());
         bind.bind(model.encoder, *encoder_);
         bind.bind(model.reader, *reader_);
-        owners_ = bind.finish();
+        owners_ = bind.finish(on_progress);
         check_padding();
     }
 
@@ -109,6 +114,22 @@ class compiled_network final : public network {
 
   private:
     static constexpr auto model = mllama<C>;
+
+    /// The backend's own layout of each weight, in memory of its own.
+    layout relay() const {
+        if constexpr (!lays_out_weights<B>)
+            return {};
+        else {
+            if (formats_ == weight_formats{}) return {};
+            return [this](std::string const& name, matrix const& stored) -> laid_out {
+                weight_format const format = formats_.of(name, T::cross_layers);
+                std::size_t const bytes = backend_.laid_out_bytes(stored, format);
+                if (bytes == 0) return {};
+                std::shared_ptr<std::byte> const room = aligned_bytes(bytes);
+                return {backend_.lay_out(stored, format, room.get()), room};
+            };
+        }
+    }
 
     /// After each layer: calls the progress of the options, and throws when their stop token asks for it.
     template <class Options>
@@ -205,6 +226,7 @@ class compiled_network final : public network {
     }
 
     B backend_;
+    weight_formats formats_;
     config::numbers numbers_ = config::numbers_of<C>();
     std::unique_ptr<weights<image_encoder<C>>> encoder_ = std::make_unique<weights<image_encoder<C>>>();
     std::unique_ptr<weights<language_model<T>>> reader_ = std::make_unique<weights<language_model<T>>>();

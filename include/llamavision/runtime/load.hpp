@@ -18,6 +18,7 @@
 #include <llamavision/config/differences.hpp>
 #include <llamavision/runtime/compiled_network.hpp>
 #include <llamavision/runtime/model.hpp>
+#include <llamavision/weights/formats.hpp>
 
 namespace llamavision {
 
@@ -30,6 +31,9 @@ struct load_options {
     /// whose fine-tuned weights want `taps_after_layer`.
     std::function<void(std::string const&)> on_warning{};
     progress on_progress{}; ///< weight files read, of all
+    /// What the parts' weights are kept in; as stored is exact, the others are faster and smaller.
+    weight_formats weights{};
+    progress on_layout{}; ///< matrices laid out, of all
 };
 
 /// The configurations among which `load_any` and the program choose.
@@ -85,7 +89,8 @@ model assemble(checkpoint::opened folder, load_options const& options) {
     if (options.on_warning)
         for (std::string const& warning : folder.warnings) options.on_warning(warning);
     std::optional<tokens::tokenizer> words = open_words(folder, config::numbers_of<C>());
-    auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), make_backend<B>(options));
+    auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), make_backend<B>(options),
+                                                              options.weights, options.on_layout);
     return model(std::move(net), std::move(words), manners_of(folder, options));
 }
 
