@@ -60,13 +60,17 @@ class numbers {
     std::uint64_t state_;
 };
 
-/// A matrix of any format, with its own storage; `shift` elements stand before it, so that it is not aligned.
+/// A matrix of any format, with its own storage; `shift` elements or blocks stand before it, so that it is not aligned.
+/// @pre whole blocks a row
 class weight {
   public:
     weight(lv::format type, std::size_t rows, std::size_t columns, std::vector<float> const& values,
            std::size_t shift = 0)
-        : bytes_(lv::bytes_of(type, values.size() + shift)), type_(type), rows_(rows), columns_(columns),
-          shift_(shift) {
+        : bytes_(lv::bytes_of(type, values.size() + shift * lv::values_per_block(type))), type_(type), rows_(rows),
+          columns_(columns), shift_(shift * lv::values_per_block(type)) {
+        std::byte* const to = bytes_.data() + lv::bytes_of(type, shift_);
+        if (type == lv::format::q8) lv::encode_blocks<lv::q8_0>(values.data(), values.size(), to);
+        if (type == lv::format::q4) lv::encode_blocks<lv::q4_0>(values.data(), values.size(), to);
         for (std::size_t i = 0; i < values.size(); ++i) {
             if (type == lv::format::f32) put(i, values[i]);
             if (type == lv::format::f16) put(i, lv::f16::round(values[i]));
@@ -77,8 +81,8 @@ class weight {
         return {bytes_.data() + lv::bytes_of(type_, shift_), type_, rows_, columns_};
     }
     [[nodiscard]] double at(std::size_t row, std::size_t column) const {
-        return lv::visit(
-            view(), [&](auto const* p) { return static_cast<double>(static_cast<float>(p[row * columns_ + column])); });
+        return lv::visit(view(),
+                         [&](auto p) { return static_cast<double>(static_cast<float>(p[row * columns_ + column])); });
     }
 
   private:
@@ -86,12 +90,19 @@ class weight {
     void put(std::size_t i, T value) {
         std::memcpy(bytes_.data() + (i + shift_) * sizeof(T), &value, sizeof(T));
     }
-    std::vector<unsigned char> bytes_;
+    std::vector<std::byte> bytes_;
     lv::format type_;
     std::size_t rows_, columns_, shift_;
 };
 
-inline constexpr lv::format formats[] = {lv::format::f32, lv::format::f16, lv::format::bf16};
+inline constexpr lv::format formats[] = {lv::format::f32, lv::format::f16, lv::format::bf16, lv::format::q8,
+                                         lv::format::q4};
+
+/// The next number of columns that the format can have.
+inline std::size_t whole(lv::format type, std::size_t columns) {
+    std::size_t const block = lv::values_per_block(type);
+    return (columns + block - 1) / block * block;
+}
 
 /// Whether both are the same bits, NaNs included.
 inline bool same_bits(std::vector<float> const& a, std::vector<float> const& b) {

@@ -164,7 +164,8 @@ TEST_CASE_TEMPLATE("widening and embedding are exact", B, ALL_BACKENDS) {
     if (!B::usable()) return;
     B const b;
     for (lv::format type : formats)
-        for (std::size_t columns : {1u, 3u, 16u, 37u, 67u, 9001u}) {
+        for (std::size_t some : {1u, 3u, 16u, 37u, 67u, 9001u}) {
+            std::size_t const columns = whole(type, some);
             CAPTURE(lv::name_of(type).data());
             CAPTURE(columns);
             std::size_t const rows = 11;

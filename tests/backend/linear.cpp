@@ -26,6 +26,7 @@ double product_error(weight const& w, lv::matrix const& m, std::vector<float> co
 
 template <class B>
 void check(B const& b, lv::format type, std::size_t rows, std::size_t outputs, std::size_t columns) {
+    columns = whole(type, columns);
     CAPTURE(lv::name_of(type).data());
     CAPTURE(rows);
     CAPTURE(outputs);
@@ -95,7 +96,7 @@ TEST_CASE_TEMPLATE("a row of a product has the same bits alone and among others"
     if (!B::usable()) return;
     B const b;
     for (lv::format type : formats)
-        for (std::size_t columns : {std::size_t{33}, std::size_t{1280}, std::size_t{2563}}) {
+        for (std::size_t columns : {whole(type, 33), whole(type, 1280), whole(type, 2563)}) {
             CAPTURE(lv::name_of(type).data());
             CAPTURE(columns);
             std::size_t const rows = 103, outputs = 75;
@@ -119,7 +120,7 @@ TEST_CASE_TEMPLATE("the fused kernels give the bits of their parts", B, ALL_SIMD
                 CAPTURE(lv::name_of(type).data());
                 CAPTURE(rows);
                 CAPTURE(outputs);
-                std::size_t const columns = 1290;
+                std::size_t const columns = whole(type, 1290);
                 numbers n(rows + outputs);
                 weight const gate(type, outputs, columns, n.floats(outputs * columns));
                 weight const up(type, outputs, columns, n.floats(outputs * columns));

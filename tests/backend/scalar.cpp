@@ -6,7 +6,7 @@ using namespace backends;
 
 TEST_CASE("scalar: products, embedding and widening by hand") {
     lv::scalar const b;
-    for (lv::format type : formats) {
+    for (lv::format type : {lv::format::f32, lv::format::f16, lv::format::bf16}) {
         weight const w(type, 2, 3, {1, 2, 3, -4, 0.5f, 8});
         std::vector<float> const x = {1, 10, 100, 0, -1, 2}, bias = {1000, -1};
         std::vector<float> y(4);
@@ -21,6 +21,21 @@ TEST_CASE("scalar: products, embedding and widening by hand") {
         std::vector<float> some(3);
         b.widen(w.view(), 2, 3, some.data());
         CHECK(same_bits(some, {3, -4, 0.5f}));
+    }
+}
+
+TEST_CASE("scalar: blocks by hand") {
+    lv::scalar const b;
+    for (lv::format type : {lv::format::q8, lv::format::q4}) {
+        std::vector<float> values(2 * 64), x(64), y(2);
+        values[0] = -8, values[5] = 3, values[63] = -16;                    // both blocks' scales are powers of two ...
+        values[64 + 31] = -0.5f, values[64 + 32] = -4, values[64 + 33] = 1; // ... in 4 bits, and near them in 8
+        x[0] = 1, x[5] = 10, x[31] = 2, x[33] = 3, x[63] = -1;
+        weight const w(type, 2, 64, values);
+        b.linear(w.view(), nullptr, x.data(), 1, y.data());
+        float const exact = type == lv::format::q4 ? 1e-6f : 0.3f; // an eighth bit's half step is 8 / 254
+        CHECK(std::abs(y[0] - 38.0f) < exact);
+        CHECK(std::abs(y[1] - 2.0f) < exact);
     }
 }
 

@@ -16,9 +16,10 @@ std::vector<float> everything(B const& b) {
     auto const keep = [&](std::vector<float> const& y) { all.insert(all.end(), y.begin(), y.end()); };
     numbers n(99);
     for (lv::format type : formats) {
-        weight const w(type, 301, 1500, n.floats(301 * 1500)), up(type, 301, 1500, n.floats(301 * 1500));
+        std::size_t const columns = whole(type, 1500);
+        weight const w(type, 301, columns, n.floats(301 * columns)), up(type, 301, columns, n.floats(301 * columns));
         for (std::size_t rows : {1u, 7u, 120u}) {
-            std::vector<float> const x = n.floats(rows * 1500), bias = n.floats(301);
+            std::vector<float> const x = n.floats(rows * columns), bias = n.floats(301);
             std::vector<float> y(rows * 301);
             b.linear(w.view(), bias.data(), x.data(), rows, y.data());
             keep(y);

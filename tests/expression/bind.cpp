@@ -154,8 +154,34 @@ TEST_CASE("types that carry no weights") {
         lv::checkpoint::named_tensors all = tensors(good);
         all.tensors.at("m.fc.bias").type = type;
         CHECK(contains(faults_of(std::move(all)), "m.fc.bias is " + std::string(lv::checkpoint::name_of(type))
-                                                      + ", weights are F32, F16 or BF16"));
+                                                      + ", weights are F32, F16, BF16, Q8_0 or Q4_0"));
     }
+}
+
+TEST_CASE("matrices in blocks, and what cannot be in blocks") {
+    using lv::checkpoint::dtype;
+    constexpr auto wide = lv::linear_with_bias<"fc", 64, 1>;
+    auto const blocks = std::make_shared<std::vector<lv::q8_0>>(2); // 2 · 34 bytes
+    (*blocks)[1].scale = lv::f16::round(0.5f);
+    (*blocks)[1].quants[3] = -7;
+    lv::checkpoint::named_tensors all = tensors({{"fc.bias", {1}, {0}}});
+    all.tensors["fc.weight"] = {dtype::q8_0, {1, 64}, std::as_bytes(std::span(*blocks))};
+    lv::weights<std::remove_const_t<decltype(wide)>> w;
+    lv::binder binder(all);
+    binder.bind(wide, w);
+    CHECK(binder.finish().size() == 2);
+    CHECK(w.own[0].data == blocks->data());
+    CHECK(w.own[0].type == lv::format::q8);
+    CHECK(visit(w.own[0], [](auto values) { return static_cast<float>(values[35]); }) == -3.5f);
+
+    lv::checkpoint::named_tensors narrow = tensors(good);
+    narrow.tensors.at("m.fc.weight").type = dtype::q4_0;
+    narrow.tensors.at("m.fc.bias").type = dtype::q4_0;
+    narrow.tensors.at("out.weight").type = dtype::q6_k;
+    std::string const message = faults_of(std::move(narrow));
+    CHECK(contains(message, "m.fc.weight is Q4_0, rows of 2 values have no whole blocks of 32"));
+    CHECK(contains(message, "m.fc.bias is Q4_0, only matrices are stored in blocks"));
+    CHECK(contains(message, "out.weight is Q6_K, weights are F32, F16, BF16, Q8_0 or Q4_0"));
 }
 
 TEST_CASE("bytes that are fewer than the shape says") {

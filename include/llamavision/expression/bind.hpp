@@ -109,18 +109,18 @@ class binder {
             return;
         }
         using checkpoint::dtype;
-        if (!checkpoint::is_plain_weight(tensor.type)) {
-            misshapen_.push_back(name + " is " + std::string(checkpoint::name_of(tensor.type))
-                                 + ", weights are F32, F16 or BF16");
+        std::size_t const columns = p.count() / shape[0];
+        if (std::string const fault = why_not(tensor.type, p, columns); !fault.empty()) {
+            misshapen_.push_back(name + " is " + std::string(checkpoint::name_of(tensor.type)) + ", " + fault);
             return;
         }
-        std::size_t const size = p.count() * checkpoint::size_of(tensor.type);
+        std::size_t const size = checkpoint::bytes_of(tensor.type, p.count());
         if (!tensor.make && tensor.bytes.size() != size) {
             misshapen_.push_back(name + " " + to_text(shape) + " has " + std::to_string(tensor.bytes.size())
                                  + " bytes, and takes " + std::to_string(size));
             return;
         }
-        to = {nullptr, format_of(tensor.type), shape[0], p.count() / shape[0]};
+        to = {nullptr, format_of(tensor.type), shape[0], columns};
         pending_.push_back({&to, &tensor, name, size, p});
     }
 
@@ -157,17 +157,32 @@ class binder {
 
     static std::shared_ptr<void const> widened(matrix const& m) {
         std::shared_ptr<float[]> const floats(new float[m.size()]);
-        visit(m, [&](auto const* values) {
+        visit(m, [&](auto values) {
             for (std::size_t i = 0; i < m.size(); ++i)
                 floats[static_cast<std::ptrdiff_t>(i)] = static_cast<float>(values[i]);
         });
         return {floats, floats.get()};
     }
 
+    /// Empty if a weight with rows of so many values can be of this type.
+    static std::string why_not(checkpoint::dtype type, parameter const& p, std::size_t columns) {
+        if (checkpoint::is_plain_weight(type)) return {};
+        if (type != checkpoint::dtype::q8_0 && type != checkpoint::dtype::q4_0)
+            return "weights are F32, F16, BF16, Q8_0 or Q4_0";
+        if (!p.is_matrix) return "only matrices are stored in blocks";
+        if (columns % checkpoint::block_of(type).values != 0)
+            return "rows of " + std::to_string(columns) + " values have no whole blocks of 32";
+        return {};
+    }
+
     static format format_of(checkpoint::dtype type) {
-        return type == checkpoint::dtype::f32   ? format::f32
-               : type == checkpoint::dtype::f16 ? format::f16
-                                                : format::bf16;
+        switch (type) {
+        case checkpoint::dtype::f32: return format::f32;
+        case checkpoint::dtype::f16: return format::f16;
+        case checkpoint::dtype::q8_0: return format::q8;
+        case checkpoint::dtype::q4_0: return format::q4;
+        default: return format::bf16;
+        }
     }
 
     static std::string to_text(std::vector<std::size_t> const& shape) {

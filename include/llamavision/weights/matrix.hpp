@@ -7,22 +7,36 @@
 #include <string_view>
 
 #include <llamavision/support/half.hpp>
+#include <llamavision/weights/block_values.hpp>
 
 namespace llamavision {
 
-/// Storage formats of weights. A kernel widens to float on the way into its accumulators.
-enum class format : std::uint8_t { f32, f16, bf16 };
+/// Storage formats of weights. A kernel widens to float on the way into its accumulators. `q8` and `q4` are blocks of
+/// 32 values of a row that share a scale: the bits of GGUF's Q8_0 and Q4_0.
+enum class format : std::uint8_t { f32, f16, bf16, q8, q4 };
 
-/// Bytes that `count` consecutive values take.
+/// Values that are stored together: 1, or a block's 32. A row of a matrix has whole blocks.
+[[nodiscard]] constexpr std::size_t values_per_block(format type) {
+    return type == format::q8 ? q8_0::values : type == format::q4 ? q4_0::values : 1;
+}
+
+/// Bytes that `count` consecutive values take. @pre `count` is a multiple of values_per_block(type)
 [[nodiscard]] constexpr std::size_t bytes_of(format type, std::size_t count) {
-    return count * (type == format::f32 ? 4 : 2);
+    switch (type) {
+    case format::f32: return count * 4;
+    case format::q8: return count / values_per_block(type) * sizeof(q8_0);
+    case format::q4: return count / values_per_block(type) * sizeof(q4_0);
+    default: return count * 2;
+    }
 }
 
 [[nodiscard]] constexpr std::string_view name_of(format type) {
-    return type == format::f32 ? "f32" : type == format::f16 ? "f16" : "bf16";
+    constexpr std::string_view names[] = {"f32", "f16", "bf16", "q8", "q4"};
+    return names[static_cast<std::size_t>(type)];
 }
 
-/// A weight in memory, row-major (rows, columns), aligned to its element. A vector has one row.
+/// A weight in memory, row-major (rows, columns), aligned to its element (a block's is its scale's). A vector has one
+/// row.
 /// The bytes belong to the checkpoint's mapping or to the model that bound it.
 struct matrix {
     void const* data = nullptr;
@@ -35,12 +49,15 @@ struct matrix {
     [[nodiscard]] float const* floats() const { return static_cast<float const*>(data); }
 };
 
-/// Calls `f` with the data as a pointer to its element type: the one switch from run-time format to typed kernel.
+/// Calls `f` with the data as a pointer to its element type, or as `block_values`, which reads like one: the one switch
+/// from run-time format to typed kernel.
 template <class F>
 decltype(auto) visit(matrix const& m, F&& f) {
     switch (m.type) {
     case format::f16: return f(static_cast<f16 const*>(m.data));
     case format::bf16: return f(static_cast<bf16 const*>(m.data));
+    case format::q8: return f(block_values{static_cast<q8_0 const*>(m.data)});
+    case format::q4: return f(block_values{static_cast<q4_0 const*>(m.data)});
     default: return f(static_cast<float const*>(m.data));
     }
 }

@@ -20,7 +20,7 @@ struct scalar {
     [[nodiscard]] std::string_view name() const { return "scalar"; }
 
     void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
-        visit(w, [&](auto const* weight) {
+        visit(w, [&](auto weight) {
             for (std::size_t r = 0; r < rows; ++r)
                 for (std::size_t o = 0; o < w.rows; ++o) {
                     double sum = bias ? static_cast<double>(bias[o]) : 0.0;
@@ -38,7 +38,7 @@ struct scalar {
     }
 
     void widen(matrix const& w, std::size_t first, std::size_t count, float* y) const {
-        visit(w, [&](auto const* values) {
+        visit(w, [&](auto values) {
             for (std::size_t i = 0; i < count; ++i) y[i] = static_cast<float>(values[first + i]);
         });
     }

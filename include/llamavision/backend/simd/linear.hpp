@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <type_traits>
 
 #include <llamavision/backend/simd/targets.hpp>
 #include <llamavision/weights/matrix.hpp>
@@ -67,13 +68,17 @@ inline void row_product(kernel_table const& t, f16 const* w, std::size_t stride,
 inline void widen(kernel_table const&, float const* p, std::size_t count, float* y) { std::copy_n(p, count, y); }
 inline void widen(kernel_table const& t, bf16 const* p, std::size_t count, float* y) { t.widen_bf16(p, count, y); }
 inline void widen(kernel_table const& t, f16 const* p, std::size_t count, float* y) { t.widen_f16(p, count, y); }
+template <class Block>
+void widen(kernel_table const&, block_values<Block> p, std::size_t count, float* y) {
+    p.widen(count, y);
+}
 
-/// One part of a product, by blocks of columns and tiles of four outputs.
+/// One part of a product, by blocks of columns and tiles of four outputs. W points at weights, or reads as if it did.
 template <class W>
 class partial_product {
   public:
     /// `x` points at the part's first row; y (p.rows, p.outputs) has its own stride.
-    partial_product(kernel_table const& t, W const* w, std::size_t columns, float const* x, part const& p, float* y,
+    partial_product(kernel_table const& t, W w, std::size_t columns, float const* x, part const& p, float* y,
                     std::size_t y_stride)
         : t_(t), w_(w + p.output * columns), columns_(columns), block_(column_block(columns)), x_(x), p_(p), y_(y),
           y_stride_(y_stride) {}
@@ -95,8 +100,9 @@ class partial_product {
     /// Adds to y, for outputs o … o + 3, the products over columns k … k + block.
     void tile(std::size_t o, std::size_t k) {
         std::size_t const outputs = std::min<std::size_t>(4, p_.outputs - o), count = std::min(block_, columns_ - k);
-        W const* const w = w_ + o * columns_ + k;
-        if (outputs == 4 && p_.rows == 1) return row_product(t_, w, columns_, x_ + k, count, y_ + o);
+        W const w = w_ + o * columns_ + k;
+        if constexpr (std::is_pointer_v<W>)
+            if (outputs == 4 && p_.rows == 1) return row_product(t_, w, columns_, x_ + k, count, y_ + o);
         for (std::size_t j = 0; j < outputs; ++j) widen(t_, w + j * columns_, count, panel_ + j * block_);
         if (outputs == 4) return rows(k, count, y_ + o, y_stride_);
         for (std::size_t j = outputs; j < 4; ++j) std::fill_n(panel_ + j * block_, count, 0.0f);
@@ -113,7 +119,7 @@ class partial_product {
     }
 
     kernel_table const& t_;
-    W const* w_;
+    W w_;
     std::size_t columns_, block_;
     float const* x_;
     part p_;
@@ -125,9 +131,8 @@ class partial_product {
 /// y (p.rows, p.outputs) = the part p of x wᵀ + bias.
 inline void compute(kernel_table const& t, matrix const& w, float const* bias, float const* x, part const& p, float* y,
                     std::size_t y_stride) {
-    visit(w, [&](auto const* weight) {
-        partial_product(t, weight, w.columns, x + p.row * w.columns, p, y, y_stride).run(bias);
-    });
+    visit(w,
+          [&](auto weight) { partial_product(t, weight, w.columns, x + p.row * w.columns, p, y, y_stride).run(bias); });
 }
 
 } // namespace llamavision::products

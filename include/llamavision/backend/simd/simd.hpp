@@ -176,7 +176,7 @@ class simd : public scalar {
     }
 
     void widen_here(matrix const& w, std::size_t first, std::size_t count, float* y) const {
-        visit(w, [&](auto const* values) { products::widen(*table_, values + first, count, y); });
+        visit(w, [&](auto values) { products::widen(*table_, values + first, count, y); });
     }
 
     std::shared_ptr<thread_pool> pool_;
