@@ -14,6 +14,7 @@
 
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
+#include <llamavision/checkpoint/adapter.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/runtime/compiled_network.hpp>
@@ -34,6 +35,8 @@ struct load_options {
     /// What the parts' weights are kept in; as stored is exact, the others are faster and smaller.
     weight_formats weights{};
     progress on_layout{}; ///< matrices laid out, of all
+    /// A LoRA adapter (PEFT's folder), merged into the weights: those that it changes are kept in memory.
+    std::filesystem::path adapter{};
 };
 
 /// The configurations among which `load_any` and the program choose.
@@ -89,6 +92,9 @@ model assemble(checkpoint::opened folder, load_options const& options) {
     if (options.on_warning)
         for (std::string const& warning : folder.warnings) options.on_warning(warning);
     std::optional<tokens::tokenizer> words = open_words(folder, config::numbers_of<C>());
+    if (!options.adapter.empty())
+        folder.tensors =
+            checkpoint::merge_adapter(std::move(folder.tensors), checkpoint::open_adapter(options.adapter));
     auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), make_backend<B>(options),
                                                               options.weights, options.on_layout);
     return model(std::move(net), std::move(words), manners_of(folder, options));

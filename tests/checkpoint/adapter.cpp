@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// LoRA adapters: merged as PEFT merges them (numbers made by tests/golden/adapter.py), and refused where they are
+// another kind or do not fit.
+#include <llamavision/checkpoint/adapter.hpp>
+#include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/write_safetensors.hpp>
+
+#include "../support/message.hpp"
+#include "temporary_folder.hpp"
+
+#include <cstring>
+#include <doctest/doctest.h>
+#include <string>
+#include <vector>
+
+using namespace llamavision;
+using namespace llamavision::checkpoint;
+
+namespace {
+
+std::filesystem::path const data = LLAMAVISION_TEST_DATA;
+
+struct file_tensor {
+    std::string name;
+    std::vector<std::size_t> shape;
+};
+
+/// An adapter of f32 tensors, all values 1.
+adapter made(temporary_folder const& folder, std::string const& config, std::vector<file_tensor> const& tensors) {
+    folder.write("adapter_config.json", config);
+    std::vector<float> const ones(100'000, 1.0f);
+    std::vector<tensor_to_write> all;
+    for (file_tensor const& t : tensors)
+        all.push_back(
+            {t.name, dtype::f32, t.shape, std::as_bytes(std::span(ones)).first(*bytes_of(t.shape, dtype::f32)), {}});
+    write_safetensors(folder.path() / "adapter_model.safetensors", all);
+    return open_adapter(folder.path());
+}
+
+std::string const prefix = "base_model.model.";
+std::string const layer = "model.language_model.layers.0.self_attn.q_proj";
+
+named_tensors model() { return open(data / "golden/p1/hf").tensors; }
+
+std::string refusal(std::string const& config, std::vector<file_tensor> const& tensors) {
+    temporary_folder const folder;
+    return message_of<error>([&] { static_cast<void>(merge_adapter(model(), made(folder, config, tensors))); });
+}
+
+} // namespace
+
+TEST_CASE("every kind of change is PEFT's, to one rounding") {
+    auto const base = model();
+    auto const merged = merge_adapter(base, open_adapter(data / "checkpoint/adapter"));
+    auto const golden = with_canonical_names(read_safetensors(data / "checkpoint/merged.safetensors"), "golden");
+    REQUIRE(golden.tensors.size() == 17);
+    std::size_t values = 0, unequal = 0;
+    for (auto const& item : golden.tensors) {
+        std::string const& name = item.first;
+        tensor const& expected = item.second;
+        CAPTURE(name);
+        tensor const& found = merged.tensors.at(name);
+        REQUIRE(found.shape == expected.shape);
+        REQUIRE(found.type == expected.type);
+        std::vector<std::byte> room;
+        auto const bytes = bytes_of(found, room);
+        for (std::size_t i = 0; i < values_of(found); ++i) {
+            float const ours = checkpoint::detail::element<bf16>(bytes.data(), i);
+            float const theirs = checkpoint::detail::element<bf16>(expected.bytes.data(), i);
+            ++values;
+            if (ours != theirs) ++unequal;
+            // The order of a sum of four products may put the f32 result on the other side of a tie.
+            REQUIRE(std::abs(ours - theirs) <= 0.0079f * std::abs(theirs) + 1e-7f);
+        }
+    }
+    CHECK(values > 100'000);
+    CHECK(unequal * 10'000 < values);
+
+    std::size_t same = 0; // what the adapter does not name stays a view of the file
+    for (auto const& [name, value] : base.tensors)
+        if (!merged.tensors.at(name).make && merged.tensors.at(name).bytes.data() == value.bytes.data()) ++same;
+    CHECK(same > base.tensors.size() / 2);
+}
+
+TEST_CASE("scales: alpha over the rank or its root, and patterns") {
+    adapter_config config;
+    config.rank = 4;
+    config.alpha = 8;
+    CHECK(adapter_scale(config, "x", 4) == 2);
+    config.by_root = true;
+    CHECK(adapter_scale(config, "x", 4) == 4);
+    config.alphas = {{"q_proj", 16}, {"^model.layers.0.k_proj", 32}, {R"(layers\.1\.v_proj)", 64}};
+    CHECK(adapter_scale(config, "model.layers.0.q_proj", 4) == 8);
+    CHECK(adapter_scale(config, "model.layers.0.fq_proj", 4) == 4);
+    CHECK(adapter_scale(config, "model.layers.0.k_proj", 4) == 16);
+    CHECK(adapter_scale(config, "x.model.layers.0.k_proj", 4) == 4);
+    CHECK(adapter_scale(config, "model.layers.1.v_proj", 4) == 32);
+    CHECK(adapter_scale(config, "model.layers.1xv_proj", 4) == 4);
+    config.alphas.emplace_back("layers.0.q_proj", 5);
+    CHECK_THROWS_AS(static_cast<void>(adapter_scale(config, "model.layers.0.q_proj", 4)), mismatch_error);
+}
+
+TEST_CASE("names in the older spelling and of the text model alone; a product in f32") {
+    for (char const* const name :
+         {"language_model.model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.q_proj"}) {
+        temporary_folder const folder;
+        auto const with =
+            made(folder, R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4})",
+                 {{prefix + name + ".lora_A.weight", {2, 64}}, {prefix + name + ".lora_B.weight", {64, 2}}});
+        auto const base = model();
+        auto const merged = merge_adapter(base, with);
+        std::string const target = "language_model.model.layers.0.self_attn.q_proj.weight";
+        std::vector<std::byte> room;
+        auto const bytes = bytes_of(merged.tensors.at(target), room);
+        for (std::size_t i = 0; i < 64 * 64; i += 97) {
+            float const before = checkpoint::detail::element<bf16>(base.tensors.at(target).bytes.data(), i);
+            CHECK(checkpoint::detail::element<bf16>(bytes.data(), i) == static_cast<float>(bf16::round(before + 4)));
+        }
+    }
+}
+
+TEST_CASE("what fits nothing is listed, all of it") {
+    std::string const lora = R"({"peft_type": "LORA", "r": 2, "lora_alpha": 4})";
+    auto const a = prefix + layer + ".lora_A.weight", b = prefix + layer + ".lora_B.weight";
+    auto const message = refusal(lora, {{prefix + "model.nothing.lora_A.weight", {2, 64}},
+                                        {prefix + "model.nothing.lora_B.weight", {64, 2}},
+                                        {a, {2, 64}},
+                                        {prefix + "model.vision_model.lora_magnitude_vector", {3}},
+                                        {prefix + "model.other.weight", {3}},
+                                        {prefix + "model.multi_modal_projector.bias", {3}}});
+    for (char const* const word : {"does not fit", "\"model.nothing.weight\" is not in the model", "has no B",
+                                   "lora_magnitude_vector", "\"model.other.weight\"", "projector.bias\" has another"})
+        CHECK_MESSAGE(contains(message, word), message);
+    CHECK(contains(refusal(lora, {{a, {2, 65}}, {b, {64, 2}}}), "is for 64 by 65, the model has 64 by 64"));
+    CHECK(contains(refusal(lora, {{a, {2, 64}}, {b, {64, 3}}}), "different ranks"));
+    CHECK(contains(refusal(lora, {{a, {3, 64}}, {b, {64, 3}}}), "rank 3, which adapter_config.json does not name"));
+    CHECK(contains(refusal(lora, {{a, {2, 64, 1}}, {b, {64, 2}}}), "no pair of matrices"));
+    CHECK(contains(refusal(lora, {}), "holds no tensors"));
+    CHECK(contains(refusal(lora, {{prefix + "model.vision_model.patch_embedding.lora_A.weight", {2, 64}},
+                                  {prefix + "model.vision_model.patch_embedding.lora_B.weight", {48, 2}}}),
+                   "no matrix"));
+}
+
+TEST_CASE("other kinds of adapters are refused by name") {
+    for (auto const& refused : std::vector<std::pair<std::string, std::string>>{
+             {R"({"peft_type": "LOHA"})", "\"LOHA\""},
+             {R"({"peft_type": "LORA", "use_dora": true})", "DoRA"},
+             {R"({"peft_type": "LORA", "fan_in_fan_out": true})", "transposed"},
+             {R"({"peft_type": "LORA", "trainable_token_indices": [1]})", "single trained tokens"},
+             {R"({"peft_type": "LORA", "init_lora_weights": "pissa_niter_4"})", "changes the base model's weights"},
+             {R"({"peft_type": "LORA", "alpha_pattern": {"layers.[01].q": 3}})", "regular expression"},
+             {R"({"peft_type": "LORA", "rank_pattern": {"q": 0}})", "rank_pattern.q"},
+             {R"({"peft_type": "LORA", "r": -1})", "positive integer"},
+             {R"({"r": 4})", "peft_type"},
+             {"[]", "expected an object"}})
+        CHECK_MESSAGE(contains(refusal(refused.first, {}), refused.second), refused.first);
+    temporary_folder const folder;
+    CHECK(contains(message_of<file_error>([&] { static_cast<void>(open_adapter(folder.path())); }), "no adapter"));
+    folder.write("adapter_config.json", R"({"peft_type": "LORA"})");
+    CHECK(contains(message_of<file_error>([&] { static_cast<void>(open_adapter(folder.path())); }), "no such file"));
+    folder.write("adapter_model.bin", "x");
+    CHECK(contains(message_of<file_error>([&] { static_cast<void>(open_adapter(folder.path())); }), "as safetensors"));
+    CHECK(contains(message_of<file_error>([&] { static_cast<void>(open_adapter(folder.path() / "none")); }), "none"));
+}
