@@ -109,7 +109,7 @@ class talk {
             if (!std::getline(std::cin, line)) break;
             if (!line.empty() && line.back() == '\r') line.pop_back();
             if (line == "/quit" || line == "/exit") return terminal ? 0 : status_;
-            if (!line.empty()) attempt(line);
+            if (!trimmed(line).empty()) attempt(line);
         }
         if (terminal) print_now("\n");
         return terminal ? 0 : status_;

@@ -71,7 +71,8 @@ int preprocess(preprocess_options const& options);
 struct trace_options {
     std::string model;
     std::string parity = "default";
-    std::string prompt, tokens;
+    std::string prompt;
+    std::optional<std::string> tokens; ///< instead of the prompt: its ids, "1,2,3"
     std::string out;
     std::size_t max_tokens = 16;
     std::size_t threads = 0;

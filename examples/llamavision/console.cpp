@@ -7,11 +7,13 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
 #include <llamavision/support/error.hpp>
 
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -32,6 +34,19 @@ std::string scaled(double value, std::string_view last) {
         ++i;
     }
     return fixed(value, i == 0 || value >= 99.95 ? 0 : 1) + " " + prefixes[i] + std::string(last);
+}
+
+/// Whether standard error is a terminal that knows the escape sequence for erasing a line.
+bool shows_bars() {
+    char const* const kind = std::getenv("TERM"); // NOLINT(concurrency-mt-unsafe)
+    return ::isatty(STDERR_FILENO) == 1 && kind && std::string_view(kind) != "dumb";
+}
+
+/// Columns of the terminal at standard error; many if it does not say.
+std::size_t columns() {
+    winsize size{};
+    bool const known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return known ? size.ws_col : 1000;
 }
 
 } // namespace
@@ -97,7 +112,7 @@ std::size_t machine_memory() {
     return pages > 0 && size > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(size) : 0;
 }
 
-progress_bar::progress_bar(std::string label) : label_(std::move(label)), terminal_(::isatty(STDERR_FILENO) == 1) {}
+progress_bar::progress_bar(std::string label) : label_(std::move(label)), terminal_(shows_bars()) {}
 
 llamavision::progress progress_bar::report() {
     if (!terminal_) return {};
@@ -111,10 +126,11 @@ void progress_bar::show(std::size_t done, std::size_t total) {
     constexpr std::size_t width = 30;
     double const share = static_cast<double>(done) / static_cast<double>(total);
     std::size_t const full = std::min(width, done * width / total);
-    std::string line = "\r" + label_ + " [" + std::string(full, '#') + std::string(width - full, ' ') + "] "
-                       + fixed(100 * share, 0) + " %";
+    std::string line =
+        label_ + " [" + std::string(full, '#') + std::string(width - full, ' ') + "] " + fixed(100 * share, 0) + " %";
     if (done > 0) line += ", " + fixed(std::ceil(since_begin_.seconds() * (1 / share - 1)), 0) + " s left";
-    line += "\x1b[K";
+    line.resize(std::min(line.size(), columns() - 1)); // a line that wraps could not be erased
+    line = "\r" + line + "\x1b[K";
     std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

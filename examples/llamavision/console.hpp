@@ -54,7 +54,7 @@ class stopwatch {
 };
 
 /// A line on a terminal that shows how far something is and how long it will still take; vanishes when it is done.
-/// Shows nothing if standard error is no terminal, nor for what takes less than half a second.
+/// Shows nothing if standard error is no terminal that can erase a line, nor for what takes less than half a second.
 class progress_bar {
   public:
     explicit progress_bar(std::string label);

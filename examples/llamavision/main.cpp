@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program `llamavision`: what can be typed, and what becomes of errors.
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <new>
+#include <optional>
 #include <string>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 
@@ -28,10 +34,29 @@ CLI::Option* add_list(CLI::App* app, std::string const& name, T& list, std::stri
     return app->add_option(name, list, text)->allow_extra_args(false);
 }
 
-/// A natural number; the library alone would take -1 for a very large one.
+/// A natural number; the parser alone would take -1 for a very large one.
 template <class T>
 CLI::Option* add_natural(CLI::App* app, std::string const& name, T& number, std::string const& text) {
-    return app->add_option(name, number, text)->check(CLI::NonNegativeNumber)->type_name("N");
+    auto const check = [](std::string const& word) -> std::string {
+        std::uint64_t value = 0;
+        auto const [end, fault] = std::from_chars(word.data(), word.data() + word.size(), value);
+        bool const natural = fault == std::errc() && end == word.data() + word.size();
+        return natural ? "" : "\"" + word + "\" is no natural number below 2^64";
+    };
+    return app->add_option(name, number, text)->check(CLI::Validator(check, ""))->type_name("N");
+}
+
+/// A real number; `range` says in words which of them `fits`.
+template <class Fits>
+CLI::Option* add_number(CLI::App* app, std::string const& name, std::optional<double>& number, std::string const& text,
+                        std::string const& range, Fits fits) {
+    auto const check = [=](std::string const& word) -> std::string {
+        char* end = nullptr;
+        double const value = std::strtod(word.c_str(), &end);
+        bool const good = !word.empty() && *end == '\0' && std::isfinite(value) && fits(value);
+        return good ? "" : "\"" + word + "\" is no number " + range;
+    };
+    return app->add_option(name, number, text)->check(CLI::Validator(check, ""));
 }
 
 void add_model(CLI::App* app, std::string& model) {
@@ -60,10 +85,16 @@ void add_answers(CLI::App* app, answer_settings& s) {
     add_model(app, s.model);
     app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
     add_natural(app, "--max-tokens", s.max_tokens, "Longest answer; 1024 by default");
-    app->add_option("--temperature", s.temperature, "0 is greedy; by default the checkpoint's")->type_name("T");
-    app->add_option("--top-p", s.top_p, "Draw from the most likely tokens that have this share")->type_name("P");
+    add_number(app, "--temperature", s.temperature, "0 is greedy; by default the checkpoint's", "of at least 0",
+               [](double t) { return t >= 0; })
+        ->type_name("T");
+    add_number(app, "--top-p", s.top_p, "Draw from the most likely tokens that have this share", "above 0, at most 1",
+               [](double p) { return p > 0 && p <= 1; })
+        ->type_name("P");
     add_natural(app, "--top-k", s.top_k, "Draw from so many tokens; 0: all");
-    app->add_option("--repetition-penalty", s.repetition_penalty, "1 is none")->type_name("R");
+    add_number(app, "--repetition-penalty", s.repetition_penalty, "1 is none", "above 0", [](double r) {
+        return r > 0;
+    })->type_name("R");
     add_natural(app, "--seed", s.seed, "Of the draws; the same seed, the same answer. 0 by default");
     app->add_flag("--greedy", s.greedy, "Always the most likely token");
     add_list(app, "--stop", s.stop, "Text that ends the answer; may be given more than once")->type_name("TEXT");

@@ -11,6 +11,7 @@
 #include <stb_image_write.h>
 
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/system_reason.hpp>
 
 namespace program {
 
@@ -23,7 +24,9 @@ void write_png(std::filesystem::path const& path, llamavision::image::pixels con
     int const done = stbi_write_png_to_func(append, &bytes, width, height, 3, picture.rgb.data(), 3 * width);
     if (done == 0) throw llamavision::file_error(path.string() + ": the picture does not fit into a PNG file");
     std::ofstream file(path, std::ios::binary | std::ios::trunc);
-    if (!file) throw llamavision::file_error(path.string() + ": cannot be opened for writing");
+    if (!file)
+        throw llamavision::file_error(path.string()
+                                      + ": cannot be opened for writing: " + llamavision::system_reason());
     file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     file.close();
     if (!file) throw llamavision::file_error(path.string() + ": cannot be written; is the disk full?");

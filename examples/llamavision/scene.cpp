@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/system_reason.hpp>
 
 #include "answers.hpp"
 #include "console.hpp"
@@ -42,7 +43,9 @@ void write(scene_options const& options) {
                                       + ": cannot be made: " + (fault ? fault.message() : "something else lies there"));
     auto const list_path = folder / "scenes.jsonl";
     std::ofstream list(list_path, std::ios::binary | std::ios::trunc);
-    if (!list) throw llamavision::file_error(list_path.string() + ": cannot be opened for writing");
+    if (!list)
+        throw llamavision::file_error(list_path.string()
+                                      + ": cannot be opened for writing: " + llamavision::system_reason());
     std::size_t pictures = 0;
     for (std::uint64_t i = 0; i < options.count; ++i) {
         llamavision::scenes::scene s = llamavision::scenes::draw(options.seed, i);

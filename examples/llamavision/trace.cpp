@@ -89,7 +89,7 @@ std::vector<lv::token> ids_of(std::string_view list) {
 }
 
 std::vector<lv::token> prompt_of(trace_options const& o, lv::model const& model) {
-    if (!o.tokens.empty()) return ids_of(o.tokens);
+    if (o.tokens) return ids_of(*o.tokens);
     lv::tokens::message turn;
     turn.content.assign(o.images.size(), lv::tokens::image_here);
     turn.content.emplace_back(o.prompt);

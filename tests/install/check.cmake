@@ -18,7 +18,9 @@ run("${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}/consumer" -B "${WORK}/build
 run("${CMAKE_COMMAND}" --build "${WORK}/build")
 run("${WORK}/build/consumer")
 
-# The program that was installed finds the model that was installed with it.
+# The program that was installed finds the model that was installed with it; the README's program loads that, too.
 if(EXISTS "${prefix}/bin/llamavision")
     run("${prefix}/bin/llamavision" architecture)
+    run("${WORK}/build/ten_lines" "${prefix}/share/llamavision/tiny" "${SOURCE}/examples/tiny/pictures/shapes.png"
+        "Describe this image.")
 endif()

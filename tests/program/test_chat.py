@@ -49,7 +49,7 @@ class Piped(Case):
         for word in ("/image", "/reset", "/help", "/quit", "Ctrl-C"):
             self.assertIn(word, out)
         self.assertEqual(self.succeeds(chat([])), "")
-        self.assertEqual(self.succeeds(chat(["", "", ""])), "")
+        self.assertEqual(self.succeeds(chat(["", " ", "\t"])), "")
 
     def test_faults_do_not_end_it(self):
         question = "How many shapes are there?"

@@ -93,6 +93,7 @@ class Trace(Case):
         self.fails(trace("--tokens", "1,x"), '"x"')
         self.fails(trace("--tokens", f"1,{vocabulary + 8}"), vocabulary + 8)
         self.fails(trace("--tokens", "-1"), "-1")
+        self.fails(trace("--tokens", ""), "no token id")
         self.fails(trace("--tokens", f"1,{vocabulary}"), "images")
         self.fails(trace("--tokens", "1", "--image", self.photos[0]), "images")
         self.fails(trace("--tokens", ",".join(["1"] * 3000)), "context")

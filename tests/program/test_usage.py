@@ -33,7 +33,13 @@ class Usage(Case):
         self.refuses(run("describe"), "--prompt")
         self.refuses(run("describe", "--prompt"))
         self.refuses(run("describe", "a.png", "--max-tokens", "many"), "many")
-        self.refuses(run("describe", "a.png", "--seed", "-1"))
+        self.refuses(run("describe", "a.png", "--seed", "-1"), '"-1" is no natural number')
+        self.refuses(run("describe", "a.png", "--seed", 2**64), str(2**64))
+        for temperature in (-1, "nan", "inf", "", "1x"):
+            self.refuses(run("describe", "a.png", "--temperature", temperature), "is no number of at least 0")
+        for share in (0, 1.5, "nan"):
+            self.refuses(run("describe", "a.png", "--top-p", share), "is no number above 0, at most 1")
+        self.refuses(run("describe", "a.png", "--repetition-penalty", 0), "above 0")
         self.refuses(run("describe", "a.png", "--parity", "exact"), "exact")
         self.refuses(run("describe", "a.png", "--threads", "0"))
         self.refuses(run("preprocess", "--tile-size", "0", "a.png"))

@@ -18,6 +18,7 @@
 #include <llamavision/image/png.hpp>
 #include <llamavision/image/source.hpp>
 #include <llamavision/image/stb.hpp>
+#include <llamavision/support/system_reason.hpp>
 #include <memory>
 #include <span>
 #include <string>
@@ -147,7 +148,7 @@ inline pixels open(std::filesystem::path const& path, open_options const& option
     std::error_code failure;
     if (std::filesystem::is_directory(path, failure)) throw file_error(name + ": is a folder, not a picture");
     std::ifstream in(path, std::ios::binary);
-    if (!in) throw file_error(name + ": cannot be opened");
+    if (!in) throw file_error(name + ": cannot be opened: " + system_reason());
     std::vector<std::byte> bytes;
     constexpr std::size_t step = std::size_t{1} << 20;
     while (in) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/system_reason.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -42,7 +43,7 @@ namespace llamavision {
         throw file_error(name + ": has " + std::to_string(size) + " bytes, more than the limit of "
                          + std::to_string(limit) + " for such a file");
     std::ifstream stream(path, std::ios::binary);
-    if (!stream) throw file_error(name + ": cannot be opened for reading");
+    if (!stream) throw file_error(name + ": cannot be opened for reading: " + system_reason());
     std::string text(static_cast<std::size_t>(size), '\0');
     stream.read(text.data(), static_cast<std::streamsize>(size));
     if (stream.bad() || static_cast<std::uintmax_t>(stream.gcount()) != size)
