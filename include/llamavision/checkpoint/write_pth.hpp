@@ -31,18 +31,18 @@ class pickle_writer {
     void op(char opcode) { text_ += opcode; }
     void unicode(std::string_view value) { // BINUNICODE
         op('X');
-        put(text_, value.size(), 4);
+        put_number(text_, value.size(), 4);
         text_ += value;
     }
     void integer(std::uint64_t value) {
         if (value < 0x80000000u) { // BININT, signed
             op('J');
-            put(text_, value, 4);
+            put_number(text_, value, 4);
         } else { // LONG1: two's complement, so the highest bit must be 0
             op('\x8a');
-            put(text_, 9, 1);
-            put(text_, value, 8);
-            put(text_, 0, 1);
+            put_number(text_, 9, 1);
+            put_number(text_, value, 8);
+            put_number(text_, 0, 1);
         }
     }
     void tuple(std::span<std::size_t const> values) {

@@ -19,7 +19,7 @@
 namespace llamavision::checkpoint::detail {
 
 /// Appends the `bytes` lowest bytes of a number, the lowest first.
-inline void put(std::string& text, std::uint64_t value, std::size_t bytes) {
+inline void put_number(std::string& text, std::uint64_t value, std::size_t bytes) {
     for (std::size_t i = 0; i < bytes; ++i) text += static_cast<char>(static_cast<unsigned char>(value >> (8 * i)));
 }
 
@@ -39,9 +39,9 @@ class zip_writer {
         });
         m.checksum = sum.value();
         std::string behind;
-        put(behind, 0x08074b50, 4);
-        put(behind, m.checksum, 4);
-        for (int i = 0; i < 2; ++i) put(behind, size, is_large(size) ? 8 : 4); // compressed, and not
+        put_number(behind, 0x08074b50, 4);
+        put_number(behind, m.checksum, 4);
+        for (int i = 0; i < 2; ++i) put_number(behind, size, is_large(size) ? 8 : 4); // compressed, and not
         file_.write(behind);
         members_.push_back(std::move(m));
     }
@@ -56,26 +56,26 @@ class zip_writer {
         for (member const& m : members_) directory += central_header(m);
         std::uint64_t const begin = file_.size(), zip64_end = begin + directory.size(), count = members_.size();
         std::string end;
-        put(end, 0x06064b50, 4); // zip64: the end
-        put(end, 44, 8);         // bytes of this record from here on
-        put(end, version, 2);
-        put(end, version, 2);
-        put(end, 0, 8); // numbers of disks
-        put(end, count, 8);
-        put(end, count, 8);
-        put(end, directory.size(), 8);
-        put(end, begin, 8);
-        put(end, 0x07064b50, 4); // zip64: where that record is
-        put(end, 0, 4);
-        put(end, zip64_end, 8);
-        put(end, 1, 4);
-        put(end, 0x06054b50, 4); // the end of the old format, as far as its fields reach
-        put(end, 0, 4);
-        put(end, count < 0xFFFF ? count : 0xFFFF, 2);
-        put(end, count < 0xFFFF ? count : 0xFFFF, 2);
-        put(end, capped(directory.size()), 4);
-        put(end, capped(begin), 4);
-        put(end, 0, 2);
+        put_number(end, 0x06064b50, 4); // zip64: the end
+        put_number(end, 44, 8);         // bytes of this record from here on
+        put_number(end, version, 2);
+        put_number(end, version, 2);
+        put_number(end, 0, 8); // numbers of disks
+        put_number(end, count, 8);
+        put_number(end, count, 8);
+        put_number(end, directory.size(), 8);
+        put_number(end, begin, 8);
+        put_number(end, 0x07064b50, 4); // zip64: where that record is
+        put_number(end, 0, 4);
+        put_number(end, zip64_end, 8);
+        put_number(end, 1, 4);
+        put_number(end, 0x06054b50, 4); // the end of the old format, as far as its fields reach
+        put_number(end, 0, 4);
+        put_number(end, count < 0xFFFF ? count : 0xFFFF, 2);
+        put_number(end, count < 0xFFFF ? count : 0xFFFF, 2);
+        put_number(end, capped(directory.size()), 4);
+        put_number(end, capped(begin), 4);
+        put_number(end, 0, 2);
         file_.write(directory);
         file_.write(end);
     }
@@ -96,33 +96,33 @@ class zip_writer {
 
     /// What both headers of a member have in common.
     static void put_common(std::string& text, member const& m, std::uint64_t size, std::size_t extra) {
-        put(text, is_large(m.size) || is_large(m.offset) ? version : 20, 2);
-        put(text, flags, 2);
-        put(text, 0, 2); // stored
-        put(text, 0, 2); // time
-        put(text, date, 2);
-        put(text, m.checksum, 4);
-        put(text, size, 4);
-        put(text, size, 4);
-        put(text, m.name.size(), 2);
-        put(text, extra, 2);
+        put_number(text, is_large(m.size) || is_large(m.offset) ? version : 20, 2);
+        put_number(text, flags, 2);
+        put_number(text, 0, 2); // stored
+        put_number(text, 0, 2); // time
+        put_number(text, date, 2);
+        put_number(text, m.checksum, 4);
+        put_number(text, size, 4);
+        put_number(text, size, 4);
+        put_number(text, m.name.size(), 2);
+        put_number(text, extra, 2);
     }
 
     static std::string local_header(member const& m) {
         std::string extra;
         if (is_large(m.size)) { // says that the sizes behind the data have 8 bytes
-            put(extra, 1, 2);
-            put(extra, 16, 2);
-            put(extra, m.size, 8);
-            put(extra, m.size, 8);
+            put_number(extra, 1, 2);
+            put_number(extra, 16, 2);
+            put_number(extra, m.size, 8);
+            put_number(extra, m.size, 8);
         }
         std::uint64_t const before = m.offset + 30 + m.name.size() + extra.size() + 4;
         std::uint64_t const padding = (alignment - before % alignment) % alignment;
-        put(extra, 0x4246, 2); // "FB", torch's padding
-        put(extra, padding, 2);
+        put_number(extra, 0x4246, 2); // "FB", torch's padding
+        put_number(extra, padding, 2);
         extra += std::string(static_cast<std::size_t>(padding), 'Z');
         std::string text;
-        put(text, 0x04034b50, 4);
+        put_number(text, 0x04034b50, 4);
         put_common(text, m, is_large(m.size) ? 0xFFFFFFFF : 0, extra.size());
         return text + m.name + extra;
     }
@@ -131,18 +131,18 @@ class zip_writer {
         std::string extra;
         if (is_large(m.size) || is_large(m.offset)) {
             std::string numbers;
-            if (is_large(m.size)) put(numbers, m.size, 8), put(numbers, m.size, 8);
-            if (is_large(m.offset)) put(numbers, m.offset, 8);
-            put(extra, 1, 2);
-            put(extra, numbers.size(), 2);
+            if (is_large(m.size)) put_number(numbers, m.size, 8), put_number(numbers, m.size, 8);
+            if (is_large(m.offset)) put_number(numbers, m.offset, 8);
+            put_number(extra, 1, 2);
+            put_number(extra, numbers.size(), 2);
             extra += numbers;
         }
         std::string text;
-        put(text, 0x02014b50, 4);
-        put(text, version, 2); // made by
+        put_number(text, 0x02014b50, 4);
+        put_number(text, version, 2); // made by
         put_common(text, m, capped(m.size), extra.size());
-        for (int i = 0; i < 5; ++i) put(text, 0, 2); // comment, disk, attributes: none
-        put(text, capped(m.offset), 4);
+        for (int i = 0; i < 5; ++i) put_number(text, 0, 2); // comment, disk, attributes: none
+        put_number(text, capped(m.offset), 4);
         return text + m.name + extra;
     }
 
