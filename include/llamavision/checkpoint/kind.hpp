@@ -66,7 +66,8 @@ enum class kind {
     if (fault) throw file_error(path.string() + ": cannot be listed: " + fault.message());
     for (kind const form : {kind::hugging_face, kind::adapter, kind::meta, kind::gguf, kind::pytorch})
         if (forms.contains(form)) return form;
-    return has_config ? kind::hugging_face : kind::unknown;
+    if (has_config) return kind::hugging_face;
+    return std::filesystem::exists(path / "original" / "params.json", fault) ? kind::meta : kind::unknown;
 }
 
 } // namespace llamavision::checkpoint

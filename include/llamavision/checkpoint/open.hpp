@@ -6,6 +6,7 @@
 #include <llamavision/checkpoint/faults.hpp>
 #include <llamavision/checkpoint/hugging_face.hpp>
 #include <llamavision/checkpoint/kind.hpp>
+#include <llamavision/checkpoint/meta.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/text_file.hpp>
@@ -25,18 +26,20 @@ inline void describe_into(description& d, std::filesystem::path const& path, fau
         if (is_folder(path)) d.folder = path;
         switch (d.form) {
         case kind::hugging_face: return describe_hugging_face(d, mode);
+        case kind::meta: return describe_meta(d, mode);
         default:
             throw file_error(path.string() + ": is " + std::string(describe(d.form))
-                             + "; this build reads Hugging Face folders (config.json, *.safetensors)");
+                             + "; this build reads Hugging Face's form (config.json, *.safetensors) and Meta's "
+                               "(params.json, consolidated*.pth)");
         }
     });
 }
 
 } // namespace detail
 
-/// Reads what the checkpoint at `path` says of itself: a folder, or a file of weights beside its small files. Opens no
-/// weights, though their files must be there. Throws file_error, format_error and mismatch_error, or lists their
-/// messages in `problems`.
+/// Reads what the checkpoint at `path` says of itself: a folder, or a file of weights beside its small files. Reads no
+/// weights, though their files must be there (and Meta's form is told from their list of tensors). Throws file_error,
+/// format_error and mismatch_error, or lists their messages in `problems`.
 [[nodiscard]] inline description read_description(std::filesystem::path const& path, faults mode = faults::thrown) {
     description result;
     detail::describe_into(result, path, mode);
@@ -51,6 +54,7 @@ inline void describe_into(description& d, std::filesystem::path const& path, fau
     detail::attempt(mode, result.problems, [&] {
         switch (result.form) {
         case kind::hugging_face: return map_hugging_face(result, report, mode);
+        case kind::meta: return map_meta(result, report, mode);
         default: return; // only with faults::collected
         }
     });

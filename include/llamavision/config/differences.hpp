@@ -5,6 +5,7 @@
 #include <llamavision/config/numbers.hpp>
 #include <llamavision/config/print_number.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -30,11 +31,13 @@ template <class T>
 } // namespace detail
 
 /// One sentence for each number in which `file` and `compiled` differ; empty if the program fits the file.
-/// Real numbers are compared as float, the precision in which the model uses them.
-[[nodiscard]] inline std::vector<std::string> differences(numbers const& file, numbers const& compiled) {
+/// Real numbers are compared as float, the precision in which the model uses them. Numbers that are `unstated` in the
+/// file (read_result) are the program's.
+[[nodiscard]] inline std::vector<std::string> differences(numbers const& file, numbers const& compiled,
+                                                          std::vector<std::string> const& unstated = {}) {
     std::vector<std::string> result;
-    auto const compare = [&result](char const* name, auto const& says, auto const& built) {
-        if (says != built)
+    auto const compare = [&](char const* name, auto const& says, auto const& built) {
+        if (says != built && std::find(unstated.begin(), unstated.end(), name) == unstated.end())
             result.push_back(std::string(name) + ": the file says " + detail::shown(says)
                              + ", the program was built for " + detail::shown(built));
     };

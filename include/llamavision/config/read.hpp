@@ -36,6 +36,8 @@ struct read_result {
     /// Written by transformers 4.56 or later, which taps the tower after layer i instead of before it: weights that
     /// were *fine-tuned* with it expect that, weights that were only saved again do not. The file cannot tell which.
     bool taps_after_layer_suspected = false;
+    /// Numbers on which the file is silent, by the names that `differences` has for them.
+    std::vector<std::string> unstated;
     std::vector<std::string> warnings;
 };
 

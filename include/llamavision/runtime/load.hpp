@@ -108,13 +108,13 @@ inline std::string listed(std::vector<std::string> const& sentences) {
 
 } // namespace detail
 
-/// Loads a Hugging Face folder (or its one *.safetensors file) as the configuration C on backend B. Weights are mapped,
-/// not copied.
+/// Loads a checkpoint of any form that checkpoint::open reads as the configuration C on backend B. Weights are mapped,
+/// and copied only where the model wants another layout than the file has.
 /// @throws file_error, format_error; mismatch_error naming every number or tensor in which the file and C differ
 template <configuration C, backend B = simd>
 [[nodiscard]] model load(std::filesystem::path const& path, load_options const& options = {}) {
     checkpoint::description const d = checkpoint::read_description(path);
-    auto const differ = config::differences(d.model->values, config::numbers_of<C>());
+    auto const differ = config::differences(d.model->values, config::numbers_of<C>(), d.model->unstated);
     if (!differ.empty())
         throw mismatch_error(path.string() + ": is not a " + std::string(C::name) + ":" + detail::listed(differ));
     return detail::assemble<C, B>(checkpoint::open(path, options.on_progress), options);
@@ -131,7 +131,7 @@ template <backend B = simd, configuration... C>
     std::string nearest_name;
     auto const attempt = [&]<class Config>(std::type_identity<Config>) {
         if (loaded) return;
-        auto differ = config::differences(d.model->values, config::numbers_of<Config>());
+        auto differ = config::differences(d.model->values, config::numbers_of<Config>(), d.model->unstated);
         if (differ.empty())
             loaded = detail::assemble<Config, B>(checkpoint::open(path, options.on_progress), options);
         else if (!nearest || differ.size() < nearest->size()) {
