@@ -8,10 +8,12 @@
 #include <filesystem>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <llamavision/config/header.hpp>
 #include <llamavision/config/read.hpp>
 #include <llamavision/expression/describe.hpp>
+#include <llamavision/support/error.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
 
@@ -111,7 +113,7 @@ std::string plan_in_words(inspection const& i) {
 std::string page(inspection const& i) {
     auto const& d = i.said;
     std::string text = d.path.string() + ": " + std::string(lv::checkpoint::describe(d.form)) + "\n";
-    if (d.form != lv::checkpoint::kind::hugging_face) return text;
+    if (!lv::checkpoint::is_read(d.form)) return text;
     text += line("configuration", configuration_in_words(i));
     if (d.model) {
         std::string const& version = d.model->transformers_version;
@@ -178,8 +180,23 @@ std::string json(inspection const& i) {
                         {"problems", json_strings(i.problems)}});
 }
 
-/// Needs nothing but config.json.
+/// The numbers of a checkpoint whose form says them elsewhere than in config.json.
+void print_header_of(lv::checkpoint::description const& d) {
+    std::vector<std::string> silent = d.model->unstated;
+    std::erase(silent, "text.context"); // the published models' own
+    if (!silent.empty())
+        throw lv::mismatch_error(d.path.string() + ": does not say " + lv::listed(silent)
+                                 + "; write them into the header of a checkpoint in Hugging Face's form, or by hand");
+    auto const folder = d.folder.filename() == "original" ? d.folder.parent_path() : d.folder;
+    print(lv::config::to_header(d.model->values, lv::config::type_name(folder)));
+}
+
+/// Needs nothing but config.json, where there is one.
 int print_header(std::filesystem::path const& path) {
+    if (path.extension() != ".json" && lv::checkpoint::recognise(path) == lv::checkpoint::kind::meta) {
+        print_header_of(lv::checkpoint::read_description(path));
+        return 0;
+    }
     auto const file = lv::is_folder(path)           ? path / "config.json"
                       : path.extension() == ".json" ? path
                                                     : path.parent_path() / "config.json";
@@ -195,7 +212,7 @@ int inspect(inspect_options const& options) {
     inspection const i = look_at(options.path);
     if (options.json)
         print(json(i) + "\n");
-    else if (i.said.form == lv::checkpoint::kind::hugging_face)
+    else if (lv::checkpoint::is_read(i.said.form))
         print(page(i));
     if (i.problems.empty()) return 0;
     finish_output();

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
+#include <span>
 #include <utility>
 
 #include <llamavision/config/differences.hpp>
@@ -50,10 +52,10 @@ std::vector<part> count_parts(lv::checkpoint::named_tensors const& tensors, std:
 
 void find_nearest(inspection& i) {
     lv::config::numbers const& numbers = i.said.model->values;
-    i.configuration = find_built_in(numbers);
+    i.configuration = find_built_in(numbers, i.said.model->unstated);
     if (i.configuration) return;
     for (built_in const& b : built_ins()) {
-        auto differ = lv::config::differences(numbers, b.numbers);
+        auto differ = lv::config::differences(numbers, b.numbers, i.said.model->unstated);
         if (!i.nearest.empty() && differ.size() >= i.differences.size()) continue;
         i.nearest = b.name;
         i.differences = std::move(differ);
@@ -90,6 +92,15 @@ std::string conversations_of(lv::checkpoint::chat_template const& chat) {
     return "Meta's format" + file;
 }
 
+/// Binding looks at shapes, small tensors and the tile tables: what is large and would have to be made first need not
+/// be.
+void leave_unmade(lv::checkpoint::named_tensors& tensors) {
+    for (auto& [name, tensor] : tensors.tensors)
+        if (tensor.make && name.find("tile_") == std::string::npos
+            && lv::checkpoint::size_in_bytes(tensor) > (std::size_t{1} << 20))
+            tensor.make = [](std::span<std::byte>) {};
+}
+
 } // namespace
 
 inspection look_at(std::filesystem::path const& path) {
@@ -98,7 +109,7 @@ inspection look_at(std::filesystem::path const& path) {
     i.said = static_cast<lv::checkpoint::description const&>(folder);
     i.problems = i.said.problems;
     i.warnings = i.said.warnings;
-    if (i.said.form != lv::checkpoint::kind::hugging_face) return i;
+    if (!lv::checkpoint::is_read(i.said.form)) return i;
     auto const step = [&](auto const& f) {
         lv::checkpoint::detail::attempt(lv::checkpoint::faults::collected, i.problems, f);
     };
@@ -122,6 +133,7 @@ inspection look_at(std::filesystem::path const& path) {
     bool const weights_read = i.said.weights.missing.empty() && !folder.tensors.tensors.empty();
     if (i.configuration && weights_read)
         step([&] {
+            leave_unmade(folder.tensors);
             try {
                 i.plan = i.configuration->bind(std::move(folder.tensors))->plan(256);
             } catch (lv::mismatch_error const& fault) { throw lv::mismatch_error(path.string() + ": " + fault.what()); }

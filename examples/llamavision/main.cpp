@@ -60,7 +60,8 @@ CLI::Option* add_number(CLI::App* app, std::string const& name, std::optional<do
 }
 
 void add_model(CLI::App* app, std::string& model) {
-    app->add_option("--model", model, "Folder of the checkpoint")->type_name("DIR");
+    app->add_option("--model", model, "Folder of the checkpoint, in Hugging Face's form or in Meta's")
+        ->type_name("DIR");
 }
 
 void add_parity(CLI::App* app, std::string& parity) {
@@ -128,7 +129,7 @@ void add_chat(CLI::App& app, chat_options& o, run& chosen) {
 void add_inspect(CLI::App& app, inspect_options& o, run& chosen) {
     CLI::App* const c =
         app.add_subcommand("inspect", "What is in a checkpoint, what it costs in memory, and what is wrong with it");
-    c->add_option("path", o.path, "A folder, or one of its *.safetensors files")->required()->type_name("DIR|FILE");
+    c->add_option("path", o.path, "A folder, or one of its files of weights")->required()->type_name("DIR|FILE");
     CLI::Option* const json = c->add_flag("--json", o.json, "The same as one JSON object");
     c->add_flag("--config-header", o.config_header,
                 "Print the C++ configuration type that config.json describes, for a program built with "

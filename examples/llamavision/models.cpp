@@ -58,8 +58,8 @@ std::vector<built_in> const& built_ins() {
     return all;
 }
 
-built_in const* find_built_in(lv::config::numbers const& numbers) {
-    auto const fits = [&](built_in const& b) { return lv::config::differences(numbers, b.numbers).empty(); };
+built_in const* find_built_in(lv::config::numbers const& numbers, std::vector<std::string> const& unstated) {
+    auto const fits = [&](built_in const& b) { return lv::config::differences(numbers, b.numbers, unstated).empty(); };
     auto const found = std::find_if(built_ins().begin(), built_ins().end(), fits);
     return found == built_ins().end() ? nullptr : &*found;
 }

@@ -31,8 +31,9 @@ struct built_in {
 /// All of them.
 [[nodiscard]] std::vector<built_in> const& built_ins();
 
-/// The one with these numbers; null if the program was built for none such.
-[[nodiscard]] built_in const* find_built_in(llamavision::config::numbers const& numbers);
+/// The one with these numbers, those that are `unstated` aside; null if the program was built for none such.
+[[nodiscard]] built_in const* find_built_in(llamavision::config::numbers const& numbers,
+                                            std::vector<std::string> const& unstated = {});
 
 /// Whether the network's configuration is one of Meta's models, whose licence asks for a notice.
 [[nodiscard]] bool is_published(llamavision::network const& net);

@@ -7,6 +7,7 @@
 #include <map>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <llamavision/config/configuration.hpp>
 
@@ -43,13 +44,15 @@ tile_tables examine_tile_tables(lv::checkpoint::named_tensors const& tensors, lv
         if (table.shape.size() != 2 || table.shape[0] != arrangements.size() + 1 || table.shape[1] % n.tiles != 0)
             continue;
         result.found.push_back(name);
-        std::size_t const slot_size = table.bytes.size() / table.shape[0] / n.tiles;
+        std::vector<std::byte> room;
+        bytes const all = lv::checkpoint::bytes_of(table, room);
+        std::size_t const slot_size = all.size() / table.shape[0] / n.tiles;
         bool padded = false, several = false;
         std::map<std::pair<std::size_t, std::size_t>, bytes> cells;
         for (std::size_t a = 0; a < arrangements.size(); ++a) {
             auto const [rows, columns] = arrangements[a];
             for (std::size_t slot = 0; slot < n.tiles; ++slot) {
-                bytes const vector = table.bytes.subspan(((a + 1) * n.tiles + slot) * slot_size, slot_size);
+                bytes const vector = all.subspan(((a + 1) * n.tiles + slot) * slot_size, slot_size);
                 if (slot >= rows * columns)
                     padded = padded || !is_zero(vector, lv::checkpoint::size_of(table.type));
                 else

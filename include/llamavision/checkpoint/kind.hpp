@@ -35,6 +35,9 @@ enum class kind {
     return "no checkpoint of a known form";
 }
 
+/// Whether `open` reads this form.
+[[nodiscard]] constexpr bool is_read(kind form) { return form == kind::hugging_face || form == kind::meta; }
+
 /// Throws file_error if nothing lies there or it cannot be listed. A file is told by its ending.
 [[nodiscard]] inline kind recognise(std::filesystem::path const& path) {
     auto const of_file = [](std::filesystem::path const& name) {
