@@ -10,12 +10,21 @@
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/config/read.hpp>
 
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace llamavision::checkpoint {
+
+/// A tokenizer that lies in the weights' file: the text of a tokenizer file, or GGUF's lists; neither if there is none.
+struct embedded_words {
+    std::string text;                ///< a whole tokenizer.json or tokenizer.model
+    std::vector<std::string> tokens; ///< in GPT-2's byte alphabet, by id
+    std::vector<std::size_t> types;  ///< as many: 1 ordinary, 3 and 4 special, 5 unused; or none
+    std::string file;                ///< for errors
+};
 
 /// What a checkpoint says about its model, without its tensors.
 struct description {
@@ -27,6 +36,8 @@ struct description {
     preprocessor pictures;
     chat_template chat;
     std::filesystem::path tokenizer_json, tokenizer_model; ///< empty if not there
+    embedded_words words;                                  ///< goes before the files
+    std::string dialect;                                   ///< of GGUF: gguf_dialect.hpp's name of it
     weight_files weights;
     std::vector<std::string> warnings; ///< runs, but perhaps not as expected
     std::vector<std::string> problems; ///< with faults::collected: everything that would have been thrown

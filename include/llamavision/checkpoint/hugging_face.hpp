@@ -28,6 +28,14 @@ inline void read_generation_into(description& d) {
         d.warnings.push_back(d.folder.string() + ": no file names an eos_token_id, so answers end only at their limit");
 }
 
+/// Throws mismatch_error unless pictures are cut into the tiles that the tower takes.
+inline void check_tiles(preprocessor const& p, config::vision_numbers const& v, std::string const& where) {
+    if (p.tile != v.tile || p.tiles != v.tiles)
+        throw mismatch_error(where + ": the image processor makes up to " + std::to_string(p.tiles) + " tiles of "
+                             + std::to_string(p.tile) + " pixels, but config.json says " + std::to_string(v.tiles)
+                             + " of " + std::to_string(v.tile));
+}
+
 inline void read_pictures_into(description& d) {
     auto const found = find_preprocessor(d.folder);
     if (found) d.pictures = *found;
@@ -39,10 +47,7 @@ inline void read_pictures_into(description& d) {
                              + ": has no preprocessor_config.json; pictures are prepared as for the "
                                "published models");
     }
-    if (d.pictures.tile != vision.tile || d.pictures.tiles != vision.tiles)
-        throw mismatch_error(d.folder.string() + ": the image processor makes up to " + std::to_string(d.pictures.tiles)
-                             + " tiles of " + std::to_string(d.pictures.tile) + " pixels, but config.json says "
-                             + std::to_string(vision.tiles) + " of " + std::to_string(vision.tile));
+    check_tiles(d.pictures, vision, d.folder.string());
 }
 
 inline void find_tokenizer(description& d) {

@@ -2,6 +2,7 @@
 // Which form of checkpoint lies under a path, told by names alone; here readers of other forms will be dispatched.
 #pragma once
 
+#include <llamavision/checkpoint/ollama_path.hpp>
 #include <llamavision/support/error.hpp>
 
 #include <filesystem>
@@ -17,7 +18,7 @@ enum class kind {
     hugging_face, ///< config.json and *.safetensors
     adapter,      ///< PEFT: adapter_config.json
     meta,         ///< params.json and consolidated*.pth
-    gguf,         ///< llama.cpp, ollama
+    gguf,         ///< llama.cpp, ollama: a file, a folder with two, or a manifest
     pytorch,      ///< pytorch_model*.bin, Hugging Face's form before safetensors
     unknown
 };
@@ -36,9 +37,12 @@ enum class kind {
 }
 
 /// Whether `open` reads this form.
-[[nodiscard]] constexpr bool is_read(kind form) { return form == kind::hugging_face || form == kind::meta; }
+[[nodiscard]] constexpr bool is_read(kind form) {
+    return form == kind::hugging_face || form == kind::meta || form == kind::gguf;
+}
 
-/// Throws file_error if nothing lies there or it cannot be listed. A file is told by its ending.
+/// Throws file_error if nothing lies there or it cannot be listed. A file is told by its ending, a part of an ollama
+/// model by its place.
 [[nodiscard]] inline kind recognise(std::filesystem::path const& path) {
     auto const of_file = [](std::filesystem::path const& name) {
         auto const ending = name.extension();
@@ -47,6 +51,7 @@ enum class kind {
         if (ending == ".gguf") return kind::gguf;
         if (ending == ".pth" || ending == ".pt") return kind::meta;
         if (ending == ".bin") return kind::pytorch;
+        if (is_ollama_blob(name) || is_ollama_manifest(name)) return kind::gguf;
         return kind::unknown;
     };
     std::error_code fault;
@@ -64,7 +69,7 @@ enum class kind {
         if (name == "adapter_config.json") forms.insert(kind::adapter);
         if (name == "params.json") forms.insert(kind::meta);
         if (name == "model.safetensors.index.json") forms.insert(kind::hugging_face);
-        forms.insert(of_file(name));
+        forms.insert(of_file(entry->path()));
     }
     if (fault) throw file_error(path.string() + ": cannot be listed: " + fault.message());
     for (kind const form : {kind::hugging_face, kind::adapter, kind::meta, kind::gguf, kind::pytorch})

@@ -16,9 +16,11 @@
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/checkpoint/adapter.hpp>
 #include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/widen.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/runtime/compiled_network.hpp>
 #include <llamavision/runtime/model.hpp>
+#include <llamavision/runtime/words.hpp>
 #include <llamavision/weights/formats.hpp>
 
 namespace llamavision {
@@ -35,6 +37,11 @@ struct load_options {
     /// What the parts' weights are kept in; as stored is exact, the others are faster and smaller.
     weight_formats weights{};
     progress on_layout{}; ///< matrices laid out, of all
+    /// For a GGUF file that does not show in which of the known ways it was written.
+    checkpoint::gguf_dialect gguf = checkpoint::gguf_dialect::as_marked;
+    /// What becomes of GGUF's block types that no kernel reads (all but Q8_0 and Q4_0). F16 keeps every value to 2^-12
+    /// of itself, far below what the blocks lost; F32 is exact, and twice as large.
+    checkpoint::dtype blocks_as = checkpoint::dtype::f16;
     /// A LoRA adapter (PEFT's folder), merged into the weights: those that it changes are kept in memory.
     std::filesystem::path adapter{};
 };
@@ -78,13 +85,15 @@ inline model_manners manners_of(checkpoint::description const& d, load_options c
 
 /// The checkpoint's tokenizer, which must speak the network's ids; nothing if it has none.
 inline std::optional<tokens::tokenizer> open_words(checkpoint::description const& d, config::numbers const& n) {
-    std::filesystem::path const& file = d.tokenizer_json.empty() ? d.tokenizer_model : d.tokenizer_json;
-    if (file.empty()) return std::nullopt;
-    tokens::tokenizer words = tokens::tokenizer::open(file);
-    if (static_cast<std::size_t>(words.image()) != n.text.vocabulary)
-        throw mismatch_error(file.string() + ": the tokenizer's image id is " + std::to_string(words.image())
+    auto words = open_tokenizer(d);
+    if (words && static_cast<std::size_t>(words->image()) != n.text.vocabulary)
+        throw mismatch_error(tokenizer_place(d) + ": the tokenizer's image id is " + std::to_string(words->image())
                              + ", the model's is " + std::to_string(n.text.vocabulary));
     return words;
+}
+
+inline checkpoint::opened open_for(std::filesystem::path const& path, load_options const& options) {
+    return checkpoint::open(path, options.on_progress, checkpoint::faults::thrown, options.gguf);
 }
 
 template <configuration C, backend B>
@@ -92,6 +101,7 @@ model assemble(checkpoint::opened folder, load_options const& options) {
     if (options.on_warning)
         for (std::string const& warning : folder.warnings) options.on_warning(warning);
     std::optional<tokens::tokenizer> words = open_words(folder, config::numbers_of<C>());
+    checkpoint::widen_blocks(folder.tensors, options.blocks_as);
     if (!options.adapter.empty())
         folder.tensors =
             checkpoint::merge_adapter(std::move(folder.tensors), checkpoint::open_adapter(options.adapter));
@@ -113,11 +123,11 @@ inline std::string listed(std::vector<std::string> const& sentences) {
 /// @throws file_error, format_error; mismatch_error naming every number or tensor in which the file and C differ
 template <configuration C, backend B = simd>
 [[nodiscard]] model load(std::filesystem::path const& path, load_options const& options = {}) {
-    checkpoint::description const d = checkpoint::read_description(path);
+    checkpoint::description const d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
     auto const differ = config::differences(d.model->values, config::numbers_of<C>(), d.model->unstated);
     if (!differ.empty())
         throw mismatch_error(path.string() + ": is not a " + std::string(C::name) + ":" + detail::listed(differ));
-    return detail::assemble<C, B>(checkpoint::open(path, options.on_progress), options);
+    return detail::assemble<C, B>(detail::open_for(path, options), options);
 }
 
 /// Loads it as the one of `C...` whose numbers are those of its `config.json`.
@@ -125,7 +135,7 @@ template <configuration C, backend B = simd>
 template <backend B = simd, configuration... C>
 [[nodiscard]] model load_any(configurations<C...>, std::filesystem::path const& path,
                              load_options const& options = {}) {
-    checkpoint::description const d = checkpoint::read_description(path);
+    checkpoint::description const d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
     std::optional<model> loaded;
     std::optional<std::vector<std::string>> nearest;
     std::string nearest_name;
@@ -133,7 +143,7 @@ template <backend B = simd, configuration... C>
         if (loaded) return;
         auto differ = config::differences(d.model->values, config::numbers_of<Config>(), d.model->unstated);
         if (differ.empty())
-            loaded = detail::assemble<Config, B>(checkpoint::open(path, options.on_progress), options);
+            loaded = detail::assemble<Config, B>(detail::open_for(path, options), options);
         else if (!nearest || differ.size() < nearest->size()) {
             nearest = std::move(differ);
             nearest_name = Config::name;

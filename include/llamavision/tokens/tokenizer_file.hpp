@@ -255,19 +255,22 @@ inline std::filesystem::path tokenizer_path(std::filesystem::path const& path) {
 
 } // namespace detail
 
-/// Reads a tokenizer.model, a tokenizer.json (told apart by what they begin with), or the folder of a checkpoint.
-/// Throws file_error if nothing can be read there, format_error if it is not a tokenizer of Llama 3's kind.
-inline tokenizer_contents read_tokenizer(std::filesystem::path const& where) {
-    auto const path = detail::tokenizer_path(where);
-    auto const file = path.string();
-    auto const text = detail::read_whole(path);
+/// Reads the text of a tokenizer.model or a tokenizer.json, told apart by what they begin with; `file` is for errors.
+/// Throws format_error if it is not a tokenizer of Llama 3's kind.
+inline tokenizer_contents parse_tokenizer(std::string_view text, std::string const& file) {
     auto const begin = text.find_first_not_of(" \t\r\n");
     if (begin == std::string::npos) throw format_error(file + ": empty");
-    auto const visible = std::string_view(text).substr(begin);
+    auto const visible = text.substr(begin);
     if (visible.starts_with("version https://git-lfs"))
         throw format_error(file + ": a git-lfs pointer, not the file itself: fetch it with `git lfs pull`");
     if (visible.starts_with('<')) throw format_error(file + ": a web page, not a tokenizer");
     return visible.starts_with('{') ? detail::read_tokenizer_json(text, file) : detail::read_tiktoken(text, file);
+}
+
+/// Reads such a file, or that of a checkpoint's folder. Throws file_error if nothing can be read there, and as above.
+inline tokenizer_contents read_tokenizer(std::filesystem::path const& where) {
+    auto const path = detail::tokenizer_path(where);
+    return parse_tokenizer(detail::read_whole(path), path.string());
 }
 
 } // namespace llamavision::tokens

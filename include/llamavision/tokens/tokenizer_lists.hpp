@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tokenizer from GGUF's lists: the tokens by id, in GPT-2's byte alphabet, and what kind each is.
+#pragma once
+
+#include <cstddef>
+#include <llamavision/support/error.hpp>
+#include <llamavision/tokens/tokenizer_file.hpp>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace llamavision::tokens {
+
+/// @param types 1: ordinary, 3 (control) and 4 (user-defined): special, 5: unused; as many as tokens. If there are
+///   none, the ids from Llama 3's first special token on are special.
+/// Throws format_error, naming `file`, if the lists are not a tokenizer of Llama 3's kind.
+[[nodiscard]] inline tokenizer_contents
+tokenizer_from_lists(std::span<std::string const> tokens, std::span<std::size_t const> types, std::string const& file) {
+    if (!types.empty() && types.size() != tokens.size())
+        throw format_error(file + ": " + std::to_string(tokens.size()) + " tokens, but " + std::to_string(types.size())
+                           + " types of tokens");
+    if (tokens.size() > static_cast<std::size_t>(std::numeric_limits<token>::max() / 2))
+        throw format_error(file + ": too many tokens");
+    auto const first_special =
+        static_cast<std::size_t>(std::find(tokens.begin(), tokens.end(), "<|begin_of_text|>") - tokens.begin());
+    detail::rank_order words(file);
+    std::vector<std::pair<std::string, token>> specials;
+    for (std::size_t id = 0; id < tokens.size(); ++id) {
+        std::size_t const type = types.empty() ? (id < first_special ? 1 : 3) : types[id];
+        if (type == 1)
+            words.add(detail::bytes_of_token(tokens[id], file), id);
+        else if (type == 3 || type == 4)
+            specials.emplace_back(tokens[id], static_cast<token>(id));
+        else if (type != 5)
+            throw format_error(file + ": token " + std::to_string(id) + " is of type " + std::to_string(type)
+                               + ", which byte-pair encoding has not");
+    }
+    return {tokenizer_kind::hugging_face, std::move(words).finish(), {specials, file}};
+}
+
+} // namespace llamavision::tokens
