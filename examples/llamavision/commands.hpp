@@ -14,7 +14,8 @@ namespace program {
 
 /// How an answer is made, in `describe` and `chat`; what is absent is the checkpoint's.
 struct answer_settings {
-    std::string model; ///< a folder; empty: the bundled model
+    std::string model;   ///< a folder; empty: the bundled model
+    std::string adapter; ///< a LoRA adapter's folder; empty: none
     std::string system;
     std::string parity = "default"; ///< "meta", "hf", "default"
     std::size_t max_tokens = 1024;
@@ -70,6 +71,7 @@ int preprocess(preprocess_options const& options);
 
 struct trace_options {
     std::string model;
+    std::string adapter;
     std::string parity = "default";
     std::string prompt;
     std::optional<std::string> tokens; ///< instead of the prompt: its ids, "1,2,3"
@@ -90,6 +92,19 @@ struct scene_options {
     answer_settings answers; ///< of the model that is asked
 };
 int scene(scene_options const& options);
+
+struct convert_options {
+    std::string source; ///< a checkpoint of any form
+    std::string out;    ///< a folder, or a GGUF file
+    std::string to;     ///< "huggingface", "meta", "gguf"
+    std::string dtype;  ///< "f32", "f16", "bf16"; empty: as stored
+    std::string shards; ///< a number of files, or a size; empty: 5 GB, for Meta's form 1
+    std::string adapter;
+    std::string config; ///< a config.json with the numbers that the source does not say
+    bool base = false;  ///< a base model, without a format of conversations
+    bool force = false; ///< `out` may be there already
+};
+int convert(convert_options const& options);
 
 struct architecture_options {
     std::string model;  ///< a folder

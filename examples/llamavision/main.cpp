@@ -15,6 +15,7 @@
 
 #include "commands.hpp"
 #include "console.hpp"
+#include "mapped_guard.hpp"
 
 namespace program {
 namespace {
@@ -64,6 +65,10 @@ void add_model(CLI::App* app, std::string& model) {
         ->type_name("DIR");
 }
 
+void add_adapter(CLI::App* app, std::string& adapter) {
+    app->add_option("--adapter", adapter, "Folder of a LoRA adapter (PEFT), merged into the weights")->type_name("DIR");
+}
+
 void add_parity(CLI::App* app, std::string& parity) {
     app->add_option("--parity", parity,
                     "Whose reading of the model: meta (Meta's code exactly), hf (transformers up to 4.54 exactly), "
@@ -84,6 +89,7 @@ void add_threads(CLI::App* app, std::size_t& threads) {
 
 void add_answers(CLI::App* app, answer_settings& s) {
     add_model(app, s.model);
+    add_adapter(app, s.adapter);
     app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
     add_natural(app, "--max-tokens", s.max_tokens, "Longest answer; 1024 by default");
     add_number(app, "--temperature", s.temperature, "0 is greedy; by default the checkpoint's", "of at least 0",
@@ -189,6 +195,7 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("trace", "Writes every activation under the name of Hugging Face's module");
     using source = trace_options::source;
     add_model(c, o.model);
+    add_adapter(c, o.adapter);
     std::vector<std::string> unused;
     CLI::Option* const image = c->add_option("--image", "A picture; may be given more than once")->type_name("FILE");
     CLI::Option* const tiles =
@@ -233,6 +240,26 @@ void add_scene(CLI::App& app, scene_options& o, run& chosen) {
     });
 }
 
+void add_convert(CLI::App& app, convert_options& o, run& chosen) {
+    CLI::App* const c = app.add_subcommand("convert", "A checkpoint in another form, type or number of files");
+    c->add_option("source", o.source, "A checkpoint of any form")->required()->type_name("SOURCE");
+    c->add_option("out", o.out, "The new folder; appears when it is complete")->required()->type_name("OUT");
+    c->add_option("--to", o.to, "huggingface or meta")
+        ->required()
+        ->check(CLI::IsMember({"huggingface", "meta"}))
+        ->type_name("FORM");
+    c->add_option("--dtype", o.dtype, "f32, f16 or bf16; by default as stored")
+        ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+        ->type_name("TYPE");
+    c->add_option("--shards", o.shards, "Number of weight files, or the size of each (5GB, the default)")
+        ->type_name("N|SIZE");
+    add_adapter(c, o.adapter);
+    c->add_option("--config", o.config, "A config.json, for numbers that Meta's form does not say")->type_name("FILE");
+    c->add_flag("--base", o.base, "A base model: write no format of conversations");
+    c->add_flag("--force", o.force, "Replace OUT, if it holds nothing but a checkpoint");
+    c->callback([&o, &chosen] { chosen = [&o] { return convert(o); }; });
+}
+
 void add_architecture(CLI::App& app, architecture_options& o, run& chosen) {
     CLI::App* const c =
         app.add_subcommand("architecture", "The model's expression as a tree: shapes, parameters, FLOPs");
@@ -269,6 +296,7 @@ int main(int count, char** words) {
     trace_options trace;
     scene_options scene;
     architecture_options architecture;
+    convert_options convert;
     add_describe(app, describe, chosen);
     add_chat(app, chat, chosen);
     add_inspect(app, inspect, chosen);
@@ -277,6 +305,7 @@ int main(int count, char** words) {
     add_trace(app, trace, chosen);
     add_scene(app, scene, chosen);
     add_architecture(app, architecture, chosen);
+    add_convert(app, convert, chosen);
     try {
         app.parse(count, words);
     } catch (CLI::CallForHelp const&) {
@@ -296,4 +325,7 @@ int main(int count, char** words) {
 } // namespace
 } // namespace program
 
-int main(int count, char** words) { return program::main(count, words); }
+int main(int count, char** words) {
+    program::guard_mapped_files();
+    return program::main(count, words);
+}

@@ -73,11 +73,12 @@ lv::model open_model(std::filesystem::path const& path, model_options const& opt
     lv::load_options loading;
     loading.threads = options.threads;
     loading.taps_after_layer = options.taps_after_layer;
+    loading.adapter = options.adapter;
     try {
         return lv::load_any(known{}, path, loading);
     } catch (lv::mismatch_error const& fault) {
         std::string const message = fault.what(), name = path.string();
-        if (message.starts_with(name)) throw;
+        if (message.starts_with(name) || (!options.adapter.empty() && message.starts_with(options.adapter))) throw;
         throw lv::mismatch_error(name + ": " + message);
     }
 }

@@ -41,6 +41,7 @@ struct built_in {
 struct model_options {
     std::size_t threads = 0;       ///< 0: as many as the machine has
     bool taps_after_layer = false; ///< for weights fine-tuned with transformers 4.56 or later
+    std::string adapter{};         ///< a LoRA adapter's folder
 };
 
 /// Loads the checkpoint at `path` as whichever configuration fits; what goes wrong names the path.

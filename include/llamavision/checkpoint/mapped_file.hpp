@@ -30,6 +30,11 @@ namespace llamavision::checkpoint {
 enum class access { normal, sequential, random, soon, no_more };
 
 /// A regular file with at least one byte, readable as long as the object lives. Not copied, not moved: share it.
+///
+/// Replacing the file by another (rename) does no harm: the old one stays mapped. Whoever writes into it or makes it
+/// shorter meanwhile changes or removes the bytes, and reading beyond the new end raises SIGBUS, which no check made
+/// beforehand can exclude. The library installs no handler, as signals belong to the program; the program `llamavision`
+/// installs one that names the file and exits (examples/llamavision/mapped_guard.cpp).
 class mapped_file {
   public:
     /// Throws file_error: missing, unreadable, a folder, a FIFO or device, or empty.

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// `convert`: a checkpoint in another form or type, written tensor by tensor into a folder that appears when it is
+// complete.
+#include "commands.hpp"
+
+#include <charconv>
+#include <csignal>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include <llamavision/checkpoint/adapter.hpp>
+#include <llamavision/checkpoint/meta_mapping.hpp>
+#include <llamavision/checkpoint/meta_shards.hpp>
+#include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/replacement_folder.hpp>
+#include <llamavision/checkpoint/write_pth.hpp>
+#include <llamavision/checkpoint/write_shards.hpp>
+#include <llamavision/config/read.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/quoted.hpp>
+
+#include "console.hpp"
+#include "convert_files.hpp"
+
+namespace lv = llamavision;
+namespace cp = llamavision::checkpoint;
+namespace fs = std::filesystem;
+
+namespace program {
+
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// Ctrl-C and the like end the work where it leaves nothing behind; a limit on the size of files becomes an error.
+void catch_signals() {
+    for (int const signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, [](int) { interrupted = 1; });
+    std::signal(SIGXFSZ, SIG_IGN);
+}
+
+/// A bar of the bytes written, which also notices signals.
+class conversion_progress {
+  public:
+    conversion_progress() : bar_("Writing"), shown_(bar_.report()) {}
+
+    [[nodiscard]] lv::progress report() {
+        return [this](std::size_t done, std::size_t total) {
+            if (interrupted != 0) throw lv::error("interrupted; nothing was written");
+            if (shown_) shown_(done, total);
+        };
+    }
+
+  private:
+    progress_bar bar_;
+    lv::progress shown_;
+};
+
+/// "5GB", "500 MB", "12" (files).
+cp::sharding sharding_of(std::string const& text) {
+    cp::sharding split;
+    if (text.empty()) return split;
+    std::size_t number = 0;
+    auto const [stop, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
+    std::string unit(stop, text.data() + text.size());
+    std::erase(unit, ' ');
+    constexpr std::pair<char const*, std::size_t> units[] = {
+        {"KB", 1'000}, {"MB", 1'000'000}, {"GB", 1'000'000'000}, {"TB", 1'000'000'000'000}};
+    if (fault == std::errc{} && number > 0 && unit.empty()) {
+        split.files = number;
+        return split;
+    }
+    for (auto const& [name, bytes] : units)
+        if (fault == std::errc{} && number > 0 && unit == name && number < 1'000'000) {
+            split.bytes = number * bytes;
+            return split;
+        }
+    throw lv::argument_error("--shards takes a number of files, or a size such as 5GB, not " + lv::in_quotes(text));
+}
+
+std::optional<cp::dtype> type_of(std::string const& name) {
+    if (name == "f32") return cp::dtype::f32;
+    if (name == "f16") return cp::dtype::f16;
+    if (name == "bf16") return cp::dtype::bf16;
+    return std::nullopt;
+}
+
+/// What the tensors become, in order, and what that loses: one count for each type.
+class outgoing {
+  public:
+    outgoing(cp::named_tensors const& tensors, std::optional<cp::dtype> type) {
+        for (auto const& [name, value] : tensors.tensors) {
+            auto const target = type.value_or(cp::is_block_type(value.type) ? cp::dtype::bf16 : value.type);
+            list_.push_back(cp::converted(name, value, target, lost_[target]));
+            values_ += cp::values_of(value);
+            bytes_ += *cp::bytes_of(value.shape, target);
+        }
+    }
+
+    [[nodiscard]] std::vector<cp::tensor_to_write> const& list() const { return list_; }
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+    /// What there is to say about rounding, when everything is written.
+    void add_to(std::map<cp::dtype, cp::rounding>& lost, std::size_t& values) const {
+        for (auto const& [type, count] : lost_) lost[type] += count;
+        values += values_;
+    }
+
+  private:
+    std::map<cp::dtype, cp::rounding> lost_;
+    std::vector<cp::tensor_to_write> list_;
+    std::size_t values_ = 0, bytes_ = 0;
+};
+
+struct losses {
+    std::map<cp::dtype, cp::rounding> of_type;
+    std::size_t values = 0;
+
+    void tell() const {
+        for (auto const& [type, lost] : of_type) {
+            std::string const name(cp::name_of(type));
+            if (lost.changed > 0)
+                say("Mind: " + std::to_string(lost.changed) + " of " + std::to_string(values)
+                    + " values were rounded to " + name + "; --dtype f32 keeps them all.");
+            if (lost.infinite > 0)
+                say("Mind: " + std::to_string(lost.infinite) + " values are too large for " + name
+                    + " and became infinite; the result cannot be used. bf16 and f32 hold them.");
+        }
+    }
+};
+
+void check_space(fs::path const& folder, std::size_t bytes) {
+    std::error_code fault;
+    auto const space = fs::space(folder, fault);
+    if (!fault && space.available < bytes)
+        throw lv::file_error(folder.string() + ": the disk has " + in_bytes(static_cast<double>(space.available))
+                             + " left, and the result takes " + in_bytes(static_cast<double>(bytes)));
+}
+
+/// The source, with its adapter and the numbers of `--config`.
+cp::opened open_source(convert_options const& o) {
+    cp::opened source = cp::open(o.source);
+    for (std::string const& warning : source.warnings) say("Mind: " + warning);
+    if (!o.config.empty()) source.model = lv::config::read(o.config);
+    if (!o.adapter.empty()) source.tensors = cp::merge_adapter(std::move(source.tensors), cp::open_adapter(o.adapter));
+    return source;
+}
+
+std::vector<std::string> to_hugging_face(convert_options const& o, cp::opened const& source, fs::path const& folder,
+                                         losses& lost) {
+    auto const type = type_of(o.dtype);
+    outgoing const tensors(source.tensors, type);
+    check_space(folder, tensors.bytes());
+    conversion_progress progress;
+    cp::write_sharded(folder, tensors.list(), sharding_of(o.shards), progress.report());
+    tensors.add_to(lost.of_type, lost.values);
+    return write_hugging_face_files(folder, source, {type, o.config, o.base});
+}
+
+/// "consolidated.03.pth"
+std::string meta_file(std::size_t rank) {
+    return "consolidated." + std::string(rank < 10 ? "0" : "") + std::to_string(rank) + ".pth";
+}
+
+std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, fs::path const& folder, losses& lost) {
+    auto const split = sharding_of(o.shards);
+    std::size_t const files = std::max<std::size_t>(split.files, 1);
+    if (split.files == 0 && !o.shards.empty())
+        throw lv::argument_error("--shards: Meta's form is divided into a number of files, not by size");
+    auto notes = write_meta_files(folder, source); // first: it says whether Meta's form can hold the model at all
+    auto const whole = cp::hugging_face_to_meta(std::move(source.tensors), source.model->values);
+    conversion_progress progress;
+    for (std::size_t rank = 0; rank < files; ++rank) {
+        auto const part = cp::shard_of(whole, rank, files);
+        outgoing const tensors(part, type_of(o.dtype));
+        check_space(folder, tensors.bytes() * (files - rank));
+        cp::write_pth(folder / meta_file(rank), tensors.list(), progress.report());
+        tensors.add_to(lost.of_type, lost.values);
+    }
+    return notes;
+}
+
+} // namespace
+
+int convert(convert_options const& options) {
+    catch_signals();
+    static_cast<void>(sharding_of(options.shards));
+    cp::replacement_folder folder(options.out, options.force);
+    cp::opened source = open_source(options);
+    losses lost;
+    auto const notes = options.to == "meta" ? to_meta(options, source, folder.path(), lost)
+                                            : to_hugging_face(options, source, folder.path(), lost);
+    folder.commit();
+    lost.tell();
+    for (std::string const& note : notes) say("Mind: " + note + ".");
+    print(options.out + "\n");
+    return 0;
+}
+
+} // namespace program
