@@ -5,6 +5,7 @@
 
 #include <llamavision/checkpoint/generation.hpp>
 #include <llamavision/checkpoint/preprocessor.hpp>
+#include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/config/numbers.hpp>
 #include <llamavision/config/read.hpp>
 
