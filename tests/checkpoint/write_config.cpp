@@ -63,6 +63,7 @@ TEST_CASE("config.json, generation_config.json and preprocessor_config.json are 
     }
     config::read_result plain;
     plain.values = config::numbers_of<tiny>();
+    plain.image_token = static_cast<std::int32_t>(plain.values.text.vocabulary);
     plain.values.text.rope.scaled = false;
     plain.values.text.rope.theta = 10000;
     auto const back = read_back(config_text(plain, {}, dtype::bf16));
