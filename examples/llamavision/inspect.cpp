@@ -187,7 +187,8 @@ void print_header_of(lv::checkpoint::description const& d) {
     if (!silent.empty())
         throw lv::mismatch_error(d.path.string() + ": does not say " + lv::listed(silent)
                                  + "; write them into the header of a checkpoint in Hugging Face's form, or by hand");
-    auto const folder = d.folder.filename() == "original" ? d.folder.parent_path() : d.folder;
+    bool const inside = lv::checkpoint::detail::is_original(d.folder);
+    auto const folder = (inside ? d.folder / ".." : d.folder).lexically_normal();
     print(lv::config::to_header(d.model->values, lv::config::type_name(folder)));
 }
 

@@ -17,7 +17,7 @@ template <class C>
 network_ptr open(std::filesystem::path const& folder, kernels which) {
     lv::checkpoint::opened file = lv::checkpoint::open(folder);
     REQUIRE(file.model);
-    CHECK(lv::config::differences(file.model->values, lv::config::numbers_of<C>()).empty());
+    CHECK(lv::config::differences(file.model->values, lv::config::numbers_of<C>(), file.model->unstated).empty());
     if (which == kernels::scalar)
         return std::make_shared<lv::compiled_network<C, lv::scalar>>(std::move(file.tensors), lv::scalar{});
     return std::make_shared<lv::compiled_network<C, lv::simd>>(std::move(file.tensors), lv::simd(1));

@@ -95,8 +95,13 @@ inline void describe_meta_manners(description& d) {
     d.pictures = published_preprocessor(vision.tile, vision.tiles);
 }
 
+/// Whether this is the folder of Meta's files in a download of Hugging Face's.
+[[nodiscard]] inline bool is_original(std::filesystem::path const& folder) {
+    return (folder / "x").lexically_normal().parent_path().filename() == "original";
+}
+
 inline void find_meta_tokenizer(description& d) {
-    auto const above = d.folder.lexically_normal().filename() == "original" ? d.folder / ".." : d.folder;
+    auto const above = is_original(d.folder) ? d.folder / ".." : d.folder;
     if (auto const file = d.folder / "tokenizer.model"; is_there(file))
         d.tokenizer_model = file;
     else if (auto const other = above / "tokenizer.json"; is_there(other))

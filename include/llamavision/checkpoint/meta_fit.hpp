@@ -55,7 +55,7 @@ class meta_shapes {
 };
 
 /// The tower's numbers, as far as shapes tell them; how many layers are tapped.
-[[nodiscard]] inline std::size_t read_tower(meta_shapes const& shapes, config::vision_numbers& v) {
+[[nodiscard]] inline std::size_t read_tower(meta_shapes& shapes, config::vision_numbers& v) {
     std::string const encoder = "vision_model.vision_encoder.", local = encoder + "transformer.resblocks.",
                       global = encoder + "global_transformer.resblocks.";
     auto const unless_zero = [](std::size_t value, std::size_t& number) {
@@ -65,9 +65,16 @@ class meta_shapes {
     unless_zero(shapes.layers(local, ".ln_1.weight"), v.layers);
     unless_zero(shapes.layers(global, ".ln_1.weight"), v.global_layers);
     unless_zero(shapes.extent(local + "0.mlp.c_fc.weight", 0), v.mlp);
-    std::size_t const pixels = shapes.extent(encoder + "conv1._linear.weight", 1) / v.channels;
-    for (std::size_t side = 1; side <= v.tile && side * side <= pixels; ++side)
-        if (side * side == pixels) v.patch = side;
+    if (std::size_t const inputs = shapes.extent(encoder + "conv1._linear.weight", 1); inputs != 0) {
+        std::size_t side = 1;
+        while (v.channels * side * side < inputs) ++side;
+        if (v.channels * side * side == inputs)
+            v.patch = side;
+        else
+            shapes.found.push_back(encoder + "conv1._linear.weight takes " + std::to_string(inputs)
+                                   + " values, which are no square patch of " + std::to_string(v.channels)
+                                   + " channels");
+    }
     std::size_t const features = shapes.extent("vision_model.vision_projection.weight", 1);
     return features < v.width ? v.taps.size() : features / v.width - 1;
 }
