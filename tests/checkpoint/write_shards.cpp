@@ -77,10 +77,10 @@ TEST_CASE("a tensor in another type is rounded, and what was lost is counted") {
     CHECK(widened.changed == 0);
     CHECK(back.changed == 3);
 
-    tensor const block{dtype::q8_0, {32}, {}, [](std::span<std::byte>) {}};
-    std::vector<tensor_to_write> const wrong{converted("q", block, dtype::bf16, back)};
-    CHECK(contains(message_of<mismatch_error>([&] { write_safetensors(path, wrong); }),
-                   "Q8_0 cannot be written as BF16"));
+    tensor const integer{dtype::i8, {1}, {}, {}};
+    std::vector<tensor_to_write> const wrong{converted("q", integer, dtype::bf16, back)};
+    CHECK(
+        contains(message_of<mismatch_error>([&] { write_safetensors(path, wrong); }), "I8 cannot be written as BF16"));
 }
 
 TEST_CASE("tensors larger than a piece, made or not, arrive whole") {
@@ -105,6 +105,34 @@ TEST_CASE("tensors larger than a piece, made or not, arrive whole") {
     auto const read = read_safetensors(folder.path() / "t");
     CHECK(std::memcmp(read.tensors.at("plain").bytes.data(), bytes.data(), bytes.size()) == 0);
     CHECK(values_in<float>(read.tensors.at("made")) == values_in<bf16>(plain));
+}
+
+TEST_CASE("blocks are widened in pieces, and their rounding is counted") {
+    std::size_t const count = 3 * piece_bytes / 4 / 32 * 32;
+    std::vector<std::byte> bytes(count / 32 * 34);
+    for (std::size_t b = 0; b < bytes.size() / 34; ++b) {
+        bytes[34 * b + 1] = std::byte{0x3c}; // a scale of 1
+        for (std::size_t i = 0; i < 32; ++i) bytes[34 * b + 2 + i] = static_cast<std::byte>((b + i) % 100);
+    }
+    bytes[0] = std::byte{0x01}; // the first block's is 1 + 2^-10, whose products BF16 has to round
+    tensor const blocks{dtype::q8_0, {count}, bytes, {}};
+    rounding wide, narrow;
+    std::vector<tensor_to_write> const all{converted("f", blocks, dtype::f32, wide),
+                                           converted("b", blocks, dtype::bf16, narrow)};
+    temporary_folder const folder;
+    write_safetensors(folder.path() / "t", all);
+    auto const read = read_safetensors(folder.path() / "t");
+    auto const f = values_in<float>(read.tensors.at("f")), b = values_in<bf16>(read.tensors.at("b"));
+    std::size_t wrong = 0, rounded = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        float const value = static_cast<float>((i / 32 + i % 32) % 100) * (i < 32 ? 1.0f + 0x1p-10f : 1.0f);
+        if (f[i] != value || b[i] != static_cast<float>(bf16::round(value))) ++wrong;
+        if (b[i] != value) ++rounded;
+    }
+    CHECK(wrong == 0);
+    CHECK(wide.changed == 0);
+    CHECK(rounded == 31);
+    CHECK(narrow.changed == rounded);
 }
 
 TEST_CASE("what pours too few or too many bytes, or stops, leaves the old file") {

@@ -3,6 +3,7 @@
 // that is asked for.
 #pragma once
 
+#include <llamavision/checkpoint/decode.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/half.hpp>
@@ -95,23 +96,49 @@ inline void convert(dtype from_type, std::byte const* from, dtype type, std::byt
 /// Whether every value of `from` is one of `to`.
 [[nodiscard]] constexpr bool holds_exactly(dtype from, dtype to) { return from == to || to == dtype::f32; }
 
-/// Hands the bytes of `t` to `sink`. What has to be made is made whole first, and forgotten afterwards.
-inline void pour(tensor const& t, byte_sink const& sink) {
+namespace detail {
+
+/// Hands the bytes of `t` to `sink` in pieces of `size` bytes, but for the last. What has to be made is made whole
+/// first, and forgotten afterwards.
+inline void pour_by(tensor const& t, std::size_t size, byte_sink const& sink) {
     std::vector<std::byte> room;
     auto bytes = bytes_of(t, room);
     while (!bytes.empty()) {
-        auto const piece = bytes.first(std::min(bytes.size(), piece_bytes));
+        auto const piece = bytes.first(std::min(bytes.size(), size));
         sink(piece);
         bytes = bytes.subspan(piece.size());
     }
 }
 
-/// The same values in `type`, rounded to nearest, ties to even. @pre is_plain_weight of both types
+/// Whole blocks as values of `type`.
+inline void pour_blocks(tensor const& t, dtype type, byte_sink const& sink, rounding& lost) {
+    block const unit = block_of(t.type);
+    std::vector<float> values;
+    std::vector<std::byte> converted;
+    pour_by(t, piece_bytes / 4 / unit.values * unit.bytes, [&](std::span<std::byte const> piece) {
+        values.resize(piece.size() / unit.bytes * unit.values);
+        decode(t.type, piece, values.data());
+        if (type == dtype::f32) return sink(std::as_bytes(std::span(values)));
+        converted.resize(values.size() * size_of(type));
+        convert(dtype::f32, reinterpret_cast<std::byte const*>(values.data()), type, converted.data(), values.size(),
+                lost);
+        sink(converted);
+    });
+}
+
+} // namespace detail
+
+/// Hands the bytes of `t` to `sink`. What has to be made is made whole first, and forgotten afterwards.
+inline void pour(tensor const& t, byte_sink const& sink) { detail::pour_by(t, piece_bytes, sink); }
+
+/// The same values in `type`, rounded to nearest, ties to even. Throws mismatch_error unless t's type is F32, F16, BF16
+/// or a block type, and `type` one of the first three, or the same.
 inline void pour(tensor const& t, dtype type, byte_sink const& sink, rounding& lost) {
     if (t.type == type) return pour(t, sink);
-    if (!is_plain_weight(t.type) || !is_plain_weight(type))
+    if (!is_plain_weight(type) || !(is_plain_weight(t.type) || is_block_type(t.type)))
         throw mismatch_error("a tensor of " + std::string(name_of(t.type)) + " cannot be written as "
                              + std::string(name_of(type)));
+    if (is_block_type(t.type)) return detail::pour_blocks(t, type, sink, lost);
     std::vector<std::byte> converted;
     pour(t, [&](std::span<std::byte const> piece) { // pieces hold whole values: piece_bytes is a multiple of each size
         std::size_t const count = piece.size() / size_of(t.type);

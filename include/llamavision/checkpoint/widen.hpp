@@ -2,9 +2,9 @@
 // Tensors as another type of element, made on demand: blocks that no kernel reads become single values.
 #pragma once
 
+#include <llamavision/checkpoint/decode.hpp>
 #include <llamavision/checkpoint/pour.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
-#include <llamavision/support/blocks.hpp>
 #include <llamavision/support/error.hpp>
 
 #include <algorithm>
@@ -18,20 +18,6 @@
 namespace llamavision::checkpoint {
 
 namespace detail {
-
-/// Widens whole blocks of `type`.
-inline void decode(dtype type, std::span<std::byte const> bytes, float* to) {
-    switch (type) {
-    case dtype::q4_0: return decode_blocks<q4_0>(bytes, to);
-    case dtype::q4_1: return decode_blocks<q4_1>(bytes, to);
-    case dtype::q5_0: return decode_blocks<q5_0>(bytes, to);
-    case dtype::q5_1: return decode_blocks<q5_1>(bytes, to);
-    case dtype::q8_0: return decode_blocks<q8_0>(bytes, to);
-    case dtype::q4_k: return decode_blocks<q4_k>(bytes, to);
-    case dtype::q5_k: return decode_blocks<q5_k>(bytes, to);
-    default: return decode_blocks<q6_k>(bytes, to);
-    }
-}
 
 /// `bytes` of `from` as `to`, a few thousand values at a time.
 inline void retype(dtype from, std::span<std::byte const> bytes, dtype to, std::span<std::byte> result) {
