@@ -63,10 +63,25 @@ concept fuses_swiglu = requires(B const& b, matrix const& w, float const* x, std
     b.fused_swiglu(w, w, x, n, y);
 };
 
+/// Offers gelu(x·wᵀ + bias) in the product's epilogue: `fused_linear_gelu(w, bias, x, rows, y)`.
+template <class B>
+concept fuses_linear_gelu = requires(B const& b, matrix const& w, float const* x, std::size_t n, float* y) {
+    b.fused_linear_gelu(w, x, x, n, y);
+};
+
 /// Offers y += scale·(x·wᵀ + bias) in the product's epilogue: `fused_linear_add(w, bias, x, rows, scale, y)`.
 template <class B>
 concept fuses_linear_add = requires(B const& b, matrix const& w, float const* x, std::size_t n, float s, float* y) {
     b.fused_linear_add(w, x, x, n, s, y);
+};
+
+/// Offers a smaller form of keys and values: `kept_floats(shape, capacity)` says how many floats of memory the keys of
+/// so many rows take, and their values; `keep(shape, keys, values, first, count, capacity, to_keys, to_values)` puts
+/// rows (count, kv_heads, head_dim) at `first`, where all rows before were put. Memory begins on a cache line.
+template <class B>
+concept keeps_keys = requires(B const& b, attention_shape const& shape, float const* x, std::size_t n, float* y) {
+    { b.kept_floats(shape, n) } -> std::convertible_to<std::size_t>;
+    b.keep(shape, x, x, n, n, n, y, y);
 };
 
 /// Offers layouts of its own for weights of products: `laid_out_bytes(w, f)` says how many bytes the weight w takes in
