@@ -13,7 +13,8 @@ namespace llamavision {
 struct key_block {
     float const* keys = nullptr;
     float const* values = nullptr;
-    float const* bias = nullptr; ///< (rows), added to every score of that key: ln(multiplicity); null means zero
+    /// (rows), finite, added to every score of that key: ln(multiplicity); null means zero.
+    float const* bias = nullptr;
     std::size_t rows = 0;
     std::size_t capacity = 0; ///< 0: floats; else kept in the backend's layout, in memory for so many rows
 };

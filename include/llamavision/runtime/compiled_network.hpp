@@ -207,9 +207,9 @@ class compiled_network final : public network {
         image.bytes = cross_count * 2 * (seen + padded) * sizeof(float);
         image.storage = aligned_bytes(image.bytes);
         auto* at = reinterpret_cast<float*>(image.storage.get());
-        c.watch = nullptr; // Hugging Face's modules say keys and values while text is read
-        walk(model.reader, *reader_, [&](auto node, auto const& w) {
+        walk(model.reader, *reader_, "", [&](auto node, auto const& w, std::string const& path) {
             if constexpr (requires { node.memorise(backend_, w, c, features, features, features); }) {
+                c.path = path;
                 float* const values = at + seen + padded;
                 m.layers.push_back({at, values, at + seen, values + seen});
                 if (m.kept)
