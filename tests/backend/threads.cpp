@@ -55,7 +55,7 @@ std::vector<float> everything(B const& b) {
 } // namespace
 
 TEST_CASE("1, 2, 3 and 7 threads give the same bits on every tier") {
-    for (lv::tier level : {lv::tier::baseline, lv::tier::avx2, lv::tier::avx512}) {
+    for (lv::tier level : lv::all_tiers) {
         if (!lv::available(level)) {
             MESSAGE("skipped: this machine has no " << std::string(lv::name_of(level)));
             continue;
@@ -87,7 +87,7 @@ TEST_CASE("options: the pool that is handed in, the tier, and a tier that the ma
     CHECK(shared.level() == lv::best_tier());
     CHECK(lv::simd(5).threads() == 5);
     CHECK(lv::simd().threads() >= 1);
-    for (lv::tier level : {lv::tier::baseline, lv::tier::avx2, lv::tier::avx512}) {
+    for (lv::tier level : lv::all_tiers) {
         if (lv::available(level))
             CHECK(lv::simd(lv::simd_options{1, level, nullptr}).level() == level);
         else

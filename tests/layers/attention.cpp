@@ -117,7 +117,7 @@ TEST_CASE("text: a row sees itself and all before it, also those that only the c
     for (std::size_t cut : {0u, 1u, 3u, 6u}) {
         floats memory(2 * 2 * 9 * kv, 5.0f); // two layers; the second is used, capacity 9
         lv::text_rows now;
-        now.cache = {memory.data(), 2, 9, kv};
+        now.cache = {memory.data(), 2, 9, kv, 9 * kv};
         lv::arena nowhere;
         lv::context c{nowhere};
         c.text = &now;
@@ -150,7 +150,7 @@ struct picture {
     picture(std::uint64_t seed, std::size_t real, std::size_t padded, float multiplicity)
         : features(random_floats(seed).many((real + padded) * width)), keys(project(features, 1, kv)),
           values(project(features, 2, kv)) {
-        memory.layers = {{keys.data(), values.data()}};
+        memory.layers = {{keys.data(), values.data(), keys.data() + real * kv, values.data() + real * kv}};
         memory.rows = real;
         memory.padded_rows = padded;
         memory.padded_bias.assign(padded, std::log(multiplicity));

@@ -9,12 +9,13 @@
 
 namespace llamavision {
 
-/// Keys and values that lie together: (rows, kv_heads, head_dim) each.
+/// Keys and values that lie together: (rows, kv_heads, head_dim) each, or as the backend keeps them (`keeps_keys`).
 struct key_block {
     float const* keys = nullptr;
     float const* values = nullptr;
     float const* bias = nullptr; ///< (rows), added to every score of that key: ln(multiplicity); null means zero
     std::size_t rows = 0;
+    std::size_t capacity = 0; ///< 0: floats; else kept in the backend's layout, in memory for so many rows
 };
 
 /// Consecutive query rows that see the same blocks.
@@ -32,6 +33,7 @@ struct attention_shape {
     std::size_t heads = 0;
     std::size_t kv_heads = 0; ///< divides heads
     std::size_t head_dim = 0;
+    bool rounded = false; ///< the backend may round queries, keys, values and weights to bfloat16
 };
 
 } // namespace llamavision

@@ -69,6 +69,15 @@ concept fuses_linear_add = requires(B const& b, matrix const& w, float const* x,
     b.fused_linear_add(w, x, x, n, s, y);
 };
 
+/// Offers a smaller form of keys and values: `kept_floats(shape, capacity)` says how many floats of memory the keys of
+/// so many rows take, and their values; `keep(shape, keys, values, first, count, capacity, to_keys, to_values)` puts
+/// rows (count, kv_heads, head_dim) at `first`, where all rows before were put. Memory begins on a cache line.
+template <class B>
+concept keeps_keys = requires(B const& b, attention_shape const& shape, float const* x, std::size_t n, float* y) {
+    { b.kept_floats(shape, n) } -> std::convertible_to<std::size_t>;
+    b.keep(shape, x, x, n, n, n, y, y);
+};
+
 /// Offers layouts of its own for weights of products: `laid_out_bytes(w, f)` says how many bytes the weight w takes in
 /// format f (w.data may be null; 0: it stays as it is), and `lay_out(w, f, to)` fills so many, which begin on a cache
 /// line, and returns how its kernels see them.

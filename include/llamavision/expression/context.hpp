@@ -88,7 +88,10 @@ struct image_memory {
     struct layer {
         float const* keys = nullptr;   ///< (rows, kv_heads, head_dim), normed
         float const* values = nullptr; ///< (rows, kv_heads, head_dim)
+        float const* padded_keys = nullptr;
+        float const* padded_values = nullptr;
     };
+    bool kept = false;              ///< all of them as the backend keeps them
     std::vector<layer> layers;      ///< one for each cross layer, in order
     std::size_t rows = 0;           ///< rows of real tiles; they come first
     std::size_t padded_rows = 0;    ///< rows of padded tiles after them; only kept to emulate Hugging Face's leak
@@ -109,13 +112,14 @@ struct sight {
 
 /// Self-attention keys and values of one conversation. Layers are counted among the self-attention layers.
 struct kv_cache {
-    float* data = nullptr; ///< (layers, 2, capacity, width)
+    float* data = nullptr; ///< (layers, 2, stride)
     std::size_t layers = 0;
     std::size_t capacity = 0; ///< positions
     std::size_t width = 0;    ///< kv_heads * head_dim
+    std::size_t stride = 0;   ///< floats of a layer's keys: capacity * width, or what the backend keeps them in
 
-    [[nodiscard]] float* keys(std::size_t layer) const { return data + layer * 2 * capacity * width; }
-    [[nodiscard]] float* values(std::size_t layer) const { return keys(layer) + capacity * width; }
+    [[nodiscard]] float* keys(std::size_t layer) const { return data + layer * 2 * stride; }
+    [[nodiscard]] float* values(std::size_t layer) const { return keys(layer) + stride; }
 };
 
 /// The lists that attention makes anew in every layer. A session keeps them, so that they grow only once.
@@ -179,6 +183,7 @@ struct context {
     observer const* watch = nullptr;
     layer_done const* on_layer = nullptr;
     std::size_t layer = 0; ///< index of the layer at hand among those of its kind
+    bool rounded = false;  ///< attention may round to bfloat16, and keeps keys in the backend's own form
     std::string path{};    ///< of the module at hand; kept only while somebody watches
     attention_lists own_lists{};
 

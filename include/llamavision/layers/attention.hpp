@@ -50,9 +50,13 @@ struct attend_past : attend_base<Heads, Q, K, V> {
     static void run(B const& backend, weights<attend_past> const& w, context& c, rows x, rows y) {
         arena::frame const frame(c.scratch);
         rows const q = c.scratch.take(x.count, base::out);
-        rows k{nullptr, x.count, base::kv_width}, v = k;
         kv_cache const& cache = c.text->cache;
-        if (!c.measuring()) {
+        bool const kept = keeps_keys<B> && c.rounded;
+        rows k{nullptr, x.count, base::kv_width}, v = k;
+        if (kept) {
+            k = c.scratch.take(x.count, base::kv_width);
+            v = c.scratch.take(x.count, base::kv_width);
+        } else if (!c.measuring()) {
             k.data = cache.keys(c.layer) + c.text->first * base::kv_width;
             v.data = cache.values(c.layer) + c.text->first * base::kv_width;
         }
@@ -60,7 +64,12 @@ struct attend_past : attend_base<Heads, Q, K, V> {
         llamavision::run(backend, K{}, std::get<1>(w.parts), c, x, k);
         llamavision::run(backend, V{}, std::get<2>(w.parts), c, x, v);
         if (c.measuring()) return;
-        key_block const past{cache.keys(c.layer), cache.values(c.layer), nullptr, c.text->first + x.count};
+        if constexpr (keeps_keys<B>)
+            if (kept)
+                backend.keep(base::shape, k.data, v.data, c.text->first, x.count, cache.capacity, cache.keys(c.layer),
+                             cache.values(c.layer));
+        key_block const past{cache.keys(c.layer), cache.values(c.layer), nullptr, c.text->first + x.count,
+                             kept ? cache.capacity : 0};
         query_group const group{0, x.count, {&past, 1}, true};
         backend.attend(q.data, base::shape, {&group, 1}, y.data);
     }
@@ -92,7 +101,9 @@ struct attend_tiles : attend_base<Heads, Q, K, V> {
         if (c.measuring()) return;
         attention_lists& lists = c.lists();
         see(*c.vision, k.data, v.data, lists.blocks, lists.groups);
-        backend.attend(q.data, base::shape, lists.groups, y.data);
+        attention_shape shape = base::shape;
+        shape.rounded = c.rounded;
+        backend.attend(q.data, shape, lists.groups, y.data);
     }
 
     /// Who sees whom: block 0 holds every row; the blocks after it hold the tokens of one real tile each.
@@ -167,10 +178,10 @@ struct attend_image : attend_base<Heads, Q, K, V> {
             std::size_t const begin = blocks.size();
             for (image_memory const* image : s.images) {
                 image_memory::layer const& kv = image->layers[c.layer];
-                blocks.push_back({kv.keys, kv.values, nullptr, image->rows});
+                blocks.push_back({kv.keys, kv.values, nullptr, image->rows, image->kept ? image->rows : 0});
                 if (s.leak && image->padded_rows)
-                    blocks.push_back({kv.keys + image->rows * base::kv_width, kv.values + image->rows * base::kv_width,
-                                      image->padded_bias.data(), image->padded_rows});
+                    blocks.push_back({kv.padded_keys, kv.padded_values, image->padded_bias.data(), image->padded_rows,
+                                      image->kept ? image->padded_rows : 0});
             }
             groups.push_back({s.first, s.rows, {blocks.data() + begin, blocks.size() - begin}});
         }

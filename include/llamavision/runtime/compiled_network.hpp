@@ -60,13 +60,17 @@ class compiled_network final : public network {
         return llamavision::read_flops<C>(before, count, image_rows);
     }
 
+    [[nodiscard]] std::size_t cache_floats(std::size_t capacity) const override {
+        return key_floats(capacity, keeps_cache());
+    }
+
     [[nodiscard]] memory_plan plan(std::size_t rows) const override {
         vision_rows const image = plan_image(numbers_.vision, 1, V::tiles, {});
         std::size_t const features = image.kept_slots * image.tokens();
         memory_plan m;
         m.encode_scratch = encode_scratch(image, false) * sizeof(float);
-        m.image = features * cross_count * 2 * kv * sizeof(float);
-        m.cache_per_position = self_count * 2 * kv * sizeof(float);
+        m.image = cross_count * 2 * key_floats(features, keeps_image()) * sizeof(float);
+        m.cache_per_position = self_count * 2 * cache_floats(32) * sizeof(float) / 32; // kept by steps of 32 rows
         m.read_scratch = read_scratch(rows, 1, false) * sizeof(float);
         m.rows = rows;
         return m;
@@ -114,6 +118,16 @@ class compiled_network final : public network {
 
   private:
     static constexpr auto model = mllama<C>;
+    static constexpr attention_shape text_shape{T::heads, T::kv_heads, T::width / T::heads};
+
+    [[nodiscard]] bool keeps_cache() const { return keeps_keys<B> && formats_.self != weight_format::stored; }
+    [[nodiscard]] bool keeps_image() const { return keeps_keys<B> && formats_.cross != weight_format::stored; }
+    /// Floats that the keys of so many rows of text or image take in one layer.
+    [[nodiscard]] std::size_t key_floats(std::size_t rows, [[maybe_unused]] bool kept) const {
+        if constexpr (keeps_keys<B>)
+            if (kept) return backend_.kept_floats(text_shape, rows);
+        return rows * kv;
+    }
 
     /// The backend's own layout of each weight, in memory of its own.
     layout relay() const {
@@ -168,6 +182,7 @@ class compiled_network final : public network {
         layer_done const on_layer = std::ref(counter);
         context c{memory};
         c.vision = &plan;
+        c.rounded = formats_.vision != weight_format::stored;
         c.watch = options.watch ? &options.watch : nullptr;
         c.on_layer = &on_layer;
         rows const features = memory.take(plan.kept_slots * plan.tokens(), T::width);
@@ -175,29 +190,51 @@ class compiled_network final : public network {
         if (!memory.measuring()) remember(plan, features, c, *image);
     }
 
-    /// Keys and values of every cross layer, once for each picture.
+    /// Keys and values of every cross layer, once for each picture: those of the real tiles' rows, then the padded
+    /// ones.
     void remember(vision_rows const& plan, rows features, context& c, encoded_image& image) const {
-        std::size_t const layer = 2 * features.count * kv;
-        image.storage = std::make_unique_for_overwrite<float[]>(cross_count * layer);
-        image.bytes = cross_count * layer * sizeof(float);
         std::size_t real = 0;
         for (std::size_t s = 0; s < plan.kept_slots; ++s) real += plan.slots[s].real ? plan.tokens() : 0;
-        image.memory.rows = real;
-        image.memory.padded_rows = features.count - real;
+        image_memory& m = image.memory;
+        m.rows = real;
+        m.padded_rows = features.count - real;
+        m.kept = keeps_image();
         for (std::size_t s = 0; s < plan.kept_slots; ++s)
             if (!plan.slots[s].real)
-                image.memory.padded_bias.insert(image.memory.padded_bias.end(), plan.tokens(),
-                                                std::log(static_cast<float>(plan.slots[s].multiplicity)));
+                m.padded_bias.insert(m.padded_bias.end(), plan.tokens(),
+                                     std::log(static_cast<float>(plan.slots[s].multiplicity)));
+        std::size_t const seen = key_floats(real, m.kept), padded = key_floats(m.padded_rows, m.kept);
+        image.bytes = cross_count * 2 * (seen + padded) * sizeof(float);
+        image.storage = aligned_bytes(image.bytes);
+        auto* at = reinterpret_cast<float*>(image.storage.get());
         c.watch = nullptr; // Hugging Face's modules say keys and values while text is read
-        float* at = image.storage.get();
         walk(model.reader, *reader_, [&](auto node, auto const& w) {
             if constexpr (requires { node.memorise(backend_, w, c, features, features, features); }) {
-                rows const keys{at, features.count, kv}, values{at + layer / 2, features.count, kv};
-                node.memorise(backend_, w, c, features, keys, values);
-                image.memory.layers.push_back({keys.data, values.data});
-                at += layer;
+                float* const values = at + seen + padded;
+                m.layers.push_back({at, values, at + seen, values + seen});
+                if (m.kept)
+                    keep_image(node, w, c, features, real, at, values);
+                else
+                    node.memorise(backend_, w, c, features, rows{at, features.count, kv},
+                                  rows{values, features.count, kv});
+                at += 2 * (seen + padded);
             }
         });
+    }
+
+    template <class Node, class W>
+    void keep_image(Node node, W const& w, context& c, rows features, std::size_t real, float* keys,
+                    float* values) const {
+        if constexpr (keeps_keys<B>) {
+            std::size_t const padded = features.count - real, seen = key_floats(real, true);
+            auto const floats = std::make_unique_for_overwrite<float[]>(2 * features.count * kv);
+            rows const k{floats.get(), features.count, kv}, v{k.data + k.size(), features.count, kv};
+            node.memorise(backend_, w, c, features, k, v);
+            backend_.keep(text_shape, k.data, v.data, 0, real, real, keys, values);
+            if (padded)
+                backend_.keep(text_shape, k.data + real * kv, v.data + real * kv, 0, padded, padded, keys + seen,
+                              values + seen);
+        }
     }
 
     /// Padded tiles may be collapsed where the tables give all of them the same vector (zero, in converted
@@ -220,6 +257,7 @@ class compiled_network final : public network {
         layer_done const on_layer = std::ref(counter); // a reference fits into the function: nothing is allocated
         context c{memory};
         c.text = &now;
+        c.rounded = keeps_cache();
         c.watch = options.watch ? &options.watch : nullptr;
         c.on_layer = &on_layer;
         run(backend_, model.reader, *reader_, c, id_rows{ids, now.count}, rows{logits, now.logit_rows, T::vocabulary});

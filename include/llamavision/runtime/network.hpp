@@ -48,7 +48,7 @@ struct encoded_image {
     image_memory memory;
     std::size_t grid_rows = 0;
     std::size_t grid_columns = 0;
-    std::unique_ptr<float[]> storage;
+    std::shared_ptr<std::byte> storage;
     std::size_t bytes = 0;
 };
 
@@ -75,6 +75,8 @@ class network {
     [[nodiscard]] virtual double image_flops(std::size_t tiles) const = 0;
     /// Operations for reading `count` tokens after `before` others, with that many rows of image in sight.
     [[nodiscard]] virtual double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) const = 0;
+    /// Floats that the keys of so many positions take in one layer of a session's cache; values take the same.
+    [[nodiscard]] virtual std::size_t cache_floats(std::size_t capacity) const = 0;
     [[nodiscard]] virtual memory_plan plan(std::size_t rows) const = 0;
 
     /// @throws image_error if the tiles are not the model's; cancelled

@@ -13,6 +13,7 @@
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/layers/rope.hpp>
 #include <llamavision/runtime/network.hpp>
+#include <llamavision/support/aligned_bytes.hpp>
 #include <llamavision/support/error.hpp>
 
 namespace llamavision {
@@ -53,8 +54,9 @@ class session {
         cache_.capacity = options_.context;
         cache_.width = n.kv_heads * head_dim;
         // Left uninitialised on purpose: pages that no position reaches cost nothing.
-        storage_ = std::make_unique_for_overwrite<float[]>(cache_.layers * 2 * cache_.capacity * cache_.width);
-        cache_.data = storage_.get();
+        cache_.stride = network_->cache_floats(cache_.capacity);
+        storage_ = aligned_bytes(cache_.layers * 2 * cache_.stride * sizeof(float));
+        cache_.data = reinterpret_cast<float*>(storage_.get());
         reserve(options_.chunk, 1, false);
         logits_.resize(n.vocabulary);
         ids_.reserve(options_.context);
@@ -124,7 +126,8 @@ class session {
 
     /// Bytes that the session holds: the cache as far as it is filled, and scratch memory.
     [[nodiscard]] std::size_t bytes() const {
-        return (ids_.size() * cache_.layers * 2 * cache_.width + scratch_size_ + logits_.size() + angles_.size())
+        return (ids_.size() * cache_.layers * 2 * cache_.stride / cache_.capacity + scratch_size_ + logits_.size()
+                + angles_.size())
                * sizeof(float);
     }
 
@@ -243,7 +246,7 @@ class session {
     session_options options_;
     std::vector<float> frequencies_;
     kv_cache cache_;
-    std::unique_ptr<float[]> storage_;
+    std::shared_ptr<std::byte> storage_;
     std::unique_ptr<float[]> scratch_;
     std::size_t scratch_size_ = 0;
     std::vector<float> angles_;

@@ -12,11 +12,10 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <memory>
 #include <span>
-#include <vector>
 
 #include <llamavision/backend/attention.hpp>
+#include <llamavision/backend/simd/scratch.hpp>
 #include <llamavision/backend/simd/targets.hpp>
 #include <llamavision/support/thread_pool.hpp>
 
@@ -25,17 +24,6 @@ namespace llamavision::flash {
 inline constexpr std::size_t piece_keys = 128, section_pieces = 8, item_queries = 128;
 
 constexpr std::size_t ceiling(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
-/// At least `count` floats on a cache line's boundary, kept by this thread from call to call; each Use has its own.
-template <int Use>
-float* scratch(std::size_t count) {
-    thread_local std::vector<float> floats;
-    constexpr std::size_t line = 64;
-    if (floats.size() < count + line / sizeof(float)) floats.resize(count + line / sizeof(float));
-    void* p = floats.data();
-    std::size_t room = floats.size() * sizeof(float);
-    return static_cast<float*>(std::align(line, count * sizeof(float), p, room));
-}
 
 /// Queries of one key head: query i is row i / ratio of the group and head i % ratio of those that share the key head.
 struct item {

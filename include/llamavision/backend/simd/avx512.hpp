@@ -2,11 +2,14 @@
 // The AVX-512 tier: sixteen lanes, thirty-two registers.
 #pragma once
 
+#include <cstring>
+
 #include <llamavision/backend/simd/compiler.hpp>
+#include <llamavision/backend/simd/panels.hpp>
 #include <llamavision/backend/simd/targets.hpp>
 
 #if defined(__x86_64__)
-#define LLAMAVISION_TARGET __attribute__((target("avx512f,avx2,fma,f16c")))
+#define LLAMAVISION_TARGET __attribute__((target("avx512f,avx512bw,avx2,fma,f16c")))
 #define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
 
 namespace llamavision::avx512 {
@@ -14,7 +17,7 @@ namespace llamavision::avx512 {
 struct lanes {
     using reg = __m512;
     static constexpr tier level = tier::avx512;
-    static constexpr std::size_t width = 16, rows = 6, vectors = 4;
+    static constexpr std::size_t width = 16, rows = 6, vectors = 4, panel_rows = 8, panel_group = 3;
     // g++ 12 warns of its own unmasked intrinsics that they use an undefined register; a full mask costs nothing.
     static constexpr __mmask16 all = 0xffff;
 
@@ -37,6 +40,45 @@ struct lanes {
         return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(all, _mm512_castps_si512(a), 23));
     }
 
+    LLAMAVISION_LANE static reg divide(reg a, reg b) { return _mm512_div_ps(a, b); }
+    /// Pairs of bf16 values, the even ones in the low halves.
+    LLAMAVISION_LANE static reg even_of_pairs(std::byte const* p) {
+        return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(all, _mm512_loadu_si512(p), 16));
+    }
+    LLAMAVISION_LANE static reg odd_of_pairs(std::byte const* p) {
+        return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(-0x10000)));
+    }
+    /// Rounded to bf16, to nearest even, in the upper halves; NaNs stay NaNs.
+    LLAMAVISION_LANE static __m512i rounded(reg a) {
+        __m512i const u = _mm512_castps_si512(a);
+        __m512i const odd = _mm512_and_si512(_mm512_maskz_srli_epi32(all, u, 16), _mm512_set1_epi32(1));
+        __m512i const up = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+        __mmask16 const nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+        return _mm512_mask_or_epi32(up, nan, u, _mm512_set1_epi32(0x400000));
+    }
+    LLAMAVISION_LANE static void store_rounded(float* p, reg a) {
+        _mm512_storeu_ps(p, _mm512_castsi512_ps(_mm512_and_si512(rounded(a), _mm512_set1_epi32(-0x10000))));
+    }
+    LLAMAVISION_LANE static void store_rounded(bf16* p, reg a) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                            _mm512_maskz_cvtepi32_epi16(all, _mm512_maskz_srli_epi32(all, rounded(a), 16)));
+    }
+
+    /// A finite value >= 0, rounded: to nearest, and a half up.
+    LLAMAVISION_LANE static __m512i rounded_up(reg a) {
+        return _mm512_add_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(0x8000));
+    }
+    LLAMAVISION_LANE static void store_weight(float* p, reg a) {
+        _mm512_storeu_ps(p, _mm512_castsi512_ps(_mm512_and_si512(rounded_up(a), _mm512_set1_epi32(-0x10000))));
+    }
+    LLAMAVISION_LANE static void store_weight(bf16* p, reg a) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                            _mm512_maskz_cvtepi32_epi16(all, _mm512_maskz_srli_epi32(all, rounded_up(a), 16)));
+    }
+    LLAMAVISION_LANE static void store_low_bytes(std::uint8_t* p, reg a) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(all, _mm512_castps_si512(a)));
+    }
+
     LLAMAVISION_LANE static __m256 halves(reg a) {
         __m256d const low = _mm512_maskz_extractf64x4_pd(0xff, _mm512_castps_pd(a), 0);
         __m256d const high = _mm512_maskz_extractf64x4_pd(0xff, _mm512_castps_pd(a), 1);
@@ -52,6 +94,7 @@ struct lanes {
 };
 
 #include <llamavision/backend/simd/kernels.ipp>
+#include <llamavision/backend/simd/panels.ipp>
 
 } // namespace llamavision::avx512
 

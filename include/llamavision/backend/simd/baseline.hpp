@@ -2,7 +2,10 @@
 // The baseline tier: xsimd, for the instruction set that the translation unit is compiled for.
 #pragma once
 
+#include <cstring>
+
 #include <llamavision/backend/simd/compiler.hpp>
+#include <llamavision/backend/simd/panels.hpp>
 #include <llamavision/backend/simd/targets.hpp>
 #include <llamavision/backend/simd/xsimd.hpp>
 
@@ -22,6 +25,7 @@ struct lanes {
 #else
     static constexpr std::size_t rows = 2, vectors = 2;
 #endif
+    static constexpr std::size_t panel_rows = width < 8 ? 2 : 4, panel_group = 1;
 
     static reg set(float a) { return reg(a); }
     static reg load(float const* p) { return simd_words::load(p); }
@@ -36,6 +40,33 @@ struct lanes {
     static reg exponent_from_low_bits(reg const& a) {
         return simd_words::cast_bits<reg>(simd_words::cast_bits<simd_words::integers>(a) << 23);
     }
+    static reg divide(reg const& a, reg const& b) { return a / b; }
+    /// Pairs of bf16 values, the even ones in the low halves.
+    static simd_words::integers pairs(std::byte const* p) {
+        return simd_words::integers::load_unaligned(reinterpret_cast<std::int32_t const*>(p));
+    }
+    static reg even_of_pairs(std::byte const* p) { return simd_words::cast_bits<reg>(pairs(p) << 16); }
+    static reg odd_of_pairs(std::byte const* p) {
+        return simd_words::cast_bits<reg>(pairs(p) & simd_words::integers(-0x10000));
+    }
+    /// Rounded to bf16, to nearest even; NaNs stay NaNs.
+    static void store_rounded(float* p, reg const& a) {
+        using simd_words::integers;
+        integers const u = simd_words::cast_bits<integers>(a);
+        integers const up = u + integers(0x7fff) + ((u >> 16) & integers(1));
+        store(p, xsimd::select(a == a, simd_words::cast_bits<reg>(up & integers(-0x10000)), a));
+    }
+    static void store_rounded(bf16* p, reg const& a) {
+        float values[width];
+        store(values, a);
+        for (std::size_t i = 0; i < width; ++i) p[i] = bf16::round(values[i]);
+    }
+    static void store_weight(float* p, reg const& a) { store_rounded(p, a); }
+    static void store_low_bytes(std::uint8_t* p, reg const& a) {
+        std::int32_t values[width];
+        simd_words::cast_bits<simd_words::integers>(a).store_unaligned(values);
+        for (std::size_t i = 0; i < width; ++i) p[i] = static_cast<std::uint8_t>(values[i] & 0xff);
+    }
     /// y[0…3] += the sums over the lanes of four registers.
     static void add_sums(reg const (&a)[4], float* y) {
         for (std::size_t i = 0; i < 4; ++i) y[i] += simd_words::sum(a[i]);
@@ -43,6 +74,7 @@ struct lanes {
 };
 
 #include <llamavision/backend/simd/kernels.ipp>
+#include <llamavision/backend/simd/panels.ipp>
 
 } // namespace baseline
 } // namespace LLAMAVISION_ARCH

@@ -14,13 +14,17 @@
 
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/backend/scalar/scalar.hpp>
+#include <llamavision/backend/simd/amx.hpp>
 #include <llamavision/backend/simd/attention.hpp>
 #include <llamavision/backend/simd/avx2.hpp>
 #include <llamavision/backend/simd/avx512.hpp>
+#include <llamavision/backend/simd/avx512_bf16.hpp>
 #include <llamavision/backend/simd/baseline.hpp>
 #include <llamavision/backend/simd/elementwise.hpp>
 #include <llamavision/backend/simd/linear.hpp>
 #include <llamavision/backend/simd/norms.hpp>
+#include <llamavision/backend/simd/panel_attention.hpp>
+#include <llamavision/backend/simd/panel_products.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/thread_pool.hpp>
 
@@ -45,14 +49,41 @@ class simd : public scalar {
     /// Throws `error` if the machine lacks the tier.
     explicit simd(simd_options options)
         : pool_(options.pool ? std::move(options.pool) : std::make_shared<thread_pool>(options.threads)),
-          table_(&table_of(options.level)) {}
+          level_(options.level), table_(&table_of(options.level)), panels_(&panels_of(options.level)) {}
 
     [[nodiscard]] std::string_view name() const { return "simd"; }
-    [[nodiscard]] tier level() const { return table_->level; }
+    [[nodiscard]] tier level() const { return level_; }
     [[nodiscard]] std::size_t threads() const { return pool_->threads(); }
     [[nodiscard]] std::shared_ptr<thread_pool> const& pool() const { return pool_; }
 
+    /// bf16 and i8 as panels, the same for every tier.
+    [[nodiscard]] std::size_t laid_out_bytes(matrix const& w, weight_format f) const {
+        return f == weight_format::bf16 ? panels::bytes(w.rows, w.columns)
+               : f == weight_format::i8 ? panels::i8_bytes(w.rows, w.columns)
+                                        : 0;
+    }
+    matrix lay_out(matrix const& w, weight_format f, std::byte* to) const {
+        bool const integers = f == weight_format::i8;
+        std::size_t const panel = panels::ceiling(w.columns, integers ? panels::i8_step : panels::step) * panels::tile;
+        std::size_t const count = panels::ceiling(w.rows, panels::side);
+        auto* const scales = reinterpret_cast<float*>(to + count * panel);
+        auto* const sums = reinterpret_cast<std::int32_t*>(scales + count * panels::side);
+        pool_->run(count, [&](std::size_t i) {
+            std::byte* const at = to + i * panel;
+            visit(w, [&](auto values) {
+                if (integers)
+                    panels::pack_i8(values, w.rows, w.columns, i, reinterpret_cast<std::int8_t*>(at),
+                                    scales + i * panels::side, sums + i * panels::side);
+                else
+                    panels::pack(values, w.rows, w.columns, i, reinterpret_cast<bf16*>(at));
+            });
+        });
+        return {to, integers ? format::i8_panels : format::bf16_panels, w.rows, w.columns};
+    }
+
     void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+        if (panelled(w))
+            return panels::compute(*pool_, *panels_, w, nullptr, x, rows, {panels::epilogue::kind::plain, bias, 1, y});
         products::parts const all(rows, w);
         pool_->run(all.count(), [&](std::size_t i) {
             products::part const p = all[i];
@@ -62,6 +93,9 @@ class simd : public scalar {
 
     /// y (rows, gate.rows) = silu(x gateᵀ) ⊙ (x upᵀ)
     void fused_swiglu(matrix const& gate, matrix const& up, float const* x, std::size_t rows, float* y) const {
+        if (panelled(gate) && up.type == gate.type)
+            return panels::compute(*pool_, *panels_, gate, &up, x, rows,
+                                   {panels::epilogue::kind::swiglu, nullptr, 1, y});
         products::parts const all(rows, gate);
         pool_->run(all.count(), [&](std::size_t i) {
             products::part const p = all[i];
@@ -77,6 +111,9 @@ class simd : public scalar {
     /// y (rows, w.rows) += scale (x wᵀ + bias)
     void fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows, float scale,
                           float* y) const {
+        if (panelled(w))
+            return panels::compute(*pool_, *panels_, w, nullptr, x, rows,
+                                   {panels::epilogue::kind::add, bias, scale, y});
         products::parts const all(rows, w);
         pool_->run(all.count(), [&](std::size_t i) {
             products::part const p = all[i];
@@ -145,7 +182,23 @@ class simd : public scalar {
     }
 
     void attend(float const* q, attention_shape const& shape, std::span<query_group const> groups, float* y) const {
-        flash::attend(*pool_, *table_, q, shape, groups, y);
+        bool rounded = shape.rounded;
+        for (query_group const& g : groups)
+            for (key_block const& b : g.blocks) rounded = rounded || b.capacity != 0;
+        if (rounded)
+            panels::attend(*pool_, *panels_, q, shape, groups, y);
+        else
+            flash::attend(*pool_, *table_, q, shape, groups, y);
+    }
+
+    /// Keys and values in bfloat16.
+    [[nodiscard]] std::size_t kept_floats(attention_shape const& shape, std::size_t capacity) const {
+        return panels::kept_layout(shape, capacity).size() / 2;
+    }
+    void keep(attention_shape const& shape, float const* keys, float const* values, std::size_t first,
+              std::size_t count, std::size_t capacity, float* to_keys, float* to_values) const {
+        panels::keep(*pool_, *panels_, shape, keys, values, first, count, capacity, reinterpret_cast<bf16*>(to_keys),
+                     reinterpret_cast<bf16*>(to_values));
     }
 
     void copy(float const* x, std::size_t count, float* y) const {
@@ -161,10 +214,30 @@ class simd : public scalar {
         if (!available(level))
             throw error("this machine has no " + std::string(name_of(level)) + " instructions for the simd backend");
 #if defined(__x86_64__)
-        if (level == tier::avx512) return avx512::table;
+        if (level >= tier::avx512) return avx512::table;
         if (level == tier::avx2) return avx2::table;
 #endif
         return baseline::table;
+    }
+
+    static bool panelled(matrix const& w) { return w.type == format::bf16_panels || w.type == format::i8_panels; }
+
+    static panel_table const& panels_of(tier level) {
+#if defined(__x86_64__)
+        if (level == tier::amx) return amx::table;
+        if (level == tier::avx512_bf16) return avx512_bf16::table;
+        if (level == tier::avx512) {
+            static constexpr panel_table bytes_by_avx2 = [] {
+                panel_table t = avx512::wide_panels;
+                t.biased = false;
+                t.multiply_i8 = &avx2::multiply_i8;
+                return t;
+            }();
+            return bytes_by_avx2;
+        }
+        if (level == tier::avx2) return avx2::panels_table;
+#endif
+        return baseline::wide_panels;
     }
 
     /// f(first, n) over all of [0, count), in chunks of about 32 Ki values where one of `count` stands for `cost`.
@@ -180,10 +253,13 @@ class simd : public scalar {
     }
 
     std::shared_ptr<thread_pool> pool_;
+    tier level_;
     kernel_table const* table_;
+    panel_table const* panels_;
 };
 
-static_assert(backend<simd> && fuses_swiglu<simd> && fuses_linear_add<simd>);
+static_assert(
+    backend<simd> && fuses_swiglu<simd> && fuses_linear_add<simd> && lays_out_weights<simd> && keeps_keys<simd>);
 
 } // namespace LLAMAVISION_ARCH
 } // namespace llamavision

@@ -10,6 +10,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <llamavision/support/half.hpp>
 
@@ -17,10 +21,24 @@ namespace llamavision {
 
 /// What the products and attention are computed with: the instruction set that the program was compiled for, or a
 /// wider one that the machine turns out to have.
-enum class tier : std::uint8_t { baseline, avx2, avx512 };
+enum class tier : std::uint8_t { baseline, avx2, avx512, avx512_bf16, amx };
+
+inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2, tier::avx512, tier::avx512_bf16, tier::amx};
 
 [[nodiscard]] constexpr std::string_view name_of(tier level) {
-    return level == tier::avx512 ? "avx512" : level == tier::avx2 ? "avx2" : "baseline";
+    constexpr std::string_view names[] = {"baseline", "avx2", "avx512", "avx512_bf16", "amx"};
+    return names[static_cast<std::size_t>(level)];
+}
+
+/// Asks the system once for AMX's registers: Linux gives them to processes that say they want them.
+[[nodiscard]] inline bool amx_granted() {
+#if defined(__x86_64__) && defined(__linux__)
+    constexpr long request = 0x1023, tile_data = 18; // ARCH_REQ_XCOMP_PERM, the state component
+    static bool const granted = syscall(SYS_arch_prctl, request, tile_data) == 0;
+    return granted;
+#else
+    return false;
+#endif
 }
 
 /// Whether this machine and its operating system can run the tier.
@@ -31,14 +49,25 @@ enum class tier : std::uint8_t { baseline, avx2, avx512 };
     unsigned a = 0, b = 0, c = 0, d = 0;
     bool const f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
     bool const avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && f16c;
-    return avx2 && (level == tier::avx2 || __builtin_cpu_supports("avx512f") != 0);
+    if (level == tier::avx2) return avx2;
+    bool const avx512 = avx2 && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0;
+    if (level == tier::avx512) return avx512;
+    a = b = c = d = 0;
+    bool const bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 5)) != 0;
+    if (level == tier::avx512_bf16) return avx512 && bf16;
+    constexpr unsigned amx = 1u << 22 | 1u << 24 | 1u << 25; // bf16, tile, int8
+    a = b = c = d = 0;
+    return avx512 && bf16 && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & amx) == amx && amx_granted();
 #else
     return level == tier::baseline;
 #endif
 }
 
 [[nodiscard]] inline tier best_tier() {
-    return available(tier::avx512) ? tier::avx512 : available(tier::avx2) ? tier::avx2 : tier::baseline;
+    tier best = tier::baseline;
+    for (tier const t : all_tiers)
+        if (available(t)) best = t;
+    return best;
 }
 
 /// The kernels of one tier. All strides count elements.
@@ -76,6 +105,46 @@ struct kernel_table {
     /// One register of queries: takes the sums (largest, total, o) over other keys into the first.
     void (*merge)(float* largest, float* total, float* o, float const* other_largest, float const* other_total,
                   float const* other_o, std::size_t stride, std::size_t dim);
+};
+
+/// The kernels of one tier on panels (panels.hpp).
+struct panel_table {
+    bool wide;               ///< x as floats of rounded values, for tiers that widen w; else as bf16
+    std::size_t most_steps;  ///< of a call of `multiply`, so that what it reads again stays in a cache
+    std::size_t group;       ///< panels that are multiplied side by side
+    std::size_t most_panels; ///< of one part of an output
+
+    /// Blocks of `scale` · x, rounded to bf16 to nearest even; `height` rows each, and in all at least `rows`.
+    void (*round)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
+                  float scale, void* to);
+    /// c (blocks · height, panels · 16) = x wᵀ, or += with `add`, over `steps`; x and w point at their first step, and
+    /// their next block or panel lies so many bytes on.
+    void (*multiply)(void const* x, std::size_t block, std::size_t height, std::size_t blocks, void const* w,
+                     std::size_t panel, std::size_t panels, std::size_t steps, float* c, std::size_t stride, bool add);
+    bool biased; ///< whether x's integers come as q + 128 in the sums, or as q
+    /// Blocks of x as integers, and one scale a row.
+    void (*quantise)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
+                     void* to, float* scales);
+    /// As `multiply`, with sums of integers.
+    void (*multiply_i8)(void const* x, std::size_t block, std::size_t height, std::size_t blocks, void const* w,
+                        std::size_t panel, std::size_t panels, std::size_t steps, float* c, std::size_t stride,
+                        bool add);
+    /// c, in place, from integers to floats times a row's scale and the outputs' own; `count` is a multiple of 16.
+    void (*to_floats)(float* c, float row_scale, float const* scales, std::size_t count);
+    /// y = c + bias, its gelu, y + scale (c + bias), silu(gate) · up; bias may be null.
+    void (*put)(float const* c, float const* bias, std::size_t count, float* y);
+    void (*put_gelu)(float const* c, float const* bias, std::size_t count, float* y);
+    void (*put_add)(float const* c, float const* bias, float scale, std::size_t count, float* y);
+    void (*put_swiglu)(float const* gate, float const* up, std::size_t count, float* y);
+    /// `round` to bf16 on every tier.
+    void (*narrow)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
+                   float scale, void* to);
+    /// One row of scores, to the base 2: 2^(s[i] + bias[i] log2 e - largest), after `largest` took s in, and zeros from
+    /// `count` to `filled`, rounded into the row's place in a block of x. Returns the factor for what was summed
+    /// before, as `total` was here. Changes s.
+    float (*softmax)(float* s, float const* bias, std::size_t count, std::size_t filled, float& largest, float& total,
+                     std::size_t height, void* to);
+    void (*scale)(float* o, float factor, std::size_t count);
 };
 
 } // namespace llamavision

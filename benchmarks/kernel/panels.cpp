@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// The products and the attention of laid-out weights at the shapes of the 11B model, on one thread and on all, each
+// beside the loop of its instruction or the plain read, and beside oneDNN and OpenBLAS where those are installed
+// (OPENBLAS_CORETYPE=SkylakeX where OpenBLAS does not know the processor). `rows` shorter than the model's 6432 keep a
+// round short on a busy machine; pass --long for all of them.
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <llamavision/support/aligned_bytes.hpp>
+
+#include "limits.hpp"
+
+#if defined(LLAMAVISION_WITH_DNNL)
+#include <dnnl.hpp>
+#endif
+#if defined(LLAMAVISION_WITH_OPENBLAS)
+#include <cblas.h>
+extern "C" void openblas_set_num_threads(int threads);
+#endif
+
+namespace {
+
+using namespace limits;
+
+struct product {
+    char const* name;
+    std::size_t rows, columns, outputs;
+    [[nodiscard]] double operations() const {
+        return 2.0 * static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(outputs);
+    }
+};
+
+/// Compared with reading where few rows make the weights' traffic the limit.
+void against_limit(benchmark::State& state, product const& p, kind what, double weight_bytes, simd const& b,
+                   std::function<void()> const& f) {
+    if (p.rows <= 8)
+        compare(
+            state, "GB/s", weight_bytes, [&] { return reading(b); }, f);
+    else
+        compare(
+            state, "GF/s", p.operations(), [&] { return operations(b, what); }, f);
+}
+
+void linear(benchmark::State& state, product const& p, weight_format f, simd const& b) {
+    std::vector<bf16> const stored(p.outputs * p.columns, bf16{0x3c00});
+    matrix const w{stored.data(), format::bf16, p.outputs, p.columns};
+    std::shared_ptr<std::byte> const room = aligned_bytes(b.laid_out_bytes(w, f));
+    matrix const laid = b.lay_out(w, f, room.get());
+    std::vector<float> const x(p.rows * p.columns, 0.5f);
+    std::vector<float> y(p.rows * p.outputs);
+    against_limit(state, p, f == weight_format::i8 ? kind::integers : kind::bf16,
+                  static_cast<double>(b.laid_out_bytes(w, f)), b,
+                  [&] { b.linear(laid, nullptr, x.data(), p.rows, y.data()); });
+}
+
+void attend(benchmark::State& state, attention_shape const& shape, std::size_t rows, std::size_t keys, simd const& b) {
+    std::vector<float> const q(rows * shape.heads * shape.head_dim, 0.1f);
+    std::vector<float> const k(keys * shape.kv_heads * shape.head_dim, 0.2f);
+    std::vector<float> y(q.size());
+    std::vector<float> kept(2 * b.kept_floats(shape, keys) + 16);
+    key_block block = {k.data(), k.data(), nullptr, keys};
+    if (rows == 1) { // decoding finds them kept
+        float* const values = kept.data() + b.kept_floats(shape, keys);
+        b.keep(shape, k.data(), k.data(), 0, keys, keys, kept.data(), values);
+        block = {kept.data(), values, nullptr, keys, keys};
+    }
+    query_group const group = {0, rows, {&block, 1}, false};
+    product const p = {"", rows, shape.heads * keys, 2 * shape.head_dim};
+    against_limit(state, p, kind::bf16, static_cast<double>(kept.size() * sizeof(float)), b, [&] {
+        b.attend(q.data(), shape, {&group, 1}, y.data());
+    });
+}
+
+#if defined(LLAMAVISION_WITH_DNNL)
+/// x (rows, columns) in bf16 or bytes, as if somebody had rounded it before, times weights laid out as oneDNN likes.
+void onednn(benchmark::State& state, product const& p, kind what, simd const& b) {
+    using namespace dnnl;
+    engine const cpu(engine::kind::cpu, 0);
+    stream s(cpu);
+    using type = memory::data_type;
+    auto const rows = static_cast<memory::dim>(p.rows), k = static_cast<memory::dim>(p.columns),
+               n = static_cast<memory::dim>(p.outputs);
+    bool const integers = what == kind::integers;
+    memory::desc const x({rows, k}, integers ? type::u8 : type::bf16, memory::format_tag::ab);
+    memory::desc const w({k, n}, integers ? type::s8 : type::bf16, memory::format_tag::any);
+    memory::desc const y({rows, n}, type::f32, memory::format_tag::ab);
+    matmul::primitive_desc const chosen(matmul::desc(x, w, y), cpu);
+    matmul const multiply(chosen);
+    memory xs(x, cpu), ws(chosen.weights_desc(), cpu), ys(y, cpu);
+    std::memset(xs.get_data_handle(), 1, xs.get_desc().get_size());
+    std::memset(ws.get_data_handle(), 1, ws.get_desc().get_size());
+    against_limit(state, p, what, static_cast<double>(ws.get_desc().get_size()), b, [&] {
+        multiply.execute(s, {{DNNL_ARG_SRC, xs}, {DNNL_ARG_WEIGHTS, ws}, {DNNL_ARG_DST, ys}});
+        s.wait();
+    });
+    state.SetLabel(chosen.impl_info_str());
+}
+#endif
+
+#if defined(LLAMAVISION_WITH_OPENBLAS)
+void openblas(benchmark::State& state, product const& p, simd const& b) {
+    openblas_set_num_threads(static_cast<int>(b.threads()));
+    std::vector<float> const x(p.rows * p.columns, 0.5f), w(p.outputs * p.columns, 0.25f);
+    std::vector<float> y(p.rows * p.outputs);
+    auto const m = static_cast<int>(p.rows), n = static_cast<int>(p.outputs), k = static_cast<int>(p.columns);
+    against_limit(state, p, kind::floats, static_cast<double>(w.size() * sizeof(float)), b, [&] {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, x.data(), k, w.data(), k, 0, y.data(), n);
+    });
+}
+#endif
+
+} // namespace
+
+int main(int argc, char** argv) {
+    bool longer = false;
+    for (int i = 1; i < argc; ++i) longer = longer || std::string_view(argv[i]) == "--long";
+    std::size_t const tower = longer ? 6432 : 512;
+    product const products[] = {
+        {"vision_fc1", tower, 1280, 5120}, {"vision_fc2", tower, 5120, 1280}, {"vision_q", tower, 1280, 1280},
+        {"projector", tower, 7680, 4096},  {"prefill_gate", 64, 4096, 14336}, {"prefill_down", 64, 14336, 4096},
+        {"decode_gate", 1, 4096, 14336},   {"decode_8_rows", 8, 4096, 14336}, {"decode_down", 1, 14336, 4096}};
+    for (std::size_t const threads : {std::size_t{1}, std::size_t{0}}) {
+        std::string const who = threads == 1 ? "/1_thread" : "/all_threads";
+        auto const add = [&](std::string const& name, auto const& f) {
+            benchmark::RegisterBenchmark((name + who).c_str(), f)->UseManualTime()->Unit(benchmark::kMillisecond);
+        };
+        for (product const& p : products) {
+            for (tier const level : all_tiers) {
+                if (!available(level)) continue;
+                simd const b(simd_options{threads, level, nullptr});
+                for (weight_format const f : {weight_format::bf16, weight_format::i8})
+                    if (f == weight_format::bf16 || level >= tier::avx512_bf16)
+                        add(std::string(p.name) + "/" + std::string(name_of(f)) + "/" + std::string(name_of(level)),
+                            [p, f, b](benchmark::State& state) { linear(state, p, f, b); });
+            }
+            simd const best(threads);
+#if defined(LLAMAVISION_WITH_DNNL)
+            add(std::string(p.name) + "/bf16/onednn",
+                [p, best](benchmark::State& state) { onednn(state, p, kind::bf16, best); });
+            add(std::string(p.name) + "/i8/onednn",
+                [p, best](benchmark::State& state) { onednn(state, p, kind::integers, best); });
+#endif
+#if defined(LLAMAVISION_WITH_OPENBLAS)
+            add(std::string(p.name) + "/f32/openblas",
+                [p, best](benchmark::State& state) { openblas(state, p, best); });
+#endif
+        }
+        for (tier const level : all_tiers) {
+            if (!available(level)) continue;
+            simd const b(simd_options{threads, level, nullptr});
+            std::string const suffix = "/" + std::string(name_of(level));
+            add("attend/vision" + suffix, [tower, b](benchmark::State& state) {
+                attend(state, {16, 16, 80, true}, tower, 6432, b);
+            });
+            add("attend/prefill_image" + suffix, [b](benchmark::State& state) {
+                attend(state, {32, 8, 128, true}, 64, 6404, b);
+            });
+            add("attend/decode_image" + suffix, [b](benchmark::State& state) {
+                attend(state, {32, 8, 128, true}, 1, 6404, b);
+            });
+        }
+    }
+    benchmark::Initialize(&argc, argv);
+    benchmark::RunSpecifiedBenchmarks();
+}

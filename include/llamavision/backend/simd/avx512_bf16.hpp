@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The AVX-512 BF16 tier: vdpbf16ps takes a pair of x and the pairs of sixteen outputs, and adds both products. Whatever
+// has it has VNNI too: vpdpbusd does so with quadruples of bytes.
+#pragma once
+
+#include <llamavision/backend/simd/avx512.hpp>
+
+#if defined(__x86_64__)
+#define LLAMAVISION_TARGET __attribute__((target("avx512f,avx512bw,avx512bf16,avx512vnni,avx2,fma,f16c")))
+
+namespace llamavision::avx512_bf16 {
+
+/// Sums as vectors of the compiler, not of its intrinsics: g++ 12 keeps these in registers, and spills arrays of
+/// __m512i.
+template <bool Integers>
+struct sum_of {
+    using type = float __attribute__((vector_size(64)));
+};
+template <>
+struct sum_of<true> {
+    using type = std::int32_t __attribute__((vector_size(64)));
+};
+
+/// Rows × (16 Panels) of c. 8 × 3 sums, 3 registers of w and one of x are 28 of the 32.
+template <bool Integers, std::size_t Rows, std::size_t Panels>
+LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std::byte const* w, std::size_t panel,
+                                    std::size_t steps, float* c, std::size_t stride, bool add) {
+    using sum = typename sum_of<Integers>::type;
+    sum sums[Rows][Panels];
+    LLAMAVISION_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) {
+        LLAMAVISION_UNROLL
+        for (std::size_t v = 0; v < Panels; ++v)
+            sums[r][v] = (sum)(add ? _mm512_loadu_ps(c + r * stride + v * panels::side) : _mm512_setzero_ps());
+    }
+    constexpr std::size_t ahead = 4096; // bytes: what comes next has left memory when it is needed
+    for (std::size_t s = 0; s < steps; ++s, x += height * 64, w += panels::tile)
+        for (std::size_t k = 0; k < panels::step / 2; ++k) {
+            __m512i pairs[Panels];
+            LLAMAVISION_UNROLL
+            for (std::size_t v = 0; v < Panels; ++v) {
+                pairs[v] = _mm512_loadu_si512(w + v * panel + k * 64);
+                _mm_prefetch(w + v * panel + k * 64 + ahead, _MM_HINT_T0);
+            }
+            LLAMAVISION_UNROLL
+            for (std::size_t r = 0; r < Rows; ++r) {
+                std::int32_t both;
+                __builtin_memcpy(&both, x + r * 64 + k * 4, sizeof both);
+                __m512i const a = _mm512_set1_epi32(both);
+                LLAMAVISION_UNROLL
+                for (std::size_t v = 0; v < Panels; ++v)
+                    if constexpr (Integers)
+                        sums[r][v] = (sum)_mm512_dpbusd_epi32((__m512i)sums[r][v], a, pairs[v]);
+                    else
+                        sums[r][v] = (sum)_mm512_dpbf16_ps((__m512)sums[r][v], (__m512bh)a, (__m512bh)pairs[v]);
+            }
+        }
+    LLAMAVISION_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) {
+        LLAMAVISION_UNROLL
+        for (std::size_t v = 0; v < Panels; ++v)
+            _mm512_storeu_ps(c + r * stride + v * panels::side, (__m512)sums[r][v]);
+    }
+}
+
+template <bool Integers, std::size_t Panels>
+LLAMAVISION_TARGET inline void rows(std::byte const* x, std::size_t height, std::byte const* w, std::size_t panel,
+                                    std::size_t steps, float* c, std::size_t stride, bool add) {
+    if (height == 1) return tile<Integers, 1, Panels>(x, height, w, panel, steps, c, stride, add);
+    if (height < 8) {
+        for (std::size_t r = 0; r < height; r += 2)
+            tile<Integers, 2, Panels>(x + r * 64, height, w, panel, steps, c + r * stride, stride, add);
+        return;
+    }
+    for (std::size_t r = 0; r < height; r += 8)
+        tile<Integers, 8, Panels>(x + r * 64, height, w, panel, steps, c + r * stride, stride, add);
+}
+
+template <bool Integers>
+LLAMAVISION_TARGET inline void multiply(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
+                                        void const* w, std::size_t panel, std::size_t count, std::size_t steps,
+                                        float* c, std::size_t stride, bool add) {
+    auto const* const weights = static_cast<std::byte const*>(w);
+    for (std::size_t p = 0; p < count;) {
+        std::size_t const now = p + 3 <= count ? 3 : 1;
+        for (std::size_t b = 0; b < blocks; ++b) {
+            auto const* const at = static_cast<std::byte const*>(x) + b * block;
+            float* const to = c + b * height * stride + p * panels::side;
+            if (now == 3)
+                rows<Integers, 3>(at, height, weights + p * panel, panel, steps, to, stride, add);
+            else
+                rows<Integers, 1>(at, height, weights + p * panel, panel, steps, to, stride, add);
+        }
+        p += now;
+    }
+}
+
+inline constexpr panel_table table = [] {
+    panel_table t = avx512::wide_panels;
+    t.wide = false;
+    t.round = &avx512::round_rows<bf16>;
+    t.softmax = &avx512::softmax_row<bf16>;
+    t.multiply = &multiply<false>;
+    t.multiply_i8 = &multiply<true>;
+    return t;
+}();
+
+} // namespace llamavision::avx512_bf16
+
+#undef LLAMAVISION_TARGET
+#endif

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// The panel kernels that every tier has, written once over `lanes`: rounding, epilogues, softmax, and the product where
+// w's pairs are widened to floats, two fused multiply-adds a pair. Included like kernels.ipp. No guard, on purpose.
+
+/// Rows in blocks: from row `first` on, `height` rows of a step side by side; rows beyond the last are zero.
+template <class To>
+LLAMAVISION_TARGET inline void round_rows(float const* x, std::size_t stride, std::size_t rows, std::size_t columns,
+                                          std::size_t height, float scale, void* to) {
+    To* out = static_cast<To*>(to);
+    std::size_t const steps = panels::steps_of(columns);
+    reg const factor = lanes::set(scale);
+    for (std::size_t first = 0; first < rows; first += height, out += steps * height * panels::step)
+        for (std::size_t r = 0; r < height; ++r) {
+            To* y = out + r * panels::step;
+            for (std::size_t k = 0; k < steps * panels::step; k += panels::step, y += height * panels::step)
+                for (std::size_t i = 0; i < panels::step; i += lanes::width) {
+                    reg a = lanes::set(0.0f);
+                    if (first + r < rows && k + i < columns) {
+                        float const* const from = x + (first + r) * stride + k + i;
+                        a = k + i + lanes::width <= columns ? lanes::load(from) : load_some(from, columns - k - i);
+                    }
+                    lanes::store_rounded(y + i, lanes::multiply(a, factor));
+                }
+        }
+}
+
+/// The largest magnitude of a row becomes 127; adding 1.5·2²³ + 128 rounds, and leaves q + 128 in the lowest byte.
+LLAMAVISION_TARGET inline void quantise_rows(float const* x, std::size_t stride, std::size_t rows, std::size_t columns,
+                                             std::size_t height, void* to, float* scales) {
+    auto* out = static_cast<std::uint8_t*>(to);
+    std::size_t const steps = panels::ceiling(columns, panels::i8_step);
+    reg const magic = lanes::set(0x1.8p23f + 128.0f), zero = lanes::set(0.0f);
+    for (std::size_t first = 0; first < rows; first += height, out += steps * height * panels::i8_step)
+        for (std::size_t r = 0; r < height; ++r) {
+            float const* const row = x + (first + r) * stride;
+            std::size_t const count = first + r < rows ? columns : 0;
+            reg top = zero;
+            for (std::size_t k = 0; k < count; k += lanes::width) {
+                reg const a = k + lanes::width <= count ? lanes::load(row + k) : load_some(row + k, count - k);
+                top = lanes::max(top, lanes::max(a, lanes::subtract(zero, a)));
+            }
+            float lane[lanes::width], largest = 0.0f;
+            lanes::store(lane, top);
+            for (float const v : lane) largest = v > largest ? v : largest;
+            if (count) scales[first + r] = largest / 127.0f;
+            reg const inverse = lanes::set(largest > 0.0f ? 127.0f / largest : 0.0f);
+            for (std::size_t k = 0; k < steps * panels::i8_step; k += lanes::width) {
+                reg a = zero;
+                if (k < count) a = k + lanes::width <= count ? lanes::load(row + k) : load_some(row + k, count - k);
+                lanes::store_low_bytes(out + (k / panels::i8_step * height + r) * panels::i8_step + k % panels::i8_step,
+                                       lanes::fma(a, inverse, magic));
+            }
+        }
+}
+
+/// Products of integers without instructions for them.
+LLAMAVISION_TARGET inline void multiply_plain_i8(void const* x, std::size_t block, std::size_t height,
+                                                 std::size_t blocks, void const* w, std::size_t panel,
+                                                 std::size_t count, std::size_t steps, float* c, std::size_t stride,
+                                                 bool add) {
+    for (std::size_t p = 0; p < count; ++p)
+        for (std::size_t r = 0; r < blocks * height; ++r) {
+            auto const* rows = static_cast<std::uint8_t const*>(x) + r / height * block + r % height * panels::i8_step;
+            auto const* weights = static_cast<std::int8_t const*>(w) + p * panel;
+            float* const to = c + r * stride + p * panels::side;
+            std::int32_t sums[panels::side] = {};
+            if (add) std::memcpy(sums, to, sizeof sums);
+            for (std::size_t s = 0; s < steps; ++s, rows += height * panels::i8_step)
+                for (std::size_t k = 0; k < panels::i8_step; k += 4, weights += 4 * panels::side)
+                    for (std::size_t o = 0; o < panels::side; ++o)
+                        for (std::size_t i = 0; i < 4; ++i) sums[o] += rows[k + i] * weights[o * 4 + i];
+            std::memcpy(to, sums, sizeof sums);
+        }
+}
+
+LLAMAVISION_TARGET inline void integers_to_floats(float* c, float row_scale, float const* scales, std::size_t count) {
+    for (std::size_t i = 0; i < count; i += panels::side) {
+        std::int32_t sums[panels::side];
+        std::memcpy(sums, c + i, sizeof sums);
+        for (std::size_t o = 0; o < panels::side; ++o)
+            c[i + o] = static_cast<float>(sums[o]) * (row_scale * scales[i + o]);
+    }
+}
+
+/// Rows × (16 Panels) of c, x's rows `step` floats apart. Every sum takes its products in the order of k.
+template <std::size_t Rows, std::size_t Panels>
+LLAMAVISION_TARGET inline void wide_tile(float const* x, std::size_t height, std::byte const* w, std::size_t panel,
+                                         std::size_t steps, float* c, std::size_t stride, bool add) {
+    constexpr std::size_t vectors = panels::side / lanes::width;
+    reg sums[Rows][Panels * vectors];
+    LLAMAVISION_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) {
+        LLAMAVISION_UNROLL
+        for (std::size_t v = 0; v < Panels * vectors; ++v)
+            sums[r][v] = add ? lanes::load(c + r * stride + v * lanes::width) : lanes::set(0.0f);
+    }
+    for (std::size_t s = 0; s < steps; ++s, x += height * panels::step, w += panels::tile)
+        for (std::size_t k = 0; k < panels::step; k += 2) {
+            LLAMAVISION_UNROLL
+            for (std::size_t v = 0; v < Panels * vectors; ++v) {
+                std::byte const* const pairs = w + v / vectors * panel + k * 32 + v % vectors * lanes::width * 4;
+                reg const even = lanes::even_of_pairs(pairs), odd = lanes::odd_of_pairs(pairs);
+                LLAMAVISION_UNROLL
+                for (std::size_t r = 0; r < Rows; ++r) {
+                    sums[r][v] = lanes::fma(lanes::set(x[r * panels::step + k]), even, sums[r][v]);
+                    sums[r][v] = lanes::fma(lanes::set(x[r * panels::step + k + 1]), odd, sums[r][v]);
+                }
+            }
+        }
+    LLAMAVISION_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) {
+        LLAMAVISION_UNROLL
+        for (std::size_t v = 0; v < Panels * vectors; ++v) lanes::store(c + r * stride + v * lanes::width, sums[r][v]);
+    }
+}
+
+template <std::size_t Panels>
+LLAMAVISION_TARGET inline void wide_rows(float const* x, std::size_t height, std::byte const* w, std::size_t panel,
+                                         std::size_t steps, float* c, std::size_t stride, bool add) {
+    constexpr std::size_t most = lanes::panel_rows;
+    if (height == 1) return wide_tile<1, Panels>(x, height, w, panel, steps, c, stride, add);
+    if (height < most) {
+        for (std::size_t r = 0; r < height; r += 2)
+            wide_tile<2, Panels>(x + r * panels::step, height, w, panel, steps, c + r * stride, stride, add);
+        return;
+    }
+    for (std::size_t r = 0; r < height; r += most)
+        wide_tile<most, Panels>(x + r * panels::step, height, w, panel, steps, c + r * stride, stride, add);
+}
+
+LLAMAVISION_TARGET inline void multiply_wide(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
+                                             void const* w, std::size_t panel, std::size_t count, std::size_t steps,
+                                             float* c, std::size_t stride, bool add) {
+    std::byte const* weights = static_cast<std::byte const*>(w);
+    constexpr std::size_t group = lanes::panel_group;
+    for (std::size_t p = 0; p < count;) {
+        std::size_t const now = p + group <= count ? group : 1;
+        for (std::size_t b = 0; b < blocks; ++b) {
+            auto const* const rows = reinterpret_cast<float const*>(static_cast<std::byte const*>(x) + b * block);
+            float* const to = c + b * height * stride + p * panels::side;
+            if (now == group)
+                wide_rows<group>(rows, height, weights + p * panel, panel, steps, to, stride, add);
+            else
+                wide_rows<1>(rows, height, weights + p * panel, panel, steps, to, stride, add);
+        }
+        p += now;
+    }
+}
+
+/// 1/2 (1 + erf(x / sqrt 2)) · x with Abramowitz and Stegun's 7.1.26, |error| of erf <= 1.5e-7.
+LLAMAVISION_LANE reg gelu_of(reg x) {
+    reg const zero = lanes::set(0.0f), z = lanes::multiply(x, lanes::set(0.70710678118654752f));
+    reg const a = lanes::max(z, lanes::subtract(zero, z));
+    reg const t = lanes::divide(lanes::set(1.0f), lanes::fma(a, lanes::set(0.3275911f), lanes::set(1.0f)));
+    reg p = lanes::fma(lanes::set(1.061405429f), t, lanes::set(-1.453152027f));
+    p = lanes::fma(p, t, lanes::set(1.421413741f));
+    p = lanes::fma(p, t, lanes::set(-0.284496736f));
+    p = lanes::multiply(lanes::fma(p, t, lanes::set(0.254829592f)), t);
+    // q = erfc(a) / 2 >= 0: the part of |x| that is lost; x Φ(x) = max(x, 0) - |x| q.
+    reg const q = lanes::multiply(lanes::multiply(p, lanes::set(0.5f)),
+                                  exponential(lanes::subtract(zero, lanes::multiply(a, a))));
+    reg const magnitude = lanes::max(x, lanes::subtract(zero, x));
+    return lanes::subtract(lanes::max(x, zero), lanes::multiply(magnitude, q));
+}
+
+/// 1 / (1 + exp(-x)), exp of the smaller side only.
+LLAMAVISION_LANE reg silu_of(reg x) {
+    reg const zero = lanes::set(0.0f), one = lanes::set(1.0f);
+    reg const e = exponential(lanes::subtract(zero, lanes::max(x, lanes::subtract(zero, x)))); // exp(-|x|)
+    // x >= 0: x / (1 + e); x < 0: x e / (1 + e).
+    reg const up = lanes::max(x, zero), down = lanes::subtract(x, up);
+    return lanes::divide(lanes::fma(down, e, up), lanes::add(one, e));
+}
+
+struct put_plain {
+    LLAMAVISION_LANE reg operator()(reg c, reg) const { return c; }
+};
+struct put_gelu {
+    LLAMAVISION_LANE reg operator()(reg c, reg) const { return gelu_of(c); }
+};
+struct put_add {
+    reg scale;
+    LLAMAVISION_LANE reg operator()(reg c, reg y) const { return lanes::fma(scale, c, y); }
+};
+
+/// y[i] = f(c[i] + bias[i], y[i])
+template <class F>
+LLAMAVISION_TARGET inline void put(float const* c, float const* bias, std::size_t count, float* y, F const& f) {
+    for (std::size_t i = 0; i < count; i += lanes::width) {
+        std::size_t const rest = count - i;
+        bool const whole = rest >= lanes::width;
+        reg a = whole ? lanes::load(c + i) : load_some(c + i, rest);
+        if (bias) a = lanes::add(a, whole ? lanes::load(bias + i) : load_some(bias + i, rest));
+        a = f(a, whole ? lanes::load(y + i) : load_some(y + i, rest));
+        if (whole)
+            lanes::store(y + i, a);
+        else {
+            float values[lanes::width];
+            lanes::store(values, a);
+            for (std::size_t j = 0; j < rest; ++j) y[i + j] = values[j];
+        }
+    }
+}
+
+LLAMAVISION_TARGET inline void put_plainly(float const* c, float const* bias, std::size_t count, float* y) {
+    put(c, bias, count, y, put_plain{});
+}
+LLAMAVISION_TARGET inline void put_gelu_of(float const* c, float const* bias, std::size_t count, float* y) {
+    put(c, bias, count, y, put_gelu{});
+}
+LLAMAVISION_TARGET inline void put_added(float const* c, float const* bias, float scale, std::size_t count, float* y) {
+    put(c, bias, count, y, put_add{lanes::set(scale)});
+}
+LLAMAVISION_TARGET inline void put_swiglu(float const* gate, float const* up, std::size_t count, float* y) {
+    for (std::size_t i = 0; i < count; i += lanes::width) {
+        std::size_t const rest = count - i;
+        bool const whole = rest >= lanes::width;
+        reg const g = whole ? lanes::load(gate + i) : load_some(gate + i, rest);
+        reg const a = lanes::multiply(silu_of(g), whole ? lanes::load(up + i) : load_some(up + i, rest));
+        float values[lanes::width];
+        lanes::store(whole ? y + i : values, a);
+        for (std::size_t j = 0; !whole && j < rest; ++j) y[i + j] = values[j];
+    }
+}
+
+/// 2^x for x <= 0, to 1e-4 of it: what follows is rounded to bf16, to 2e-3. 0 below -126.
+LLAMAVISION_LANE reg power_of_2(reg x) {
+    x = lanes::max(lanes::set(-127.0f), x);
+    reg const magic = lanes::set(0x1.8p23f + 127.0f);
+    reg const shifted = lanes::add(x, magic);
+    reg const f = lanes::subtract(x, lanes::subtract(shifted, magic)); // in [-1/2, 1/2]
+    reg p = lanes::fma(lanes::set(0.0550089208f), f, lanes::set(0.242210981f));
+    p = lanes::fma(p, f, lanes::set(0.693282931f));
+    p = lanes::fma(p, f, lanes::set(1.0f));
+    return lanes::multiply(p, lanes::exponent_from_low_bits(shifted));
+}
+
+/// Of all lanes, in halves.
+LLAMAVISION_LANE float largest_of(reg a) {
+    float lane[lanes::width];
+    lanes::store(lane, a);
+    LLAMAVISION_UNROLL
+    for (std::size_t half = lanes::width / 2; half > 0; half /= 2) {
+        LLAMAVISION_UNROLL
+        for (std::size_t i = 0; i < half; ++i) lane[i] = lane[i + half] > lane[i] ? lane[i + half] : lane[i];
+    }
+    return lane[0];
+}
+LLAMAVISION_LANE float sum_of(reg a) {
+    float lane[lanes::width];
+    lanes::store(lane, a);
+    LLAMAVISION_UNROLL
+    for (std::size_t half = lanes::width / 2; half > 0; half /= 2) {
+        LLAMAVISION_UNROLL
+        for (std::size_t i = 0; i < half; ++i) lane[i] += lane[i + half];
+    }
+    return lane[0];
+}
+
+/// Several sums or maxima at a time, so that none waits for itself.
+inline constexpr std::size_t softmax_chains = panels::step / lanes::width < 4 ? panels::step / lanes::width : 4;
+
+template <class To>
+LLAMAVISION_TARGET inline float softmax_row(float* s, float const* bias, std::size_t count, std::size_t filled,
+                                            float& largest, float& total, std::size_t height, void* to) {
+    constexpr float log2_e = 1.44269504f, nothing = -0x1.fffffep127f;
+    constexpr std::size_t stretch = softmax_chains * lanes::width;
+    if (bias)
+        for (std::size_t i = 0; i < count; i += lanes::width) {
+            reg const b = i + lanes::width <= count ? lanes::load(bias + i) : load_some(bias + i, count - i);
+            lanes::store(s + i, lanes::fma(b, lanes::set(log2_e), lanes::load(s + i)));
+        }
+    for (std::size_t i = count; i < filled; ++i) s[i] = nothing;
+    reg tops[softmax_chains], sums[softmax_chains];
+    LLAMAVISION_UNROLL
+    for (std::size_t c = 0; c < softmax_chains; ++c) {
+        tops[c] = lanes::set(largest);
+        sums[c] = lanes::set(0.0f);
+    }
+    for (std::size_t i = 0; i < filled; i += stretch) {
+        LLAMAVISION_UNROLL
+        for (std::size_t c = 0; c < softmax_chains; ++c)
+            tops[c] = lanes::max(tops[c], lanes::load(s + i + c * lanes::width));
+    }
+    LLAMAVISION_UNROLL
+    for (std::size_t c = 1; c < softmax_chains; ++c) tops[0] = lanes::max(tops[0], tops[c]);
+    float const most = largest_of(tops[0]);
+    float const shift = most > nothing ? most : 0.0f; // only keys of weight zero so far
+    To* out = static_cast<To*>(to);
+    for (std::size_t i = 0; i < filled; i += panels::step, out += height * panels::step)
+        for (std::size_t j = 0; j < panels::step; j += stretch) {
+            LLAMAVISION_UNROLL
+            for (std::size_t c = 0; c < softmax_chains; ++c) {
+                std::size_t const at = j + c * lanes::width;
+                reg const p = power_of_2(lanes::subtract(lanes::load(s + i + at), lanes::set(shift)));
+                lanes::store_weight(out + at, p);
+                sums[c] = lanes::add(sums[c], p);
+            }
+        }
+    LLAMAVISION_UNROLL
+    for (std::size_t c = 1; c < softmax_chains; ++c) sums[0] = lanes::add(sums[0], sums[c]);
+    float lane[lanes::width];
+    lanes::store(lane, power_of_2(lanes::set(largest - shift)));
+    largest = most;
+    total = total * lane[0] + sum_of(sums[0]);
+    return lane[0];
+}
+
+LLAMAVISION_TARGET inline void scale_values(float* o, float factor, std::size_t count) {
+    for (std::size_t i = 0; i < count; i += lanes::width)
+        lanes::store(o + i, lanes::multiply(lanes::load(o + i), lanes::set(factor)));
+}
+
+inline constexpr panel_table wide_panels = [] {
+    panel_table t = {};
+    t.wide = true;
+    t.most_steps = 32;
+    t.group = lanes::panel_group;
+    t.most_panels = 6;
+    t.round = &round_rows<float>;
+    t.multiply = &multiply_wide;
+    t.biased = true;
+    t.quantise = &quantise_rows;
+    t.multiply_i8 = &multiply_plain_i8;
+    t.to_floats = &integers_to_floats;
+    t.put = &put_plainly;
+    t.put_gelu = &put_gelu_of;
+    t.put_add = &put_added;
+    t.put_swiglu = &put_swiglu;
+    t.softmax = &softmax_row<float>;
+    t.narrow = &round_rows<bf16>;
+    t.scale = &scale_values;
+    return t;
+}();
