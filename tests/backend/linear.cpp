@@ -134,6 +134,11 @@ TEST_CASE_TEMPLATE("the fused kernels give the bits of their parts", B, ALL_SIMD
                 b.fused_swiglu(gate.view(), up.view(), x.data(), rows, fused.data());
                 CHECK(same_bits(g, fused));
 
+                b.linear(gate.view(), bias.data(), x.data(), rows, g.data());
+                b.gelu(g.data(), size, g.data());
+                b.fused_linear_gelu(gate.view(), bias.data(), x.data(), rows, fused.data());
+                CHECK(same_bits(g, fused));
+
                 std::vector<float> f(size), sum = n.floats(size), fused_sum = sum;
                 b.linear(gate.view(), bias.data(), x.data(), rows, f.data());
                 b.add_scaled(sum.data(), 0.3f, f.data(), size, sum.data());

@@ -243,6 +243,11 @@ TEST_CASE("epilogues of panels: the residual's sum and the gated product, agains
                                   * static_cast<double>(c[i]);
                 CHECK(distance(fused, expected, 1e-3) < 1e-6);
                 b.linear(g.view(), bias.data(), x.data(), rows, a.data());
+                b.fused_linear_gelu(g.view(), bias.data(), x.data(), rows, fused.data());
+                for (std::size_t i = 0; i < size; ++i)
+                    expected[i] =
+                        static_cast<double>(a[i]) / 2 * (1 + std::erf(static_cast<double>(a[i]) / std::sqrt(2.0)));
+                CHECK(distance(fused, expected, 1.0) < 1e-6);
                 for (std::size_t i = 0; i < size; ++i)
                     expected[i] = static_cast<double>(sum[i]) + 0.3 * static_cast<double>(a[i]);
                 b.fused_linear_add(g.view(), bias.data(), x.data(), rows, 0.3f, fused_sum.data());

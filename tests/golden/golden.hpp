@@ -28,7 +28,8 @@ namespace lv = llamavision;
 using floats = std::vector<float>;
 using network_ptr = std::shared_ptr<lv::network const>;
 
-enum class kernels { scalar, simd };
+/// The last two: the simd backend with all weights in bf16, and with the tower's as integers.
+enum class kernels { scalar, simd, bf16, i8 };
 
 // Each in a translation unit of its own.
 network_ptr open_p1(std::filesystem::path const& folder, kernels which);

@@ -22,7 +22,16 @@ network_ptr open(std::filesystem::path const& folder, kernels which) {
     lv::checkpoint::widen_blocks(file.tensors, lv::checkpoint::dtype::f32);
     if (which == kernels::scalar)
         return std::make_shared<lv::compiled_network<C, lv::scalar>>(std::move(file.tensors), lv::scalar{});
-    return std::make_shared<lv::compiled_network<C, lv::simd>>(std::move(file.tensors), lv::simd(1));
+    using format = lv::weight_format;
+    lv::weight_formats formats;
+    if (which != kernels::simd)
+        formats = {which == kernels::i8 ? format::i8 : format::bf16,
+                   format::bf16,
+                   format::bf16,
+                   format::bf16,
+                   format::bf16,
+                   format::bf16};
+    return std::make_shared<lv::compiled_network<C, lv::simd>>(std::move(file.tensors), lv::simd(1), formats);
 }
 
 } // namespace golden

@@ -63,6 +63,12 @@ concept fuses_swiglu = requires(B const& b, matrix const& w, float const* x, std
     b.fused_swiglu(w, w, x, n, y);
 };
 
+/// Offers gelu(x·wᵀ + bias) in the product's epilogue: `fused_linear_gelu(w, bias, x, rows, y)`.
+template <class B>
+concept fuses_linear_gelu = requires(B const& b, matrix const& w, float const* x, std::size_t n, float* y) {
+    b.fused_linear_gelu(w, x, x, n, y);
+};
+
 /// Offers y += scale·(x·wᵀ + bias) in the product's epilogue: `fused_linear_add(w, bias, x, rows, scale, y)`.
 template <class B>
 concept fuses_linear_add = requires(B const& b, matrix const& w, float const* x, std::size_t n, float s, float* y) {

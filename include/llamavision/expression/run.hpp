@@ -119,6 +119,11 @@ std::size_t width_between(X const& x) {
 
 template <class B, class F, class G, class X>
 void run_node(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, X x, rows y) {
+    if constexpr (requires { run_fused(backend, grammar::chain<F, G>{}, w, x, y); })
+        if (!c.watch) { // a watcher wants to see the parts
+            if (!c.measuring()) run_fused(backend, grammar::chain<F, G>{}, w, x, y);
+            return;
+        }
     if constexpr (works_in_place<G>) {
         run(backend, F{}, std::get<0>(w.parts), c, x, y);
         run(backend, G{}, std::get<1>(w.parts), c, y, y);

@@ -20,6 +20,18 @@ void run_fused(B const& backend, product<chain<word::linear<Gate, In, Out>, word
 
 } // namespace llamavision::grammar
 
+namespace llamavision::grammar {
+
+/// linear | gelu: the activation in the product's epilogue.
+template <fuses_linear_gelu B, name Name, std::size_t In, std::size_t Out>
+void run_fused(B const& backend, chain<word::linear<Name, In, Out, true>, word::gelu>,
+               weights<chain<word::linear<Name, In, Out, true>, word::gelu>> const& w, rows x, rows y) {
+    auto const& own = std::get<0>(w.parts).own;
+    backend.fused_linear_gelu(own[0], own[1].floats(), x.data, x.count, y.data);
+}
+
+} // namespace llamavision::grammar
+
 namespace llamavision::word {
 
 /// y += scale · linear(x): the residual's addition in the product's epilogue.

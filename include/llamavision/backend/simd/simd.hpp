@@ -108,6 +108,14 @@ class simd : public scalar {
         });
     }
 
+    /// y (rows, w.rows) = gelu(x wᵀ + bias)
+    void fused_linear_gelu(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+        if (panelled(w))
+            return panels::compute(*pool_, *panels_, w, nullptr, x, rows, {panels::epilogue::kind::gelu, bias, 1, y});
+        linear(w, bias, x, rows, y);
+        gelu(y, rows * w.rows, y);
+    }
+
     /// y (rows, w.rows) += scale (x wᵀ + bias)
     void fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows, float scale,
                           float* y) const {
@@ -259,7 +267,8 @@ class simd : public scalar {
 };
 
 static_assert(
-    backend<simd> && fuses_swiglu<simd> && fuses_linear_add<simd> && lays_out_weights<simd> && keeps_keys<simd>);
+    backend<
+        simd> && fuses_swiglu<simd> && fuses_linear_add<simd> && fuses_linear_gelu<simd> && lays_out_weights<simd> && keeps_keys<simd>);
 
 } // namespace LLAMAVISION_ARCH
 } // namespace llamavision
