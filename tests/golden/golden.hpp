@@ -28,8 +28,8 @@ namespace lv = llamavision;
 using floats = std::vector<float>;
 using network_ptr = std::shared_ptr<lv::network const>;
 
-/// The last two: the simd backend with all weights in bf16, and with the tower's as integers.
-enum class kernels { scalar, simd, bf16, i8 };
+/// The last four: the simd backend with all weights in bf16, and with the tower's as integers, or the text's as blocks.
+enum class kernels { scalar, simd, bf16, i8, q8, q4 };
 
 // Each in a translation unit of its own.
 network_ptr open_p1(std::filesystem::path const& folder, kernels which);

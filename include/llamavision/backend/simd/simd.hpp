@@ -20,6 +20,7 @@
 #include <llamavision/backend/simd/avx512.hpp>
 #include <llamavision/backend/simd/avx512_bf16.hpp>
 #include <llamavision/backend/simd/baseline.hpp>
+#include <llamavision/backend/simd/blocks.hpp>
 #include <llamavision/backend/simd/elementwise.hpp>
 #include <llamavision/backend/simd/linear.hpp>
 #include <llamavision/backend/simd/norms.hpp>
@@ -49,20 +50,23 @@ class simd : public scalar {
     /// Throws `error` if the machine lacks the tier.
     explicit simd(simd_options options)
         : pool_(options.pool ? std::move(options.pool) : std::make_shared<thread_pool>(options.threads)),
-          level_(options.level), table_(&table_of(options.level)), panels_(&panels_of(options.level)) {}
+          level_(options.level), table_(&table_of(options.level)), panels_(&panels_of(options.level)),
+          blocks_(&blocks::table_of(options.level, blocks::has_vnni(options.level))) {}
 
     [[nodiscard]] std::string_view name() const { return "simd"; }
     [[nodiscard]] tier level() const { return level_; }
     [[nodiscard]] std::size_t threads() const { return pool_->threads(); }
     [[nodiscard]] std::shared_ptr<thread_pool> const& pool() const { return pool_; }
 
-    /// bf16 and i8 as panels, the same for every tier.
+    /// bf16, i8, q8 and q4 as panels, the same for every tier. Blocks ask for rows of whole blocks.
     [[nodiscard]] std::size_t laid_out_bytes(matrix const& w, weight_format f) const {
+        if (blocks::is_block_format(f)) return blocks::laid_out_bytes(w, f);
         return f == weight_format::bf16 ? panels::bytes(w.rows, w.columns)
                : f == weight_format::i8 ? panels::i8_bytes(w.rows, w.columns)
                                         : 0;
     }
     matrix lay_out(matrix const& w, weight_format f, std::byte* to) const {
+        if (blocks::is_block_format(f)) return blocks::lay_out(*pool_, *table_, w, f, to);
         bool const integers = f == weight_format::i8;
         std::size_t const panel = panels::ceiling(w.columns, integers ? panels::i8_step : panels::step) * panels::tile;
         std::size_t const count = panels::ceiling(w.rows, panels::side);
@@ -82,6 +86,7 @@ class simd : public scalar {
     }
 
     void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+        if (blocks::is_laid_out(w)) return blocks::linear(*pool_, *blocks_, w, bias, x, rows, y);
         if (panelled(w))
             return panels::compute(*pool_, *panels_, w, nullptr, x, rows, {panels::epilogue::kind::plain, bias, 1, y});
         products::parts const all(rows, w);
@@ -93,6 +98,7 @@ class simd : public scalar {
 
     /// y (rows, gate.rows) = silu(x gateᵀ) ⊙ (x upᵀ)
     void fused_swiglu(matrix const& gate, matrix const& up, float const* x, std::size_t rows, float* y) const {
+        if (blocks::is_laid_out(gate)) return blocks::swiglu(*pool_, *blocks_, gate, up, x, rows, y);
         if (panelled(gate) && up.type == gate.type)
             return panels::compute(*pool_, *panels_, gate, &up, x, rows,
                                    {panels::epilogue::kind::swiglu, nullptr, 1, y});
@@ -119,6 +125,7 @@ class simd : public scalar {
     /// y (rows, w.rows) += scale (x wᵀ + bias)
     void fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows, float scale,
                           float* y) const {
+        if (blocks::is_laid_out(w)) return blocks::linear_add(*pool_, *blocks_, w, bias, x, rows, scale, y);
         if (panelled(w))
             return panels::compute(*pool_, *panels_, w, nullptr, x, rows,
                                    {panels::epilogue::kind::add, bias, scale, y});
@@ -264,6 +271,7 @@ class simd : public scalar {
     tier level_;
     kernel_table const* table_;
     panel_table const* panels_;
+    blocks::block_table const* blocks_;
 };
 
 static_assert(
