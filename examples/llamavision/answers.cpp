@@ -16,7 +16,7 @@ namespace {
 
 lv::model open(answer_settings const& s) {
     auto const path = model_path(s.model);
-    lv::model model = open_model(path, {s.threads, s.taps_after_layer});
+    lv::model model = open_model(s);
     for (std::string const& warning : lv::checkpoint::read_description(path).warnings) say("Mind: " + warning);
     if (is_published(model.net()))
         say("Built with Llama. Llama 3.2 is licensed under the Llama 3.2 Community License, "

@@ -12,19 +12,26 @@
 
 namespace program {
 
+/// Which model, and how it is loaded.
+struct model_settings {
+    std::string model;             ///< a checkpoint; empty: the bundled model
+    std::string vision = "stored"; ///< what the tower's and the projector's weights are kept in
+    std::string text = "stored";   ///< what the text layers' weights are kept in
+    std::size_t threads = 0;       ///< 0: as many as the machine has
+    bool taps_after_layer = false; ///< for weights fine-tuned with transformers 4.56 or later
+    bool beyond_memory = false;    ///< load even what does not fit
+};
+
 /// How an answer is made, in `describe` and `chat`; what is absent is the checkpoint's.
-struct answer_settings {
-    std::string model; ///< a folder; empty: the bundled model
+struct answer_settings : model_settings {
     std::string system;
     std::string parity = "default"; ///< "meta", "hf", "default"
     std::size_t max_tokens = 1024;
     std::size_t context = 0; ///< 0: the model's, at most 8192
-    std::size_t threads = 0; ///< 0: as many as the machine has
     std::optional<double> temperature, top_p, repetition_penalty;
     std::optional<std::size_t> top_k;
     std::uint64_t seed = 0;
     bool greedy = false;
-    bool taps_after_layer = false;
     std::vector<std::string> stop;
 };
 
@@ -68,15 +75,12 @@ struct preprocess_options {
 };
 int preprocess(preprocess_options const& options);
 
-struct trace_options {
-    std::string model;
+struct trace_options : model_settings {
     std::string parity = "default";
     std::string prompt;
     std::optional<std::string> tokens; ///< instead of the prompt: its ids, "1,2,3"
     std::string out;
     std::size_t max_tokens = 16;
-    std::size_t threads = 0;
-    bool taps_after_layer = false;
     enum class source { picture, tiles };
     std::vector<std::pair<source, std::string>> images; ///< in the order in which the text shows them
 };
@@ -90,6 +94,16 @@ struct scene_options {
     answer_settings answers; ///< of the model that is asked
 };
 int scene(scene_options const& options);
+
+struct bench_options : model_settings {
+    std::string config; ///< with `random`: a name, "11b", "11b-448" or "90b"
+    bool random = false;
+    bool json = false;
+    std::vector<std::size_t> tiles; ///< empty: 1, 2 and the most
+    std::size_t prompt = 64, answer = 32, repeat = 1;
+    std::uint64_t seed = 1;
+};
+int bench(bench_options const& options);
 
 struct architecture_options {
     std::string model;  ///< a folder

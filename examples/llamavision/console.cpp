@@ -107,11 +107,6 @@ std::size_t peak_memory() {
 #endif
 }
 
-std::size_t machine_memory() {
-    long const pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(size) : 0;
-}
-
 progress_bar::progress_bar(std::string label) : label_(std::move(label)), terminal_(shows_bars()) {}
 
 llamavision::progress progress_bar::report() {

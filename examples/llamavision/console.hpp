@@ -35,8 +35,6 @@ void complain(std::string_view what);
 
 /// The most memory that this process has held so far, in bytes; 0 if the system does not say.
 [[nodiscard]] std::size_t peak_memory();
-/// The machine's memory in bytes; 0 if the system does not say.
-[[nodiscard]] std::size_t machine_memory();
 
 class stopwatch {
   public:

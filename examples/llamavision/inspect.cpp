@@ -14,6 +14,7 @@
 #include <llamavision/config/read.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/machine_memory.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
 
@@ -104,7 +105,7 @@ std::string plan_in_words(inspection const& i) {
                 + size(m.read_scratch) + " while text is read, " + size(m.encode_scratch)
                 + " while an image is encoded.\n";
     }
-    if (std::size_t const memory = machine_memory())
+    if (std::size_t const memory = lv::machine_memory())
         text += (i.plan ? "  " : "\n  ") + std::string("This machine has ") + in_bytes(static_cast<double>(memory))
                 + " of memory.\n";
     return text;
@@ -175,7 +176,7 @@ std::string json(inspection const& i) {
                         {"parts", json_list(i.parts, [](part const& p) { return json(p); })},
                         {"tile_tables", i.tables ? json(*i.tables) : "null"},
                         {"memory", i.plan ? json(*i.plan) : "null"},
-                        {"machine_memory", std::to_string(machine_memory())},
+                        {"machine_memory", std::to_string(lv::machine_memory())},
                         {"warnings", json_strings(i.warnings)},
                         {"problems", json_strings(i.problems)}});
 }

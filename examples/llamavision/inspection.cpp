@@ -135,7 +135,7 @@ inspection look_at(std::filesystem::path const& path) {
         step([&] {
             leave_unmade(folder.tensors);
             try {
-                i.plan = i.configuration->bind(std::move(folder.tensors))->plan(256);
+                i.plan = i.configuration->bind(std::move(folder.tensors), {})->plan(256);
             } catch (lv::mismatch_error const& fault) { throw lv::mismatch_error(path.string() + ": " + fault.what()); }
         });
     return i;

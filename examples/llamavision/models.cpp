@@ -11,7 +11,11 @@
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/model/flops.hpp>
 #include <llamavision/runtime/load.hpp>
+#include <llamavision/runtime/random_weights.hpp>
 #include <llamavision/support/error.hpp>
+
+#include "bundled.hpp"
+#include "console.hpp"
 
 #ifdef LLAMAVISION_PROGRAM_CONFIGS
 #include LLAMAVISION_PROGRAM_CONFIGS
@@ -36,8 +40,10 @@ std::string tree() {
 }
 
 template <lv::configuration C>
-std::shared_ptr<lv::network const> bind(lv::checkpoint::named_tensors tensors) {
-    return std::make_shared<lv::compiled_network<C, lv::simd> const>(std::move(tensors), lv::simd(std::size_t{1}));
+std::shared_ptr<lv::network const> bind(lv::checkpoint::named_tensors tensors, binding const& how) {
+    lv::simd const backend = how.pool ? lv::simd(how.pool) : lv::simd(std::size_t{1});
+    return std::make_shared<lv::compiled_network<C, lv::simd> const>(std::move(tensors), backend, how.formats,
+                                                                     how.on_layout, how.room);
 }
 
 template <lv::configuration C, class... Published>
@@ -48,7 +54,7 @@ constexpr bool is_one_of(lv::configurations<Published...>) {
 template <lv::configuration... C>
 std::vector<built_in> list(lv::configurations<C...>) {
     return {{C::name, is_one_of<C>(lv::published{}), lv::config::numbers_of<C>(), lv::count(lv::mllama<C>), tree<C>,
-             lv::image_flops<C>, lv::read_flops<C>, bind<C>}...};
+             lv::image_flops<C>, lv::read_flops<C>, bind<C>, lv::random_weights<C>}...};
 }
 
 } // namespace
@@ -64,15 +70,46 @@ built_in const* find_built_in(lv::config::numbers const& numbers, std::vector<st
     return found == built_ins().end() ? nullptr : &*found;
 }
 
+built_in const& built_in_named(std::string const& name) {
+    std::string full = name, names;
+    if (name == "11b" || name == "90b") full = "llama-3.2-" + name + "-vision";
+    if (name == "11b-448") full = "llama-3.2-11b-vision-448";
+    for (built_in const& b : built_ins()) {
+        if (b.name == full) return b;
+        names += (names.empty() ? "" : ", ") + std::string(b.name);
+    }
+    throw lv::argument_error("--config " + name + ": this program knows " + names);
+}
+
+lv::weight_formats formats_of(model_settings const& settings) {
+    auto const named = [](std::string const& name) {
+        for (auto const f : {lv::weight_format::stored, lv::weight_format::bf16, lv::weight_format::i8,
+                             lv::weight_format::q8, lv::weight_format::q4})
+            if (lv::name_of(f) == name) return f;
+        throw lv::argument_error(name + ": no format of weights");
+    };
+    lv::weight_formats f;
+    f.vision = f.projector = named(settings.vision);
+    f.cross = f.self = f.embedding = f.head = named(settings.text);
+    // Four bits are few for a table of single rows, and for the products that tokens are chosen by.
+    if (f.self == lv::weight_format::q4) f.embedding = f.head = lv::weight_format::q8;
+    return f;
+}
+
 bool is_published(lv::network const& net) {
     built_in const* const found = find_built_in(net.numbers());
     return found && found->published;
 }
 
-lv::model open_model(std::filesystem::path const& path, model_options const& options) {
+lv::model open_model(model_settings const& settings) {
+    auto const path = model_path(settings.model);
+    progress_bar bar("weights");
     lv::load_options loading;
-    loading.threads = options.threads;
-    loading.taps_after_layer = options.taps_after_layer;
+    loading.threads = settings.threads;
+    loading.taps_after_layer = settings.taps_after_layer;
+    loading.weights = formats_of(settings);
+    loading.beyond_memory = settings.beyond_memory;
+    loading.on_layout = bar.report();
     try {
         return lv::load_any(known{}, path, loading);
     } catch (lv::mismatch_error const& fault) {

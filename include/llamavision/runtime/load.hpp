@@ -19,6 +19,7 @@
 #include <llamavision/config/differences.hpp>
 #include <llamavision/runtime/compiled_network.hpp>
 #include <llamavision/runtime/model.hpp>
+#include <llamavision/support/machine_memory.hpp>
 #include <llamavision/weights/formats.hpp>
 
 namespace llamavision {
@@ -37,6 +38,8 @@ struct load_options {
     progress on_layout{}; ///< matrices laid out, of all
     /// A LoRA adapter (PEFT's folder), merged into the weights: those that it changes are kept in memory.
     std::filesystem::path adapter{};
+    /// Load even what does not fit into the memory that the machine has left.
+    bool beyond_memory = false;
 };
 
 /// The configurations among which `load_any` and the program choose.
@@ -96,7 +99,8 @@ model assemble(checkpoint::opened folder, load_options const& options) {
         folder.tensors =
             checkpoint::merge_adapter(std::move(folder.tensors), checkpoint::open_adapter(options.adapter));
     auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), make_backend<B>(options),
-                                                              options.weights, options.on_layout);
+                                                              options.weights, options.on_layout,
+                                                              options.beyond_memory ? 0 : available_memory());
     return model(std::move(net), std::move(words), manners_of(folder, options));
 }
 
@@ -110,7 +114,8 @@ inline std::string listed(std::vector<std::string> const& sentences) {
 
 /// Loads a checkpoint of any form that checkpoint::open reads as the configuration C on backend B. Weights are mapped,
 /// and copied only where the model wants another layout than the file has.
-/// @throws file_error, format_error; mismatch_error naming every number or tensor in which the file and C differ
+/// @throws file_error, format_error; mismatch_error naming every number or tensor in which the file and C differ;
+///         memory_error with the figures if the machine has too little memory left
 template <configuration C, backend B = simd>
 [[nodiscard]] model load(std::filesystem::path const& path, load_options const& options = {}) {
     checkpoint::description const d = checkpoint::read_description(path);
