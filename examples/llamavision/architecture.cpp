@@ -19,15 +19,6 @@ namespace program {
 
 namespace {
 
-built_in const& by_name(std::string const& name) {
-    std::string names;
-    for (built_in const& b : built_ins()) {
-        if (b.name == name) return b;
-        names += (names.empty() ? "" : ", ") + std::string(b.name);
-    }
-    throw lv::argument_error("--config " + name + ": this program knows " + names);
-}
-
 built_in const& by_folder(std::filesystem::path const& path) {
     auto const folder = lv::is_there(path) && !lv::is_folder(path) ? path.parent_path() : path;
     auto const numbers = lv::config::read(folder / "config.json").values;
@@ -48,8 +39,9 @@ std::string costs(built_in const& b) {
     std::size_t const side = v.tile / v.patch, rows = side * side + 1;
     std::size_t const prompt = std::min<std::size_t>(512, b.numbers.text.context / 2);
     std::string const tokens = std::to_string(prompt) + " tokens";
-    return cost("an image of 1 tile", b.image_flops(1))
-           + cost("an image of " + std::to_string(v.tiles) + " tiles", b.image_flops(v.tiles))
+    return cost("an image of 1 tile", b.image_flops(1, true))
+           + cost("an image of 1 tile, padding computed as well", b.image_flops(1, false))
+           + cost("an image of " + std::to_string(v.tiles) + " tiles", b.image_flops(v.tiles, false))
            + cost("prefill of " + tokens, b.read_flops(0, prompt, 0))
            + cost("prefill of " + tokens + ", an image of 1 tile in sight", b.read_flops(0, prompt, rows))
            + cost("a token after " + tokens, b.read_flops(prompt, 1, 0))
@@ -59,7 +51,7 @@ std::string costs(built_in const& b) {
 } // namespace
 
 int architecture(architecture_options const& options) {
-    built_in const& b = options.config.empty() ? by_folder(model_path(options.model)) : by_name(options.config);
+    built_in const& b = options.config.empty() ? by_folder(model_path(options.model)) : built_in_named(options.config);
     print(std::string(b.name) + ": " + lv::detail::grouped(b.size.parameters) + " parameters in "
           + lv::detail::grouped(b.size.tensors) + " tensors\n\n" + b.tree() + "\n" + costs(b));
     return 0;

@@ -17,23 +17,28 @@ struct format_settings {
     std::string text = "stored", vision = "stored";
 };
 
+/// Which model, and how it is loaded.
+struct model_settings {
+    std::string model;         ///< a checkpoint; empty: the bundled model
+    std::string adapter;       ///< a LoRA adapter's folder; empty: none
+    std::string gguf = "auto"; ///< the dialect, of a GGUF file
+    format_settings formats;
+    std::size_t threads = 0;       ///< 0: as many as the machine has
+    bool taps_after_layer = false; ///< for weights fine-tuned with transformers 4.56 or later
+    bool beyond_memory = false;    ///< load even what does not fit
+};
+
 /// How an answer is made, in `describe` and `chat`; what is absent is the checkpoint's.
-struct answer_settings {
-    std::string model;   ///< a folder; empty: the bundled model
-    std::string adapter; ///< a LoRA adapter's folder; empty: none
+struct answer_settings : model_settings {
     std::string system;
     std::string parity = "default"; ///< "meta", "hf", "default"
-    format_settings formats;
     std::size_t max_tokens = 1024;
     std::size_t context = 0; ///< 0: the model's, at most 8192
-    std::size_t threads = 0; ///< 0: as many as the machine has
     std::optional<double> temperature, top_p, repetition_penalty;
     std::optional<std::size_t> top_k;
     std::uint64_t seed = 0;
     bool greedy = false;
-    bool taps_after_layer = false;
     std::vector<std::string> stop;
-    std::string gguf = "auto"; ///< the dialect, of a GGUF file
 };
 
 struct describe_options {
@@ -77,19 +82,13 @@ struct preprocess_options {
 };
 int preprocess(preprocess_options const& options);
 
-struct trace_options {
-    std::string model;
-    std::string adapter;
+struct trace_options : model_settings {
     std::string parity = "default";
-    format_settings formats;
     std::string prompt;
     std::optional<std::string> tokens; ///< instead of the prompt: its ids, "1,2,3"
     std::string out;
     std::size_t max_tokens = 16;
-    std::size_t threads = 0;
-    bool taps_after_layer = false;
     enum class source { picture, tiles };
-    std::string gguf = "auto";                          ///< the dialect, of a GGUF file
     std::vector<std::pair<source, std::string>> images; ///< in the order in which the text shows them
 };
 int trace(trace_options const& options);
@@ -125,6 +124,16 @@ struct quantize_options {
     std::size_t threads = 0;
 };
 int quantize(quantize_options const& options);
+
+struct bench_options : model_settings {
+    std::string config; ///< with `random`: a name, "11b", "11b-448" or "90b"
+    bool random = false;
+    bool json = false;
+    std::vector<std::size_t> tiles; ///< empty: 1, 2 and the most
+    std::size_t prompt = 64, answer = 32, repeat = 1;
+    std::uint64_t seed = 1;
+};
+int bench(bench_options const& options);
 
 struct architecture_options {
     std::string model;  ///< a folder

@@ -14,6 +14,7 @@
 #include <llamavision/config/read.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/machine_memory.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
 
@@ -128,7 +129,7 @@ std::string plan_in_words(inspection const& i) {
                 + size(m.read_scratch) + " while text is read, " + size(m.encode_scratch)
                 + " while an image is encoded.\n";
     }
-    std::size_t const memory = machine_memory(), available = available_memory();
+    std::size_t const memory = lv::machine_memory(), available = lv::available_memory();
     if (memory == 0) return text;
     text += (i.plan ? "  " : "\n  ") + std::string("This machine has ") + in_bytes(static_cast<double>(memory))
             + " of memory";
@@ -200,7 +201,8 @@ std::string json(lv::memory_plan const& m) {
 std::string fits_as_json(inspection const& i) {
     std::vector<std::pair<std::string_view, std::string>> formats;
     for (weight_format const& f : weight_formats)
-        if (auto const fits = fits_in(i, f, available_memory())) formats.emplace_back(f.name, *fits ? "true" : "false");
+        if (auto const fits = fits_in(i, f, lv::available_memory()))
+            formats.emplace_back(f.name, *fits ? "true" : "false");
     return json_object(formats);
 }
 
@@ -220,8 +222,8 @@ std::string json(inspection const& i) {
                         {"parts", json_list(i.parts, [](part const& p) { return json(p); })},
                         {"tile_tables", i.tables ? json(*i.tables) : "null"},
                         {"memory", i.plan ? json(*i.plan) : "null"},
-                        {"machine_memory", std::to_string(machine_memory())},
-                        {"available_memory", std::to_string(available_memory())},
+                        {"machine_memory", std::to_string(lv::machine_memory())},
+                        {"available_memory", std::to_string(lv::available_memory())},
                         {"fits", fits_as_json(i)},
                         {"licence", i.configuration && i.configuration->published ? json_string(licence) : "null"},
                         {"files", json_list(d.weights.files, [](auto const& f) { return json_string(f.string()); })},

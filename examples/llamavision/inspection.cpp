@@ -154,7 +154,7 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
             lv::checkpoint::widen_blocks(folder.tensors, lv::checkpoint::dtype::f16);
             leave_unmade(folder.tensors);
             try {
-                i.plan = i.configuration->bind(std::move(folder.tensors))->plan(256);
+                i.plan = i.configuration->bind(std::move(folder.tensors), {})->plan(256);
             } catch (lv::mismatch_error const& fault) { throw lv::mismatch_error(path.string() + ": " + fault.what()); }
         });
     return i;

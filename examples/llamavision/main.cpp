@@ -92,10 +92,6 @@ void add_parity(CLI::App* app, std::string& parity) {
         ->type_name("MODE");
 }
 
-void add_taps(CLI::App* app, bool& taps) {
-    app->add_flag("--taps-after-layer", taps, "For weights fine-tuned with transformers 4.56 or later");
-}
-
 void add_formats(CLI::App* app, format_settings& s) {
     app->add_option("--text", s.text,
                     "What the text's weights are kept in: stored (as in the checkpoint; exact), bf16, q8, q4 (smaller "
@@ -113,10 +109,19 @@ void add_threads(CLI::App* app, std::size_t& threads) {
         ->type_name("N");
 }
 
-void add_answers(CLI::App* app, answer_settings& s) {
+/// Which model, and how it is loaded.
+void add_loading(CLI::App* app, model_settings& s) {
     add_model(app, s.model);
     add_gguf(app, s.gguf);
     add_adapter(app, s.adapter);
+    add_formats(app, s.formats);
+    add_threads(app, s.threads);
+    app->add_flag("--taps-after-layer", s.taps_after_layer, "For weights fine-tuned with transformers 4.56 or later");
+    app->add_flag("--beyond-memory", s.beyond_memory, "Load even what does not fit into the memory that is left");
+}
+
+void add_answers(CLI::App* app, answer_settings& s) {
+    add_loading(app, s);
     app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
     add_natural(app, "--max-tokens", s.max_tokens, "Longest answer; 1024 by default");
     add_number(app, "--temperature", s.temperature, "0 is greedy; by default the checkpoint's", "of at least 0",
@@ -134,10 +139,7 @@ void add_answers(CLI::App* app, answer_settings& s) {
     add_list(app, "--stop", s.stop, "Text that ends the answer; may be given more than once")->type_name("TEXT");
     add_natural(app, "--context", s.context,
                 "Tokens that a conversation may have; by default the model's, at most 8192");
-    add_threads(app, s.threads);
-    add_formats(app, s.formats);
     add_parity(app, s.parity);
-    add_taps(app, s.taps_after_layer);
 }
 
 void add_describe(CLI::App& app, describe_options& o, run& chosen) {
@@ -223,10 +225,7 @@ void add_preprocess(CLI::App& app, preprocess_options& o, run& chosen) {
 void add_trace(CLI::App& app, trace_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("trace", "Writes every activation under the name of Hugging Face's module");
     using source = trace_options::source;
-    add_model(c, o.model);
-    add_gguf(c, o.gguf);
-    add_adapter(c, o.adapter);
-    std::vector<std::string> unused;
+    add_loading(c, o);
     CLI::Option* const image = c->add_option("--image", "A picture; may be given more than once")->type_name("FILE");
     CLI::Option* const tiles =
         c->add_option("--tiles", "pixel_values and aspect_ratio, as preprocess --out writes them")
@@ -239,10 +238,7 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
     prompt->excludes(tokens);
     add_natural(c, "--max-tokens", o.max_tokens, "Length of the greedy continuation, 16 by default");
     c->add_option("--out", o.out, "Where to write")->required()->type_name("FILE.safetensors");
-    add_threads(c, o.threads);
-    add_formats(c, o.formats);
     add_parity(c, o.parity);
-    add_taps(c, o.taps_after_layer);
     c->callback([&o, &chosen, c, image, tiles, prompt, tokens] {
         if (prompt->count() + tokens->count() == 0) throw CLI::RequiredError("--prompt or --tokens");
         std::size_t pictures = 0, files = 0;
@@ -261,12 +257,8 @@ void add_scene(CLI::App& app, scene_options& o, run& chosen) {
     c->add_option("--count", o.count, "How many; 10 by default")->check(CLI::Range(1, 1'000'000))->type_name("N");
     c->add_option("--out", o.out, "Folder for the PNG files and scenes.jsonl")->type_name("DIR");
     c->add_flag("--ask", o.ask, "Ask the model all of them, and print how many it answers right, by kind of question");
-    add_model(c, o.answers.model);
-    add_gguf(c, o.answers.gguf);
-    add_threads(c, o.answers.threads);
-    add_formats(c, o.answers.formats);
+    add_loading(c, o.answers);
     add_parity(c, o.answers.parity);
-    add_taps(c, o.answers.taps_after_layer);
     c->callback([&o, &chosen] {
         if (o.out.empty() && !o.ask) throw CLI::RequiredError("--out or --ask");
         chosen = [&o] { return scene(o); };
@@ -312,6 +304,29 @@ void add_quantize(CLI::App& app, quantize_options& o, run& chosen) {
     });
 }
 
+void add_bench(CLI::App& app, bench_options& o, run& chosen) {
+    CLI::App* const c = app.add_subcommand(
+        "bench", "How fast a model runs here, each figure beside what the machine can do at most in that moment");
+    add_loading(c, o);
+    CLI::Option* const config =
+        c->add_option("--config", o.config, "With --random: a configuration (tiny, 11b, 11b-448, 90b)")
+            ->type_name("NAME");
+    CLI::Option* const random = c->add_flag("--random", o.random, "Random weights, made in memory; no checkpoint");
+    random->needs(config)->excludes("--model");
+    config->needs(random);
+    add_natural(c, "--seed", o.seed, "Of the random weights");
+    add_list(c, "--tiles", o.tiles, "A picture of so many tiles; may be given more than once")->type_name("N");
+    c->add_option("--prompt", o.prompt, "Tokens of the prompt; 64 by default")
+        ->check(CLI::Range(1, 100'000))
+        ->type_name("N");
+    add_natural(c, "--answer", o.answer, "Tokens of the answer; 32 by default");
+    c->add_option("--repeat", o.repeat, "The median of so many runs; 1 by default")
+        ->check(CLI::Range(1, 1000))
+        ->type_name("N");
+    c->add_flag("--json", o.json, "One object: image, prefill, decode, memory, limits");
+    c->callback([&o, &chosen] { chosen = [&o] { return bench(o); }; });
+}
+
 void add_architecture(CLI::App& app, architecture_options& o, run& chosen) {
     CLI::App* const c =
         app.add_subcommand("architecture", "The model's expression as a tree: shapes, parameters, FLOPs");
@@ -347,6 +362,7 @@ int main(int count, char** words) {
     preprocess_options preprocess;
     trace_options trace;
     scene_options scene;
+    bench_options bench;
     architecture_options architecture;
     convert_options convert;
     quantize_options quantize;
@@ -357,6 +373,7 @@ int main(int count, char** words) {
     add_preprocess(app, preprocess, chosen);
     add_trace(app, trace, chosen);
     add_scene(app, scene, chosen);
+    add_bench(app, bench, chosen);
     add_architecture(app, architecture, chosen);
     add_convert(app, convert, chosen);
     add_quantize(app, quantize, chosen);

@@ -13,7 +13,11 @@
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/model/flops.hpp>
 #include <llamavision/runtime/load.hpp>
+#include <llamavision/runtime/random_weights.hpp>
 #include <llamavision/support/error.hpp>
+
+#include "bundled.hpp"
+#include "console.hpp"
 
 #ifdef LLAMAVISION_PROGRAM_CONFIGS
 #include LLAMAVISION_PROGRAM_CONFIGS
@@ -38,8 +42,10 @@ std::string tree() {
 }
 
 template <lv::configuration C>
-std::shared_ptr<lv::network const> bind(lv::checkpoint::named_tensors tensors) {
-    return std::make_shared<lv::compiled_network<C, lv::simd> const>(std::move(tensors), lv::simd(std::size_t{1}));
+std::shared_ptr<lv::network const> bind(lv::checkpoint::named_tensors tensors, binding const& how) {
+    lv::simd const backend = how.pool ? lv::simd(how.pool) : lv::simd(std::size_t{1});
+    return std::make_shared<lv::compiled_network<C, lv::simd> const>(std::move(tensors), backend, how.formats,
+                                                                     how.on_layout, how.room);
 }
 
 template <lv::configuration C, class... Published>
@@ -50,7 +56,7 @@ constexpr bool is_one_of(lv::configurations<Published...>) {
 template <lv::configuration... C>
 std::vector<built_in> list(lv::configurations<C...>) {
     return {{C::name, is_one_of<C>(lv::published{}), lv::config::numbers_of<C>(), lv::count(lv::mllama<C>), tree<C>,
-             lv::image_flops<C>, lv::read_flops<C>, bind<C>}...};
+             lv::image_flops<C>, lv::read_flops<C>, bind<C>, lv::random_weights<C>}...};
 }
 
 } // namespace
@@ -66,6 +72,24 @@ built_in const* find_built_in(lv::config::numbers const& numbers, std::vector<st
     return found == built_ins().end() ? nullptr : &*found;
 }
 
+built_in const& built_in_named(std::string const& name) {
+    std::string full = name, names;
+    if (name == "11b" || name == "90b") full = "llama-3.2-" + name + "-vision";
+    if (name == "11b-448") full = "llama-3.2-11b-vision-448";
+    for (built_in const& b : built_ins()) {
+        if (b.name == full) return b;
+        names += (names.empty() ? "" : ", ") + std::string(b.name);
+    }
+    throw lv::argument_error("--config " + name + ": this program knows " + names);
+}
+
+lv::weight_formats formats_of(format_settings const& s) {
+    auto const format = [](std::string const& name) {
+        return lv::weight_format_of(name).value_or(lv::weight_format::stored);
+    };
+    return lv::weight_formats::divided(format(s.vision), format(s.text));
+}
+
 bool is_published(lv::network const& net) {
     built_in const* const found = find_built_in(net.numbers());
     return found && found->published;
@@ -75,20 +99,22 @@ lv::checkpoint::gguf_dialect dialect_of(std::string const& name) {
     return lv::checkpoint::gguf_dialect_of(name).value_or(lv::checkpoint::gguf_dialect::as_marked);
 }
 
-lv::model open_model(std::filesystem::path const& path, model_options const& options) {
+lv::model open_model(model_settings const& settings) {
+    auto const path = model_path(settings.model);
+    progress_bar bar("weights");
     lv::load_options loading;
-    loading.threads = options.threads;
-    loading.taps_after_layer = options.taps_after_layer;
-    loading.adapter = options.adapter;
-    loading.gguf = dialect_of(options.gguf);
-    loading.weights = options.weights;
-    progress_bar bar("Laying out the weights");
-    if (options.weights != lv::weight_formats{}) loading.on_layout = bar.report();
+    loading.threads = settings.threads;
+    loading.taps_after_layer = settings.taps_after_layer;
+    loading.adapter = settings.adapter;
+    loading.gguf = dialect_of(settings.gguf);
+    loading.weights = formats_of(settings.formats);
+    loading.beyond_memory = settings.beyond_memory;
+    loading.on_layout = bar.report();
     try {
         return lv::load_any(known{}, path, loading);
     } catch (lv::mismatch_error const& fault) {
         std::string const message = fault.what(), name = path.string();
-        if (message.starts_with(name) || (!options.adapter.empty() && message.starts_with(options.adapter))) throw;
+        if (message.starts_with(name) || (!settings.adapter.empty() && message.starts_with(settings.adapter))) throw;
         throw lv::mismatch_error(name + ": " + message);
     }
 }

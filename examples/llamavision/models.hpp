@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -13,8 +14,21 @@
 #include <llamavision/checkpoint/gguf_dialect.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/runtime/model.hpp>
+#include <llamavision/support/progress.hpp>
+#include <llamavision/support/thread_pool.hpp>
+#include <llamavision/weights/formats.hpp>
+
+#include "commands.hpp"
 
 namespace program {
+
+/// How tensors become a network.
+struct binding {
+    llamavision::weight_formats formats{};
+    std::shared_ptr<llamavision::thread_pool> pool{}; ///< null: one thread
+    llamavision::progress on_layout{};
+    std::size_t room = 0; ///< bytes of memory; 0: not checked
+};
 
 /// What is known of a configuration without any weights.
 struct built_in {
@@ -23,11 +37,18 @@ struct built_in {
     llamavision::config::numbers numbers;
     llamavision::totals size;
     std::string (*tree)();
-    double (*image_flops)(std::size_t tiles);
+    double (*image_flops)(std::size_t tiles, bool collapsed);
     double (*read_flops)(std::size_t before, std::size_t count, std::size_t image_rows);
-    /// Throws mismatch_error if the tensors are not the configuration's.
-    std::shared_ptr<llamavision::network const> (*bind)(llamavision::checkpoint::named_tensors tensors);
+    /// Throws mismatch_error if the tensors are not the configuration's, memory_error if there is too little room.
+    std::shared_ptr<llamavision::network const> (*bind)(llamavision::checkpoint::named_tensors tensors,
+                                                        binding const& how);
+    /// Weights that need no checkpoint.
+    llamavision::checkpoint::named_tensors (*random)(std::uint64_t seed);
 };
+
+/// The one of that name, or of the short names "11b", "11b-448", "90b".
+/// Throws argument_error, which lists the names, if this program has none such.
+[[nodiscard]] built_in const& built_in_named(std::string const& name);
 
 /// All of them.
 [[nodiscard]] std::vector<built_in> const& built_ins();
@@ -39,18 +60,14 @@ struct built_in {
 /// Whether the network's configuration is one of Meta's models, whose licence asks for a notice.
 [[nodiscard]] bool is_published(llamavision::network const& net);
 
-struct model_options {
-    std::size_t threads = 0;       ///< 0: as many as the machine has
-    bool taps_after_layer = false; ///< for weights fine-tuned with transformers 4.56 or later
-    std::string adapter{};         ///< a LoRA adapter's folder
-    std::string gguf{};            ///< the dialect, of a GGUF file; empty: as it shows
-    llamavision::weight_formats weights{};
-};
+/// One format for the text, one for what sees.
+[[nodiscard]] llamavision::weight_formats formats_of(format_settings const& settings);
 
 /// The dialect that the command line names; as the file shows if it names none.
 [[nodiscard]] llamavision::checkpoint::gguf_dialect dialect_of(std::string const& name);
 
-/// Loads the checkpoint at `path` as whichever configuration fits; what goes wrong names the path.
-[[nodiscard]] llamavision::model open_model(std::filesystem::path const& path, model_options const& options);
+/// Loads the checkpoint that the settings name as whichever configuration fits, with a progress bar; what goes wrong
+/// names its path.
+[[nodiscard]] llamavision::model open_model(model_settings const& settings);
 
 } // namespace program

@@ -16,6 +16,7 @@
 #include "answers.hpp"
 #include "bundled.hpp"
 #include "console.hpp"
+#include "models.hpp"
 #include "quantize_report.hpp"
 
 namespace lv = llamavision;

@@ -71,8 +71,12 @@ struct logits {
     std::size_t rows = 0;
 };
 
-logits ask(quantize_options const& o, std::filesystem::path const& path, lv::weight_formats const& formats) {
-    lv::model const model = open_model(path, {o.threads, false, {}, {}, formats});
+logits ask(quantize_options const& o, format_settings const& formats) {
+    model_settings loading;
+    loading.model = o.model;
+    loading.threads = o.threads;
+    loading.formats = formats;
+    lv::model const model = open_model(loading);
     lv::image::pixels picture;
     if (!o.image.empty())
         picture = lv::image::open(o.image);
@@ -166,7 +170,7 @@ void report(quantize_options const& options, std::filesystem::path const& path,
     std::vector<row> const tensors = compare(stored, converted), layers = by_layer(tensors);
     lv::quantisation_error all;
     for (row const& t : tensors) all += t.error;
-    logit_change const moved = compare(ask(options, path, {}), ask(options, path, formats_of(options.formats)));
+    logit_change const moved = compare(ask(options, {}), ask(options, options.formats));
     if (options.json) {
         print(json_object({{"tensors", json_rows(tensors)},
                            {"layers", json_rows(layers)},

@@ -60,17 +60,24 @@ class binder {
         });
     }
 
-    /// Points the bound weights at their bytes, or lays them out anew. Nothing large happens before all is known to
-    /// fit.
-    /// @param on_progress called after each matrix
-    /// @return what the bound weights point into; the caller keeps it as long as them
+    /// To be called after the last `bind`.
     /// @throws mismatch_error naming every missing, surplus and misshapen tensor
-    [[nodiscard]] LLAMAVISION_COLD std::vector<std::shared_ptr<void const>> finish(progress const& on_progress = {}) {
+    LLAMAVISION_COLD void check() {
+        surplus_.clear();
         for (auto const& [name, tensor] : tensors_.tensors)
             if (!used_.contains(name)) surplus_.push_back(name + " " + to_text(tensor.shape));
         std::string const problems =
             listed(missing_, "missing") + listed(misshapen_, "misshapen") + listed(surplus_, "surplus");
         if (!problems.empty()) throw mismatch_error("the checkpoint's tensors are not the model's:" + problems);
+    }
+
+    /// Points the bound weights at their bytes, or lays them out anew. Nothing large happens before all is known to
+    /// fit.
+    /// @param on_progress called after each matrix
+    /// @return what the bound weights point into; the caller keeps it as long as them
+    /// @throws as `check`
+    [[nodiscard]] LLAMAVISION_COLD std::vector<std::shared_ptr<void const>> finish(progress const& on_progress = {}) {
+        check();
         std::size_t done = 0;
         for (pending const& p : pending_) {
             settle(p);
@@ -79,6 +86,17 @@ class binder {
         std::vector<std::shared_ptr<void const>> owners = std::move(tensors_.owners);
         owners.insert(owners.end(), copies_.begin(), copies_.end());
         return owners;
+    }
+
+    /// How a kernel sees weights of that type.
+    static format format_of(checkpoint::dtype type) {
+        switch (type) {
+        case checkpoint::dtype::f32: return format::f32;
+        case checkpoint::dtype::f16: return format::f16;
+        case checkpoint::dtype::q8_0: return format::q8;
+        case checkpoint::dtype::q4_0: return format::q4;
+        default: return format::bf16;
+        }
     }
 
   private:
@@ -175,16 +193,6 @@ class binder {
         if (columns % checkpoint::block_of(type).values != 0)
             return "rows of " + std::to_string(columns) + " values have no whole blocks of 32";
         return {};
-    }
-
-    static format format_of(checkpoint::dtype type) {
-        switch (type) {
-        case checkpoint::dtype::f32: return format::f32;
-        case checkpoint::dtype::f16: return format::f16;
-        case checkpoint::dtype::q8_0: return format::q8;
-        case checkpoint::dtype::q4_0: return format::q4;
-        default: return format::bf16;
-        }
     }
 
     static std::string to_text(std::vector<std::size_t> const& shape) {

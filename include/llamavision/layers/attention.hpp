@@ -167,6 +167,13 @@ struct attend_image : attend_base<Heads, Q, K, V> {
         llamavision::run(backend, V{}, std::get<2>(w.parts), c, features, values);
     }
 
+    /// Visits what `memorise` runs: f(node, weights<node>&, path).
+    template <class F>
+    static void walk_memorised(weights<attend_image> const& w, std::string const& path, F const& f) {
+        walk(K{}, std::get<1>(w.parts), path, f);
+        walk(V{}, std::get<2>(w.parts), path, f);
+    }
+
   private:
     static void see(context const& c, std::vector<key_block>& blocks, std::vector<query_group>& groups) {
         std::size_t most = 0;

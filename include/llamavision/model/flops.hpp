@@ -10,12 +10,15 @@
 
 namespace llamavision {
 
-/// Operations for a picture of that many tiles, padding not collapsed; the cross-attention's keys and values included.
+/// Operations for a picture of that many tiles; the cross-attention's keys and values included. Collapsed: rows of
+/// padding that are alike are computed once.
 template <configuration C>
-[[nodiscard]] constexpr double image_flops(std::size_t tiles) {
+[[nodiscard]] constexpr double image_flops(std::size_t tiles, bool collapsed = false) {
     using V = typename C::vision;
+    std::size_t const slots = collapsed && tiles < V::tiles ? tiles + 1 : V::tiles;
+    std::size_t const pads = collapsed && config::pads<V> > 0 ? 1 : config::pads<V>;
     work w;
-    w.tower_rows = static_cast<double>(V::tiles * (config::tokens<V> + config::pads<V>));
+    w.tower_rows = static_cast<double>(slots * (config::tokens<V> + pads));
     w.tower_pairs = w.tower_rows * w.tower_rows;
     w.feature_rows = static_cast<double>(tiles * config::tokens<V>);
     w.sees_image = true;

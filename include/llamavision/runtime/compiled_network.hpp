@@ -20,6 +20,7 @@
 #include <llamavision/model/mllama.hpp>
 #include <llamavision/runtime/image_plan.hpp>
 #include <llamavision/runtime/network.hpp>
+#include <llamavision/runtime/weigh.hpp>
 #include <llamavision/support/aligned_bytes.hpp>
 
 namespace llamavision {
@@ -38,13 +39,17 @@ class compiled_network final : public network {
     /// @param tensors the checkpoint under Hugging Face's names
     /// @param formats what each part's weights are kept in; whatever the backend has no layout for stays as stored
     /// @param on_progress called after each matrix
-    /// @throws mismatch_error naming every tensor that is missing, surplus or misshapen
+    /// @param room bytes that weights, one picture and a conversation of a thousand tokens may take; 0: not checked
+    /// @throws mismatch_error naming every tensor that is missing, surplus or misshapen; memory_error with the figures,
+    ///         before anything large is allocated
     compiled_network(checkpoint::named_tensors tensors, B kernels, weight_formats const& formats = {},
-                     progress const& on_progress = {})
-        : backend_(std::move(kernels)), formats_(formats) {
+                     progress const& on_progress = {}, std::size_t room = 0)
+        : backend_(std::move(kernels)), formats_(formats), weight_memory_(weigh<C>(backend_, tensors, formats)) {
         binder bind(std::move(tensors), relay());
         bind.bind(model.encoder, *encoder_);
         bind.bind(model.reader, *reader_);
+        bind.check();
+        if (room > 0) check_room(room);
         owners_ = bind.finish(on_progress);
         check_padding();
     }
@@ -55,7 +60,9 @@ class compiled_network final : public network {
     [[nodiscard]] totals size() const override { return count(model); }
     [[nodiscard]] std::string architecture() const override { return describe(model.encoder) + describe(model.reader); }
 
-    [[nodiscard]] double image_flops(std::size_t tiles) const override { return llamavision::image_flops<C>(tiles); }
+    [[nodiscard]] double image_flops(std::size_t tiles, bool collapsed) const override {
+        return llamavision::image_flops<C>(tiles, collapsed);
+    }
     [[nodiscard]] double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) const override {
         return llamavision::read_flops<C>(before, count, image_rows);
     }
@@ -68,6 +75,7 @@ class compiled_network final : public network {
         vision_rows const image = plan_image(numbers_.vision, 1, V::tiles, {});
         std::size_t const features = image.kept_slots * image.tokens();
         memory_plan m;
+        m.weights = weight_memory_;
         m.encode_scratch = encode_scratch(image, false) * sizeof(float);
         m.image = cross_count * 2 * key_floats(features, keeps_image()) * sizeof(float);
         m.cache_per_position = self_count * 2 * cache_floats(32) * sizeof(float) / 32; // kept by steps of 32 rows
@@ -237,6 +245,20 @@ class compiled_network final : public network {
         }
     }
 
+    void check_room(std::size_t room) const {
+        memory_plan const m = plan(256);
+        std::size_t const need = m.own(1000);
+        auto const in_gigabytes = [](std::size_t bytes) {
+            std::string const tenths = std::to_string((bytes + 50'000'000) / 100'000'000);
+            return (tenths.size() > 1 ? tenths.substr(0, tenths.size() - 1) : "0") + "." + tenths.back() + " GB";
+        };
+        if (need > room)
+            throw memory_error("the model takes " + in_gigabytes(need) + " of memory (weights "
+                               + in_gigabytes(m.weights.own) + ", a picture and a conversation "
+                               + in_gigabytes(need - m.weights.own) + ") and " + in_gigabytes(room)
+                               + " are available; smaller formats for its weights take less");
+    }
+
     /// Padded tiles may be collapsed where the tables give all of them the same vector (zero, in converted
     /// checkpoints).
     void check_padding() {
@@ -265,6 +287,7 @@ class compiled_network final : public network {
 
     B backend_;
     weight_formats formats_;
+    weight_memory weight_memory_;
     config::numbers numbers_ = config::numbers_of<C>();
     std::unique_ptr<weights<image_encoder<C>>> encoder_ = std::make_unique<weights<image_encoder<C>>>();
     std::unique_ptr<weights<language_model<T>>> reader_ = std::make_unique<weights<language_model<T>>>();

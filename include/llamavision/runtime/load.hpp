@@ -21,6 +21,7 @@
 #include <llamavision/runtime/compiled_network.hpp>
 #include <llamavision/runtime/model.hpp>
 #include <llamavision/runtime/words.hpp>
+#include <llamavision/support/machine_memory.hpp>
 #include <llamavision/weights/formats.hpp>
 
 namespace llamavision {
@@ -44,6 +45,8 @@ struct load_options {
     checkpoint::dtype blocks_as = checkpoint::dtype::f16;
     /// A LoRA adapter (PEFT's folder), merged into the weights: those that it changes are kept in memory.
     std::filesystem::path adapter{};
+    /// Load even what does not fit into the memory that the machine has left.
+    bool beyond_memory = false;
 };
 
 /// The configurations among which `load_any` and the program choose.
@@ -106,7 +109,8 @@ model assemble(checkpoint::opened folder, load_options const& options) {
         folder.tensors =
             checkpoint::merge_adapter(std::move(folder.tensors), checkpoint::open_adapter(options.adapter));
     auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), make_backend<B>(options),
-                                                              options.weights, options.on_layout);
+                                                              options.weights, options.on_layout,
+                                                              options.beyond_memory ? 0 : available_memory());
     return model(std::move(net), std::move(words), manners_of(folder, options));
 }
 
@@ -120,7 +124,8 @@ inline std::string listed(std::vector<std::string> const& sentences) {
 
 /// Loads a checkpoint of any form that checkpoint::open reads as the configuration C on backend B. Weights are mapped,
 /// and copied only where the model wants another layout than the file has.
-/// @throws file_error, format_error; mismatch_error naming every number or tensor in which the file and C differ
+/// @throws file_error, format_error; mismatch_error naming every number or tensor in which the file and C differ;
+///         memory_error with the figures if the machine has too little memory left
 template <configuration C, backend B = simd>
 [[nodiscard]] model load(std::filesystem::path const& path, load_options const& options = {}) {
     checkpoint::description const d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);

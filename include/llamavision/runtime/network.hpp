@@ -4,6 +4,7 @@
 // are written once, and a program may choose among models at run time.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -19,6 +20,7 @@
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/tokens/token.hpp>
+#include <llamavision/weights/memory.hpp>
 
 namespace llamavision {
 
@@ -52,13 +54,20 @@ struct encoded_image {
     std::size_t bytes = 0;
 };
 
-/// Bytes that the parts of a running model take, beside its weights.
+/// Bytes that the parts of a running model take.
 struct memory_plan {
+    weight_memory weights;
     std::size_t encode_scratch = 0;     ///< while a picture of all tiles is encoded
     std::size_t image = 0;              ///< for each encoded picture of all tiles
     std::size_t cache_per_position = 0; ///< self-attention keys and values
     std::size_t read_scratch = 0;       ///< while `rows` tokens are read at a time
     std::size_t rows = 0;
+
+    /// Memory that nobody else has and that cannot be dropped: weights, one picture of all tiles being looked at or
+    /// kept, and a conversation of `positions`. Mapped weights come on top, as far as there is room.
+    [[nodiscard]] std::size_t own(std::size_t positions) const {
+        return weights.own + std::max(encode_scratch, read_scratch) + image + positions * cache_per_position;
+    }
 };
 
 class network {
@@ -70,9 +79,9 @@ class network {
     [[nodiscard]] virtual config::numbers const& numbers() const = 0;
     [[nodiscard]] virtual totals size() const = 0;
     [[nodiscard]] virtual std::string architecture() const = 0; ///< the expression, printed
-    /// Operations for a picture of that many tiles, padding not collapsed; the cross-attention's keys and values
-    /// included.
-    [[nodiscard]] virtual double image_flops(std::size_t tiles) const = 0;
+    /// Operations for a picture of that many tiles, the cross-attention's keys and values included; see
+    /// `encode_options::collapse_padding`.
+    [[nodiscard]] virtual double image_flops(std::size_t tiles, bool collapsed) const = 0;
     /// Operations for reading `count` tokens after `before` others, with that many rows of image in sight.
     [[nodiscard]] virtual double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) const = 0;
     /// Floats that the keys of so many positions take in one layer of a session's cache; values take the same.

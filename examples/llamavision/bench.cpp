@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+// `bench`: seconds for a picture, for a prompt and for tokens, each beside what the machine could do in that moment.
+#include "commands.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include <llamavision/checkpoint/open.hpp>
+#include <llamavision/config/configuration.hpp>
+#include <llamavision/runtime/session.hpp>
+#include <llamavision/support/machine_memory.hpp>
+
+#include "bundled.hpp"
+#include "console.hpp"
+#include "json_text.hpp"
+#include "limits.hpp"
+#include "models.hpp"
+
+namespace lv = llamavision;
+
+namespace program {
+
+namespace {
+
+/// The median of what was measured, and the limits around it.
+struct measured {
+    double seconds = 0;
+    limits beside;
+};
+
+struct picture_cost {
+    std::size_t tiles;
+    measured took;
+    double flops; ///< with padding collapsed, as it is computed
+};
+
+struct figures {
+    std::string model;
+    double load = 0; ///< seconds
+    std::vector<picture_cost> pictures;
+    measured prefill, decode; ///< decode: one token
+    double prefill_flops = 0;
+    double decode_bytes = 0;
+    std::size_t peak = 0, planned = 0;
+};
+
+/// The rate that products of that format are bound by; floats where weights are widened.
+double peak_of(limits const& l, lv::weight_format f) {
+    switch (f) {
+    case lv::weight_format::bf16: return std::max(l.bf16, l.f32);
+    case lv::weight_format::i8:
+    case lv::weight_format::q8:
+    case lv::weight_format::q4: return std::max(l.int8, l.f32);
+    case lv::weight_format::stored: break;
+    }
+    return l.f32;
+}
+
+/// Tiles of nothing in particular; what is in them does not change the work.
+lv::image::tiles tiles_of(lv::config::vision_numbers const& n, std::size_t count) {
+    lv::image::tiles t;
+    t.rows = count % 2 == 0 && count > 2 ? 2 : 1;
+    t.columns = count / t.rows;
+    t.side = n.tile;
+    t.values.resize(count * n.channels * n.tile * n.tile);
+    for (std::size_t i = 0; i < t.values.size(); ++i)
+        t.values[i] = static_cast<float>(i * 2654435761u % 2001) / 1000.0f - 1;
+    return t;
+}
+
+class benchmark {
+  public:
+    benchmark(bench_options const& options, figures& f)
+        : options_(options), figures_(f), formats_(formats_of(options.formats)),
+          pool_(std::make_shared<lv::thread_pool>(options.threads)), probe_(*pool_) {}
+
+    void run() {
+        stopwatch loading;
+        load();
+        figures_.load = loading.seconds();
+        for (std::size_t const tiles : tile_counts()) look_at(tiles);
+        talk();
+        lv::memory_plan const plan = net_->plan(chunk());
+        figures_.peak = peak_memory() - std::min(peak_memory(), probe_.bytes());
+        figures_.planned = plan.own(session_->context()) + plan.weights.mapped;
+    }
+
+    [[nodiscard]] lv::weight_formats const& formats() const { return formats_; }
+    [[nodiscard]] std::size_t threads() const { return pool_->threads(); }
+
+  private:
+    void load() {
+        progress_bar bar("weights");
+        binding how{formats_, pool_, bar.report(), options_.beyond_memory ? 0 : lv::available_memory()};
+        built_in const* found = nullptr;
+        lv::checkpoint::named_tensors tensors;
+        if (options_.random) {
+            found = &built_in_named(options_.config);
+            tensors = found->random(options_.seed);
+        } else {
+            auto const path = model_path(options_.model);
+            lv::checkpoint::opened checkpoint = lv::checkpoint::open(path);
+            found = find_built_in(checkpoint.model->values);
+            if (!found)
+                throw lv::mismatch_error(path.string()
+                                         + ": has the numbers of no configuration that this program was built for");
+            tensors = std::move(checkpoint.tensors);
+        }
+        figures_.model = std::string(found->name) + (options_.random ? ", random weights" : "");
+        net_ = found->bind(std::move(tensors), how);
+    }
+
+    [[nodiscard]] std::vector<std::size_t> tile_counts() const {
+        std::size_t const most = net_->numbers().vision.tiles;
+        std::vector<std::size_t> counts =
+            options_.tiles.empty() ? std::vector<std::size_t>{1, 2, most} : options_.tiles;
+        for (std::size_t const n : counts)
+            if (n == 0 || n > most)
+                throw lv::argument_error("--tiles " + std::to_string(n) + ": the model takes 1 to "
+                                         + std::to_string(most));
+        return counts;
+    }
+
+    template <class F>
+    measured measure(F const& f) {
+        limits const before = probe_.measure();
+        std::vector<double> seconds;
+        for (std::size_t i = 0; i < options_.repeat; ++i) {
+            stopwatch watch;
+            f();
+            seconds.push_back(watch.seconds());
+        }
+        std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2),
+                         seconds.end());
+        return {seconds[seconds.size() / 2], between(before, probe_.measure())};
+    }
+
+    void look_at(std::size_t count) {
+        lv::image::tiles const tiles = tiles_of(net_->numbers().vision, count);
+        image_.reset();
+        progress_bar bar("picture of " + std::to_string(count) + (count == 1 ? " tile" : " tiles"));
+        lv::encode_options encoding;
+        encoding.on_progress = bar.report();
+        measured const m = measure([&] { image_ = net_->encode(tiles, encoding); });
+        figures_.pictures.push_back({count, m, net_->image_flops(count, true)});
+    }
+
+    /// A prompt about the last picture, read again and again, and an answer.
+    void talk() {
+        std::size_t const positions = options_.prompt + options_.answer;
+        session_.emplace(net_, lv::session_options{positions, chunk(), lv::parity::usual});
+        std::vector<lv::token> prompt(options_.prompt);
+        auto const vocabulary = static_cast<lv::token>(net_->numbers().text.vocabulary);
+        for (std::size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<lv::token>(i * 37) % vocabulary;
+        prompt.front() = session_->image_id();
+        figures_.prefill = measure([&] {
+            session_->reset();
+            session_->append(prompt, {&image_, 1});
+        });
+        std::size_t const rows = image_->memory.rows;
+        figures_.prefill_flops = net_->read_flops(0, prompt.size(), rows);
+        if (options_.answer == 0) return;
+        figures_.decode = measure([&] {
+            session_->reset();
+            session_->append(prompt, {&image_, 1});
+            stopwatch watch;
+            for (std::size_t i = 0; i < options_.answer; ++i)
+                session_->append_generated(static_cast<lv::token>(i) % vocabulary);
+            answer_seconds_.push_back(watch.seconds() / static_cast<double>(options_.answer));
+        });
+        std::sort(answer_seconds_.begin(), answer_seconds_.end());
+        figures_.decode.seconds = answer_seconds_[answer_seconds_.size() / 2];
+        lv::memory_plan const plan = net_->plan(chunk());
+        figures_.decode_bytes =
+            static_cast<double>(plan.weights.decoded) + static_cast<double>(image_->bytes)
+            + static_cast<double>(plan.cache_per_position)
+                  * (static_cast<double>(options_.prompt) + static_cast<double>(options_.answer) / 2);
+    }
+
+    [[nodiscard]] std::size_t chunk() const { return std::min<std::size_t>(256, options_.prompt + options_.answer); }
+
+    bench_options const& options_;
+    figures& figures_;
+    lv::weight_formats formats_;
+    std::shared_ptr<lv::thread_pool> pool_;
+    limit_probe probe_;
+    std::shared_ptr<lv::network const> net_;
+    lv::session::image_ptr image_;
+    std::optional<lv::session> session_;
+    std::vector<double> answer_seconds_;
+};
+
+std::string percent(double part) { return fixed(100 * part, 0) + " %"; }
+
+std::string row(std::string what, double seconds, std::string const& rate, std::string const& of) {
+    if (what.size() < 22) what.resize(22, ' ');
+    std::string time = seconds < 0.1 ? fixed(seconds * 1000, 2) + " ms" : fixed(seconds, 2) + " s";
+    if (time.size() < 10) time.insert(0, 10 - time.size(), ' ');
+    return what + time + "   " + rate + ", " + of + "\n";
+}
+
+std::string in_words(figures const& f, lv::weight_formats const& formats, bench_options const& o, std::size_t threads) {
+    std::string text = f.model + "; vision " + std::string(lv::name_of(formats.vision)) + ", text "
+                       + std::string(lv::name_of(formats.self)) + "; " + std::to_string(threads)
+                       + (threads == 1 ? " thread" : " threads") + "\n\n";
+    text += row("weights", f.load, in_bytes(static_cast<double>(f.planned)) + " planned in all",
+                in_bytes(static_cast<double>(f.peak)) + " at the peak");
+    for (picture_cost const& p : f.pictures) {
+        double const rate = p.flops / p.took.seconds;
+        text += row("picture of " + std::to_string(p.tiles) + (p.tiles == 1 ? " tile" : " tiles"), p.took.seconds,
+                    in_thousands(rate) + "FLOP/s",
+                    percent(rate / peak_of(p.took.beside, formats.vision)) + " of the products' peak");
+    }
+    double const rate = f.prefill_flops / f.prefill.seconds;
+    text +=
+        row("prompt of " + std::to_string(o.prompt), f.prefill.seconds,
+            fixed(static_cast<double>(o.prompt) / f.prefill.seconds, 1) + " tok/s, " + in_thousands(rate) + "FLOP/s",
+            percent(rate / peak_of(f.prefill.beside, formats.self)) + " of the products' peak");
+    if (f.decode.seconds > 0) {
+        double const read = f.decode_bytes / f.decode.seconds;
+        text += row("a token of " + std::to_string(o.answer), f.decode.seconds,
+                    fixed(1 / f.decode.seconds, 2) + " tok/s, " + in_bytes(read) + "/s",
+                    percent(read / f.decode.beside.read) + " of a plain read");
+    }
+    limits const& l = f.prefill.beside;
+    text += "\nlimits beside the prompt: read " + in_bytes(l.read) + "/s, floats " + in_thousands(l.f32) + "FLOP/s";
+    if (l.bf16 > 0) text += ", bf16 " + in_thousands(l.bf16) + "FLOP/s";
+    if (l.int8 > 0) text += ", bytes " + in_thousands(l.int8) + "OP/s";
+    return text + "\n";
+}
+
+std::string limits_json(limits const& l) {
+    return json_object({{"read", json_number(l.read)},
+                        {"f32", json_number(l.f32)},
+                        {"bf16", json_number(l.bf16)},
+                        {"int8", json_number(l.int8)}});
+}
+
+std::string in_json(figures const& f, lv::weight_formats const& formats, bench_options const& o, std::size_t threads) {
+    auto const picture = [&](picture_cost const& p) {
+        double const rate = p.flops / p.took.seconds;
+        return json_object({{"tiles", std::to_string(p.tiles)},
+                            {"seconds", json_number(p.took.seconds)},
+                            {"gflops", json_number(rate * 1e-9)},
+                            {"fraction_of_peak", json_number(rate / peak_of(p.took.beside, formats.vision))}});
+    };
+    auto const text = [&](double tokens, double seconds, double flops, double bytes, limits const& beside) {
+        if (seconds == 0) return std::string("null");
+        return json_object({{"tokens_per_second", json_number(tokens / seconds)},
+                            {"seconds", json_number(seconds)},
+                            {"fraction_of_peak", json_number(flops / seconds / peak_of(beside, formats.self))},
+                            {"fraction_of_read", json_number(bytes / seconds / beside.read)}});
+    };
+    auto const prompt = static_cast<double>(o.prompt);
+    return json_object(
+               {{"model", json_string(f.model)},
+                {"vision", json_string(lv::name_of(formats.vision))},
+                {"text", json_string(lv::name_of(formats.self))},
+                {"threads", std::to_string(threads)},
+                {"load", json_number(f.load)},
+                {"image", json_list(f.pictures, picture)},
+                {"prefill", text(prompt, f.prefill.seconds, f.prefill_flops, f.decode_bytes, f.prefill.beside)},
+                {"decode", text(1, f.decode.seconds, f.prefill_flops / prompt, f.decode_bytes, f.decode.beside)},
+                {"memory", json_object({{"peak", std::to_string(f.peak)}, {"planned", std::to_string(f.planned)}})},
+                {"limits", limits_json(f.prefill.beside)}})
+           + "\n";
+}
+
+} // namespace
+
+int bench(bench_options const& options) {
+    figures f;
+    benchmark b(options, f);
+    b.run();
+    print((options.json ? in_json : in_words)(f, b.formats(), options, b.threads()));
+    return 0;
+}
+
+} // namespace program

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loops behind the limits: enough independent sums in registers that none waits for itself, and nothing else.
+#include "limits.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <llamavision/support/machine_memory.hpp>
+
+#include "console.hpp"
+
+namespace lv = llamavision;
+
+namespace program {
+
+namespace {
+
+constexpr std::size_t rounds = 1'000'000;
+constexpr std::size_t sums = 12; // latency 4 to 6, two a cycle
+
+volatile std::uint64_t sink; // what is written here has to be computed
+
+/// One measured loop: what a call computes, in operations, and the call.
+struct loop {
+    double operations = 0;
+    void (*run)() = nullptr;
+};
+
+// An array of registers would be kept in memory by some compilers, so that the twelve sums have names.
+#define LLAMAVISION_TWELVE(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11)
+
+#if defined(__x86_64__)
+
+#define LLAMAVISION_SUM(k) vector s##k = zero;
+#define LLAMAVISION_STEP(k) asm volatile(LLAMAVISION_INSTRUCTION : "+v"(s##k) : "v"(a), "v"(a));
+#define LLAMAVISION_KEEP(k) asm volatile("" : : "v"(s##k));
+#define LLAMAVISION_LOOP                                                                                               \
+    LLAMAVISION_TWELVE(LLAMAVISION_SUM)                                                                                \
+    for (std::size_t i = 0; i < rounds; ++i) { LLAMAVISION_TWELVE(LLAMAVISION_STEP) }                                  \
+    LLAMAVISION_TWELVE(LLAMAVISION_KEEP)
+
+__attribute__((target("avx512f"))) void f32_avx512() {
+    using vector = __m512;
+    vector const zero = _mm512_setzero_ps(), a = zero;
+#define LLAMAVISION_INSTRUCTION "vfmadd231ps %1, %2, %0"
+    LLAMAVISION_LOOP
+}
+
+__attribute__((target("avx2,fma"))) void f32_avx2() {
+    using vector = __m256;
+    vector const zero = _mm256_setzero_ps(), a = zero;
+    LLAMAVISION_LOOP
+}
+
+__attribute__((target("avx512f,avx512bf16"))) void bf16_avx512() {
+    using vector = __m512;
+    vector const zero = _mm512_setzero_ps(), a = zero;
+#undef LLAMAVISION_INSTRUCTION
+#define LLAMAVISION_INSTRUCTION "vdpbf16ps %1, %2, %0"
+    LLAMAVISION_LOOP
+}
+
+__attribute__((target("avx512f,avx512vnni"))) void int8_avx512() {
+    using vector = __m512i;
+    vector const zero = _mm512_setzero_si512(), a = zero;
+#undef LLAMAVISION_INSTRUCTION
+#define LLAMAVISION_INSTRUCTION "vpdpbusd %1, %2, %0"
+    LLAMAVISION_LOOP
+}
+
+/// Without dot products: bytes to pairs, pairs to fours, and an addition.
+__attribute__((target("avx2"))) void int8_avx2() {
+    using vector = __m256i;
+    vector const zero = _mm256_setzero_si256(), a = _mm256_set1_epi8(1);
+#undef LLAMAVISION_INSTRUCTION
+#define LLAMAVISION_INSTRUCTION "vpmaddubsw %1, %2, %%ymm15; vpmaddwd %1, %%ymm15, %%ymm15; vpaddd %%ymm15, %0, %0"
+#undef LLAMAVISION_STEP
+#define LLAMAVISION_STEP(k) asm volatile(LLAMAVISION_INSTRUCTION : "+x"(s##k) : "x"(a), "x"(a) : "xmm15");
+    LLAMAVISION_LOOP
+}
+
+void f32_sse() {
+    using vector = __m128;
+    vector const zero = _mm_setzero_ps(), a = zero;
+#undef LLAMAVISION_INSTRUCTION
+#define LLAMAVISION_INSTRUCTION "movaps %1, %%xmm15; mulps %2, %%xmm15; addps %%xmm15, %0"
+    LLAMAVISION_LOOP
+}
+
+loop best_f32() {
+    if (__builtin_cpu_supports("avx512f")) return {sums * 32.0 * rounds, f32_avx512};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {sums * 16.0 * rounds, f32_avx2};
+    return {sums * 8.0 * rounds, f32_sse};
+}
+loop best_bf16() {
+    if (__builtin_cpu_supports("avx512bf16")) return {sums * 64.0 * rounds, bf16_avx512};
+    return {};
+}
+loop best_int8() {
+    if (__builtin_cpu_supports("avx512vnni")) return {sums * 128.0 * rounds, int8_avx512};
+    if (__builtin_cpu_supports("avx2")) return {sums * 64.0 * rounds, int8_avx2};
+    return {};
+}
+
+#else
+
+using four_floats = float __attribute__((vector_size(16)));
+
+void f32_vectors() {
+    four_floats s[sums] = {};
+    four_floats a = {1, 1, 1, 1};
+    for (std::size_t i = 0; i < rounds; ++i) {
+        asm volatile("" : "+w"(a));
+        for (std::size_t k = 0; k < sums; ++k) s[k] += a * a;
+    }
+    for (four_floats& one : s) sink = sink + static_cast<std::uint64_t>(one[0]);
+}
+
+loop best_f32() { return {sums * 8.0 * rounds, f32_vectors}; }
+loop best_bf16() { return {}; }
+loop best_int8() { return {}; }
+
+#endif
+
+using words = std::uint64_t __attribute__((vector_size(32)));
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) std::uint64_t read_avx2(words const* from, std::size_t count) {
+    auto const* const p = reinterpret_cast<__m256i const*>(from);
+    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+    for (std::size_t i = 0; i + 4 <= count; i += 4) {
+        a = _mm256_xor_si256(a, _mm256_load_si256(p + i));
+        b = _mm256_xor_si256(b, _mm256_load_si256(p + i + 1));
+        c = _mm256_xor_si256(c, _mm256_load_si256(p + i + 2));
+        d = _mm256_xor_si256(d, _mm256_load_si256(p + i + 3));
+    }
+    __m256i const all = _mm256_xor_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d));
+    return static_cast<std::uint64_t>(_mm256_extract_epi64(all, 0));
+}
+#endif
+
+std::uint64_t read_words(words const* from, std::size_t count) {
+    std::uint64_t all = 0;
+    auto const* const one = reinterpret_cast<std::uint64_t const*>(from);
+    for (std::size_t i = 0; i < count * 4; ++i) all ^= one[i];
+    return all;
+}
+
+void read_all(words const* from, std::size_t count) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        sink = read_avx2(from, count);
+        return;
+    }
+#endif
+    sink = read_words(from, count);
+}
+
+} // namespace
+
+struct limit_probe::memory {
+    std::vector<words> data;
+};
+
+limit_probe::limit_probe(lv::thread_pool& pool) : pool_(pool), memory_(std::make_unique<memory>()) {
+    std::size_t size = std::size_t{256} << 20;
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+    if (long const cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE); cache > 0)
+        size = std::max(size, 2 * static_cast<std::size_t>(cache));
+#endif
+    size = std::min(size, std::max(lv::machine_memory() / 16, std::size_t{64} << 20));
+    memory_->data.assign(size / sizeof(words), words{1, 2, 3, 4});
+}
+limit_probe::~limit_probe() = default;
+
+std::size_t limit_probe::bytes() const { return memory_->data.size() * sizeof(words); }
+
+limits limit_probe::measure() {
+    std::size_t const threads = pool_.threads(), pieces = 16 * threads;
+    auto const rate = [&](double work, auto const& f, std::size_t chunks) {
+        stopwatch watch;
+        pool_.run(chunks, f);
+        return work / watch.seconds();
+    };
+    auto const computes = [&](loop const& l) {
+        if (!l.run) return 0.0;
+        return rate(
+            l.operations * static_cast<double>(threads), [&](std::size_t) { l.run(); }, threads);
+    };
+    limits most;
+    for (int again = 0; again < 3; ++again) { // others take a core now and then
+        most.f32 = std::max(most.f32, computes(best_f32()));
+        most.bf16 = std::max(most.bf16, computes(best_bf16()));
+        most.int8 = std::max(most.int8, computes(best_int8()));
+        std::size_t const piece = memory_->data.size() / pieces;
+        most.read =
+            std::max(most.read, rate(
+                                    static_cast<double>(piece * pieces * sizeof(words)),
+                                    [&](std::size_t i) { read_all(memory_->data.data() + i * piece, piece); }, pieces));
+    }
+    return most;
+}
+
+limits between(limits const& before, limits const& after) {
+    return {(before.read + after.read) / 2, (before.f32 + after.f32) / 2, (before.bf16 + after.bf16) / 2,
+            (before.int8 + after.int8) / 2};
+}
+
+} // namespace program

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// What weights take in memory, known before any of them is read: from the names and types in a checkpoint, the formats
+// that were chosen, and the layouts of the backend.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include <llamavision/backend/concept.hpp>
+#include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/expression/bind.hpp>
+#include <llamavision/model/mllama.hpp>
+#include <llamavision/weights/formats.hpp>
+#include <llamavision/weights/memory.hpp>
+
+namespace llamavision {
+
+namespace detail {
+
+/// How `bind` settles one tensor, in bytes.
+template <backend B>
+weight_memory memory_of(B const& backend, checkpoint::tensor const& t, parameter const& p, weight_format chosen) {
+    weight_memory m;
+    std::size_t const stored = checkpoint::size_in_bytes(t);
+    std::size_t laid_out = 0;
+    if constexpr (lays_out_weights<B>)
+        if (p.is_product && chosen != weight_format::stored)
+            laid_out = backend.laid_out_bytes({nullptr, binder::format_of(t.type), p.shape[0], p.count() / p.shape[0]},
+                                              chosen);
+    if (!p.is_matrix)
+        m.own = p.count() * sizeof(float);
+    else if (laid_out > 0)
+        m.own = laid_out;
+    else if (t.make)
+        m.own = stored;
+    else
+        m.mapped = stored;
+    m.decoded = p.is_product ? m.own + m.mapped : 0;
+    return m;
+}
+
+} // namespace detail
+
+/// @param tensors under Hugging Face's names; those that are absent count as nothing
+template <configuration C, backend B>
+[[nodiscard]] weight_memory weigh(B const& backend, checkpoint::named_tensors const& tensors,
+                                  weight_formats const& formats) {
+    auto const of_node = [&](auto node, std::string const& path) {
+        weight_memory sum;
+        for (parameter const& p : node.parameters) {
+            auto const at = tensors.tensors.find(path + std::string(p.suffix));
+            if (at != tensors.tensors.end())
+                sum += detail::memory_of(backend, at->second, p, formats.of(at->first, C::text::cross_layers));
+        }
+        return sum;
+    };
+    weight_memory sum;
+    auto const encoder = std::make_unique<weights<image_encoder<C>>>();
+    walk(mllama<C>.encoder, *encoder, "",
+         [&](auto node, auto const&, std::string const& path) { sum += of_node(node, path); });
+    sum.decoded = 0;
+    auto const reader = std::make_unique<weights<language_model<typename C::text>>>();
+    walk(mllama<C>.reader, *reader, "", [&](auto node, auto const& w, std::string const& path) {
+        sum += of_node(node, path);
+        if constexpr (requires { node.walk_memorised(w, path, of_node); }) // once an image, not once a token
+            node.walk_memorised(w, path, [&](auto part, auto const&, std::string const& below) {
+                sum.decoded -= of_node(part, below).decoded;
+            });
+    });
+    return sum;
+}
+
+} // namespace llamavision

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the weights of a model take in memory.
+#pragma once
+
+#include <cstddef>
+
+namespace llamavision {
+
+/// Bytes.
+struct weight_memory {
+    std::size_t own = 0;     ///< laid out anew, assembled, or widened: memory that only this process has
+    std::size_t mapped = 0;  ///< stays in files, which the system may drop and read again
+    std::size_t decoded = 0; ///< of both: what the products of one token read, with an image in sight
+
+    weight_memory& operator+=(weight_memory const& other) {
+        own += other.own;
+        mapped += other.mapped;
+        decoded += other.decoded;
+        return *this;
+    }
+};
+
+} // namespace llamavision
