@@ -56,7 +56,7 @@ int quantize(quantize_options const& options) {
     auto const tensors = lv::quantised(source.tensors, formats, source.model->values.text.cross_layers,
                                        std::make_shared<lv::thread_pool>(options.threads));
     if (!options.out.empty()) write(options, source, tensors);
-    if (options.report) report(options, path, source.tensors, tensors);
+    if (options.report) report(options, source.tensors, tensors);
     return 0;
 }
 

@@ -165,8 +165,8 @@ std::string text_rows(std::string const& title, std::vector<row> const& rows) {
 
 } // namespace
 
-void report(quantize_options const& options, std::filesystem::path const& path,
-            lv::checkpoint::named_tensors const& stored, lv::checkpoint::named_tensors const& converted) {
+void report(quantize_options const& options, lv::checkpoint::named_tensors const& stored,
+            lv::checkpoint::named_tensors const& converted) {
     std::vector<row> const tensors = compare(stored, converted), layers = by_layer(tensors);
     lv::quantisation_error all;
     for (row const& t : tensors) all += t.error;

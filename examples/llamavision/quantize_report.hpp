@@ -12,8 +12,7 @@ namespace program {
 
 /// Prints the errors of every converted tensor and every layer, and how far the logits of a question about a picture
 /// move when the model at `path` is loaded in the formats of the options.
-void report(quantize_options const& options, std::filesystem::path const& path,
-            llamavision::checkpoint::named_tensors const& stored,
+void report(quantize_options const& options, llamavision::checkpoint::named_tensors const& stored,
             llamavision::checkpoint::named_tensors const& converted);
 
 } // namespace program
