@@ -16,8 +16,9 @@ namespace {
 
 lv::model open(answer_settings const& s) {
     auto const path = model_path(s.model);
-    lv::model model = open_model(path, {s.threads, s.taps_after_layer, s.adapter});
-    for (std::string const& warning : lv::checkpoint::read_description(path).warnings) say("Mind: " + warning);
+    lv::model model = open_model(path, {s.threads, s.taps_after_layer, s.adapter, s.gguf});
+    auto const said = lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect_of(s.gguf));
+    for (std::string const& warning : said.warnings) say("Mind: " + warning);
     if (is_published(model.net()))
         say("Built with Llama. Llama 3.2 is licensed under the Llama 3.2 Community License, "
             "Copyright (c) Meta Platforms, Inc. All Rights Reserved.");

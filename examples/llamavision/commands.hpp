@@ -27,6 +27,7 @@ struct answer_settings {
     bool greedy = false;
     bool taps_after_layer = false;
     std::vector<std::string> stop;
+    std::string gguf = "auto"; ///< the dialect, of a GGUF file
 };
 
 struct describe_options {
@@ -47,6 +48,7 @@ struct inspect_options {
     std::string path;
     bool json = false;
     bool config_header = false;
+    std::string gguf = "auto"; ///< the dialect, of a GGUF file
 };
 int inspect(inspect_options const& options);
 
@@ -80,6 +82,7 @@ struct trace_options {
     std::size_t threads = 0;
     bool taps_after_layer = false;
     enum class source { picture, tiles };
+    std::string gguf = "auto";                          ///< the dialect, of a GGUF file
     std::vector<std::pair<source, std::string>> images; ///< in the order in which the text shows them
 };
 int trace(trace_options const& options);

@@ -92,6 +92,16 @@ std::string weights_in_words(inspection const& i) {
     return text;
 }
 
+std::string blocks_in_words(inspection const& i) {
+    if (i.widened.empty() && i.computed_in.empty()) return {};
+    std::string text = "\n ";
+    if (!i.computed_in.empty()) text += " " + joined(i.computed_in, ", ") + " stays in blocks.";
+    if (!i.widened.empty())
+        text += " " + joined(i.widened, ", ") + " is widened to F16 at load (to 2^-12 of each value): "
+                + in_bytes(i.widened_bytes) + " instead of " + in_bytes(i.block_bytes) + ".";
+    return text + "\n";
+}
+
 std::string plan_in_words(inspection const& i) {
     std::string text;
     if (i.plan) {
@@ -125,8 +135,9 @@ std::string page(inspection const& i) {
     text += line("tokenizer", i.tokenizer.empty() ? "none" : i.tokenizer);
     text += line("conversations", i.conversations);
     text += line("answers", answers_in_words(d.generation));
+    text += line("dialect", d.dialect);
     text += line("files", std::to_string(d.weights.files.size()) + " of weights");
-    text += weights_in_words(i) + plan_in_words(i);
+    text += weights_in_words(i) + blocks_in_words(i) + plan_in_words(i);
     if (i.configuration && i.configuration->published) text += "\n  " + std::string(licence) + "\n";
     text += i.warnings.empty() && i.problems.empty() ? "" : "\n";
     for (std::string const& w : i.warnings) text += "  Mind: " + w + "\n";
@@ -171,6 +182,8 @@ std::string json(inspection const& i) {
                         {"transformers_version", text_or_null(d.model ? d.model->transformers_version : "")},
                         {"tokenizer", text_or_null(i.tokenizer)},
                         {"conversations", text_or_null(i.conversations)},
+                        {"dialect", text_or_null(d.dialect)},
+                        {"widened_types", json_strings(i.widened)},
                         {"stop_ids", json_integers(d.generation.stop_ids)},
                         {"parts", json_list(i.parts, [](part const& p) { return json(p); })},
                         {"tile_tables", i.tables ? json(*i.tables) : "null"},
@@ -193,9 +206,10 @@ void print_header_of(lv::checkpoint::description const& d) {
 }
 
 /// Needs nothing but config.json, where there is one.
-int print_header(std::filesystem::path const& path) {
-    if (path.extension() != ".json" && lv::checkpoint::recognise(path) == lv::checkpoint::kind::meta) {
-        print_header_of(lv::checkpoint::read_description(path));
+int print_header(std::filesystem::path const& path, lv::checkpoint::gguf_dialect dialect) {
+    auto const form = path.extension() == ".json" ? lv::checkpoint::kind::unknown : lv::checkpoint::recognise(path);
+    if (form == lv::checkpoint::kind::meta || form == lv::checkpoint::kind::gguf) {
+        print_header_of(lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect));
         return 0;
     }
     auto const file = lv::is_folder(path)           ? path / "config.json"
@@ -209,8 +223,8 @@ int print_header(std::filesystem::path const& path) {
 } // namespace
 
 int inspect(inspect_options const& options) {
-    if (options.config_header) return print_header(options.path);
-    inspection const i = look_at(options.path);
+    if (options.config_header) return print_header(options.path, dialect_of(options.gguf));
+    inspection const i = look_at(options.path, dialect_of(options.gguf));
     if (options.json)
         print(json(i) + "\n");
     else if (lv::checkpoint::is_read(i.said.form))

@@ -8,10 +8,11 @@
 #include <span>
 #include <utility>
 
+#include <llamavision/checkpoint/widen.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/expression/describe.hpp>
+#include <llamavision/runtime/words.hpp>
 #include <llamavision/tokens/chat.hpp>
-#include <llamavision/tokens/tokenizer.hpp>
 
 namespace lv = llamavision;
 
@@ -50,6 +51,17 @@ std::vector<part> count_parts(lv::checkpoint::named_tensors const& tensors, std:
     return parts;
 }
 
+void count_blocks(inspection& i, lv::checkpoint::named_tensors const& tensors) {
+    for (auto const& [name, tensor] : tensors.tensors) {
+        if (!lv::checkpoint::is_block_type(tensor.type)) continue;
+        bool const stays = lv::checkpoint::is_computed_in_blocks(tensor.type);
+        (stays ? i.computed_in : i.widened).emplace(lv::checkpoint::name_of(tensor.type));
+        if (stays) continue;
+        i.block_bytes += static_cast<double>(lv::checkpoint::size_in_bytes(tensor));
+        i.widened_bytes += static_cast<double>(lv::checkpoint::values_of(tensor)) * 2;
+    }
+}
+
 void find_nearest(inspection& i) {
     lv::config::numbers const& numbers = i.said.model->values;
     i.configuration = find_built_in(numbers, i.said.model->unstated);
@@ -63,17 +75,17 @@ void find_nearest(inspection& i) {
 }
 
 void read_tokenizer(inspection& i) {
-    auto const& file = i.said.tokenizer_json.empty() ? i.said.tokenizer_model : i.said.tokenizer_json;
-    if (file.empty()) {
+    auto const place = lv::tokenizer_place(i.said);
+    if (place.empty()) {
         i.warnings.push_back(i.said.folder.string()
                              + ": has neither tokenizer.json nor tokenizer.model; only ids can be read");
         return;
     }
-    auto const words = lv::tokens::tokenizer::open(file);
-    i.tokenizer = file.filename().string() + ", " + lv::detail::grouped(static_cast<std::size_t>(words.ordinary()))
-                  + " ordinary tokens";
+    auto const words = lv::open_tokenizer(i.said).value();
+    i.tokenizer = std::filesystem::path(place).filename().string() + ", "
+                  + lv::detail::grouped(static_cast<std::size_t>(words.ordinary())) + " ordinary tokens";
     if (i.said.model && static_cast<std::size_t>(words.image()) != i.said.model->values.text.vocabulary)
-        i.problems.push_back(file.string() + ": its image id is " + std::to_string(words.image()) + ", the model's is "
+        i.problems.push_back(place + ": its image id is " + std::to_string(words.image()) + ", the model's is "
                              + std::to_string(i.said.model->values.text.vocabulary));
 }
 
@@ -103,9 +115,9 @@ void leave_unmade(lv::checkpoint::named_tensors& tensors) {
 
 } // namespace
 
-inspection look_at(std::filesystem::path const& path) {
+inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_dialect dialect) {
     inspection i;
-    lv::checkpoint::opened folder = lv::checkpoint::open(path, {}, lv::checkpoint::faults::collected);
+    lv::checkpoint::opened folder = lv::checkpoint::open(path, {}, lv::checkpoint::faults::collected, dialect);
     i.said = static_cast<lv::checkpoint::description const&>(folder);
     i.problems = i.said.problems;
     i.warnings = i.said.warnings;
@@ -121,6 +133,7 @@ inspection look_at(std::filesystem::path const& path) {
     }
     i.parts =
         count_parts(folder.tensors, i.said.model ? i.said.model->values.text.cross_layers : std::vector<std::size_t>());
+    count_blocks(i, folder.tensors);
     if (folder.tensors.tensors.empty()) {
         i.parts.clear();
         if (i.configuration) // known before anything is downloaded
@@ -133,6 +146,7 @@ inspection look_at(std::filesystem::path const& path) {
     bool const weights_read = i.said.weights.missing.empty() && !folder.tensors.tensors.empty();
     if (i.configuration && weights_read)
         step([&] {
+            lv::checkpoint::widen_blocks(folder.tensors, lv::checkpoint::dtype::f16);
             leave_unmade(folder.tensors);
             try {
                 i.plan = i.configuration->bind(std::move(folder.tensors))->plan(256);

@@ -44,12 +44,14 @@ struct inspection {
     std::vector<part> parts; ///< the last is the whole
     std::optional<tile_tables> tables;
     std::optional<llamavision::memory_plan> plan;
-    std::string tokenizer;     ///< in words; empty: none
-    std::string conversations; ///< in words
+    std::set<std::string> computed_in, widened; ///< block types that stay, and that become F16 at load
+    double block_bytes = 0, widened_bytes = 0;  ///< of the latter: stored, and in memory
+    std::string tokenizer;                      ///< in words; empty: none
+    std::string conversations;                  ///< in words
     std::vector<std::string> problems, warnings;
 };
 
 /// Looks at everything, and lists whatever is wrong instead of throwing it.
-[[nodiscard]] inspection look_at(std::filesystem::path const& path);
+[[nodiscard]] inspection look_at(std::filesystem::path const& path, llamavision::checkpoint::gguf_dialect dialect);
 
 } // namespace program

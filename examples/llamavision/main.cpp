@@ -10,8 +10,10 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include <CLI/CLI.hpp>
+#include <llamavision/checkpoint/gguf_dialect.hpp>
 
 #include "commands.hpp"
 #include "console.hpp"
@@ -61,8 +63,21 @@ CLI::Option* add_number(CLI::App* app, std::string const& name, std::optional<do
 }
 
 void add_model(CLI::App* app, std::string& model) {
-    app->add_option("--model", model, "Folder of the checkpoint, in Hugging Face's form or in Meta's")
-        ->type_name("DIR");
+    app->add_option("--model", model,
+                    "The checkpoint: a folder in Hugging Face's form or in Meta's, a GGUF file or a folder with model "
+                    "and projector, or the manifest of an ollama model")
+        ->type_name("DIR|FILE");
+}
+
+void add_gguf(CLI::App* app, std::string& dialect) {
+    std::vector<std::string> names;
+    for (auto const& entry : llamavision::checkpoint::detail::gguf_dialects) names.emplace_back(entry.second);
+    app->add_option("--gguf-dialect", dialect,
+                    "How a GGUF file was written, where it does not show: auto (default), llamavision, ollama (0.7.1 "
+                    "and later), ollama-0.7.0, pair (model and projector of 0.4 to 0.6), pair-permuted (the same with "
+                    "the q and k rows of cross-attention in rotary pairs)")
+        ->check(CLI::IsMember(names))
+        ->type_name("NAME");
 }
 
 void add_adapter(CLI::App* app, std::string& adapter) {
@@ -89,6 +104,7 @@ void add_threads(CLI::App* app, std::size_t& threads) {
 
 void add_answers(CLI::App* app, answer_settings& s) {
     add_model(app, s.model);
+    add_gguf(app, s.gguf);
     add_adapter(app, s.adapter);
     app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
     add_natural(app, "--max-tokens", s.max_tokens, "Longest answer; 1024 by default");
@@ -141,6 +157,7 @@ void add_inspect(CLI::App& app, inspect_options& o, run& chosen) {
                 "Print the C++ configuration type that config.json describes, for a program built with "
                 "-DLLAMAVISION_PROGRAM_CONFIGS=that.hpp")
         ->excludes(json);
+    add_gguf(c, o.gguf);
     c->callback([&o, &chosen] { chosen = [&o] { return inspect(o); }; });
 }
 
@@ -195,6 +212,7 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("trace", "Writes every activation under the name of Hugging Face's module");
     using source = trace_options::source;
     add_model(c, o.model);
+    add_gguf(c, o.gguf);
     add_adapter(c, o.adapter);
     std::vector<std::string> unused;
     CLI::Option* const image = c->add_option("--image", "A picture; may be given more than once")->type_name("FILE");
@@ -231,6 +249,7 @@ void add_scene(CLI::App& app, scene_options& o, run& chosen) {
     c->add_option("--out", o.out, "Folder for the PNG files and scenes.jsonl")->type_name("DIR");
     c->add_flag("--ask", o.ask, "Ask the model all of them, and print how many it answers right, by kind of question");
     add_model(c, o.answers.model);
+    add_gguf(c, o.answers.gguf);
     add_threads(c, o.answers.threads);
     add_parity(c, o.answers.parity);
     add_taps(c, o.answers.taps_after_layer);

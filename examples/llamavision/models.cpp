@@ -69,11 +69,16 @@ bool is_published(lv::network const& net) {
     return found && found->published;
 }
 
+lv::checkpoint::gguf_dialect dialect_of(std::string const& name) {
+    return lv::checkpoint::gguf_dialect_of(name).value_or(lv::checkpoint::gguf_dialect::as_marked);
+}
+
 lv::model open_model(std::filesystem::path const& path, model_options const& options) {
     lv::load_options loading;
     loading.threads = options.threads;
     loading.taps_after_layer = options.taps_after_layer;
     loading.adapter = options.adapter;
+    loading.gguf = dialect_of(options.gguf);
     try {
         return lv::load_any(known{}, path, loading);
     } catch (lv::mismatch_error const& fault) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include <llamavision/checkpoint/gguf_dialect.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/runtime/model.hpp>
 
@@ -42,7 +43,11 @@ struct model_options {
     std::size_t threads = 0;       ///< 0: as many as the machine has
     bool taps_after_layer = false; ///< for weights fine-tuned with transformers 4.56 or later
     std::string adapter{};         ///< a LoRA adapter's folder
+    std::string gguf{};            ///< the dialect, of a GGUF file; empty: as it shows
 };
+
+/// The dialect that the command line names; as the file shows if it names none.
+[[nodiscard]] llamavision::checkpoint::gguf_dialect dialect_of(std::string const& name);
 
 /// Loads the checkpoint at `path` as whichever configuration fits; what goes wrong names the path.
 [[nodiscard]] llamavision::model open_model(std::filesystem::path const& path, model_options const& options);

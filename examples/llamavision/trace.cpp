@@ -128,8 +128,8 @@ std::vector<std::int64_t> continue_greedily(lv::session& s, std::size_t count) {
 } // namespace
 
 int trace(trace_options const& options) {
-    lv::model const model =
-        open_model(model_path(options.model), {options.threads, options.taps_after_layer, options.adapter});
+    lv::model const model = open_model(model_path(options.model),
+                                       {options.threads, options.taps_after_layer, options.adapter, options.gguf});
     lv::config::numbers const& numbers = model.net().numbers();
     recorder record(numbers.vision.tiles);
     auto const images = encode(options, model, record);

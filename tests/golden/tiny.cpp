@@ -10,11 +10,13 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+#include <llamavision/checkpoint/gguf_own.hpp>
 #include <llamavision/config/tiny.hpp>
 #include <llamavision/runtime/chat.hpp>
 #include <llamavision/runtime/load.hpp>
 
 #include "../../examples/llamavision/scene.hpp"
+#include "../checkpoint/temporary_folder.hpp"
 
 using namespace llamavision;
 
@@ -69,4 +71,51 @@ TEST_CASE("at least 95 of 100 held-out questions are answered exactly right") {
     }
     MESSAGE(right << " of 1000 right");
     CHECK(right >= 950);
+}
+
+TEST_CASE("as a GGUF file, this library's or ollama's, the bundled model says the same") {
+    using namespace checkpoint;
+    std::filesystem::path const source = LLAMAVISION_SOURCE_DIR "/examples/tiny/checkpoint";
+    temporary_folder const folder;
+    opened const read = open(source);
+    write_gguf(folder.path() / "own.gguf", own_gguf(read.tensors, read, small_files_in(source)));
+
+    gguf_to_write ollama = hugging_face_to_gguf(read.tensors, *read.model, gguf_dialect::ollama);
+    nlohmann::json const words = nlohmann::json::parse(text_of_file(source / "tokenizer.json"));
+    std::vector<std::string> names(words.at("model").at("vocab").size() + words.at("added_tokens").size());
+    std::vector<std::int32_t> types(names.size(), 1);
+    for (auto const& [name, id] : words.at("model").at("vocab").items()) names.at(id) = name;
+    for (auto const& entry : words.at("added_tokens")) {
+        names.at(entry.at("id")) = entry.at("content");
+        types.at(entry.at("id")) = 3;
+    }
+    while (names.back().empty()) { // specials that stand in both lists
+        names.pop_back();
+        types.pop_back();
+    }
+    ollama.keys.emplace_back("tokenizer.ggml.model", std::string("gpt2"));
+    ollama.keys.emplace_back("tokenizer.ggml.tokens", names);
+    ollama.keys.emplace_back("tokenizer.ggml.token_type", types);
+    std::vector<std::int32_t> const stops(read.generation.stop_ids.begin(), read.generation.stop_ids.end());
+    ollama.keys.emplace_back("tokenizer.ggml.eos_token_ids", stops);
+    write_gguf(folder.path() / "ollama.gguf", ollama);
+
+    load_options options;
+    options.chat = bundled().manners().chat.form; // ollama's files have no template that says so
+    std::size_t warnings = 0;
+    options.on_warning = [&](std::string const&) { ++warnings; };
+    model const own = load<tiny>(folder.path() / "own.gguf", options);
+    CHECK(warnings == 0);
+    model const other = load<tiny>(folder.path() / "ollama.gguf", options);
+    CHECK(warnings == 1); // the dialect
+    CHECK(own.manners().chat.form == bundled().manners().chat.form);
+    CHECK(own.manners().pictures.tile == bundled().manners().pictures.tile);
+    CHECK(own.manners().answers.stop_ids == bundled().manners().answers.stop_ids);
+    chat a(bundled()), b(own), c(other);
+    for (std::uint64_t i = 0; i < 20; ++i) {
+        scenes::scene const scene = scenes::draw(20261124, i);
+        reply const expected = ask(a, scene);
+        CHECK(ask(b, scene).ids == expected.ids);
+        CHECK(ask(c, scene).ids == expected.ids);
+    }
 }

@@ -8,6 +8,7 @@
 #include <llamavision/checkpoint/gguf_config.hpp>
 #include <llamavision/checkpoint/gguf_dialect.hpp>
 #include <llamavision/checkpoint/gguf_mapping.hpp>
+#include <llamavision/checkpoint/gguf_own.hpp>
 #include <llamavision/checkpoint/hugging_face.hpp>
 #include <llamavision/checkpoint/ollama.hpp>
 #include <llamavision/checkpoint/ollama_path.hpp>
@@ -22,7 +23,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,17 +31,6 @@
 #include <vector>
 
 namespace llamavision::checkpoint {
-
-/// Keys under which llamavision's own files hold the small files of a Hugging Face folder, each as it was.
-inline constexpr std::string_view gguf_file_key = "llamavision.file.";
-
-/// The small files that a GGUF of this library holds: name to content.
-[[nodiscard]] inline std::map<std::string, std::string> gguf_small_files(gguf_content const& content) {
-    std::map<std::string, std::string> files;
-    for (auto const& [key, value] : content.keys)
-        if (key.starts_with(gguf_file_key)) files.emplace(key.substr(gguf_file_key.size()), value.text());
-    return files;
-}
 
 namespace detail {
 

@@ -105,7 +105,7 @@ constexpr std::string_view position_gate = "vision_model.gated_positional_embedd
     bool const own = dialect == gguf_dialect::llamavision;
     if (own) file.keys.emplace_back("llamavision.layout", std::string("hugging face"));
     auto const& text = model.values.text;
-    if (!own && text.rope.scaled) {
+    if (text.rope.scaled) {
         auto const factors = rope_factors(text.rope, text.width / text.heads);
         tensor table{dtype::f32, {factors.size()}, {}, [factors](std::span<std::byte> to) {
                          std::memcpy(to.data(), factors.data(), to.size());
