@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as a GGUF file: read with an error of the library, or with values and tensors that lie inside the bytes;
+// and whatever can be read, as a model of each dialect.
+#include <llamavision/checkpoint/gguf.hpp>
+#include <llamavision/checkpoint/gguf_mapping.hpp>
+#include <llamavision/checkpoint/widen.hpp>
+#include <llamavision/tokens/tokenizer_lists.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+#include <vector>
+
+namespace {
+
+using namespace llamavision;
+using namespace llamavision::checkpoint;
+
+template <class F>
+void attempt(F const& f) {
+    try {
+        f();
+    } catch (error const&) {}
+}
+
+void check(gguf_content const& read, std::span<std::byte const> bytes) {
+    for (auto const& [key, value] : read.keys) {
+        attempt([&v = value] { static_cast<void>(v.natural()); });
+        attempt([&v = value] { static_cast<void>(v.number()); });
+        attempt([&v = value] { static_cast<void>(v.text()); });
+        attempt([&v = value] { static_cast<void>(v.texts()); });
+        attempt([&v = value] { static_cast<void>(v.naturals(1000)); });
+    }
+    for (auto const& [name, tensor] : read.content.tensors) {
+        if (tensor.bytes.size() != size_in_bytes(tensor)) std::abort();
+        if (!tensor.bytes.empty()
+            && (tensor.bytes.data() < bytes.data()
+                || tensor.bytes.data() + tensor.bytes.size() > bytes.data() + bytes.size()))
+            std::abort();
+    }
+}
+
+/// Reads the model, and makes what has to be made.
+void read_model(gguf_content const& read, gguf_dialect dialect) {
+    auto const model = read_gguf_config(read, nullptr, "input");
+    auto tensors = gguf_to_hugging_face(read, nullptr, model.values, dialect, "input");
+    widen_blocks(tensors, dtype::f16);
+    std::vector<std::byte> room;
+    for (auto const& [name, tensor] : tensors.tensors)
+        if (bytes_of(tensor, room).size() != size_in_bytes(tensor)) std::abort();
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size);
+
+int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+    auto const bytes = std::as_bytes(std::span(data, size));
+    attempt([&] {
+        auto const read = parse_gguf(bytes, "input");
+        check(read, bytes);
+        for (auto const dialect : {gguf_dialect::llamavision, gguf_dialect::ollama, gguf_dialect::pair})
+            attempt([&] { read_model(read, dialect); });
+        if (auto const* const words = read.find("tokenizer.ggml.tokens"))
+            attempt([&] { static_cast<void>(tokens::tokenizer_from_lists(words->texts(), {}, "input")); });
+    });
+    return 0;
+}
