@@ -30,14 +30,22 @@ namespace {
 class recorder {
   public:
     /// @param tiles tile slots of the tower, which splits its rows by them outside of its layers, as Hugging Face does
-    explicit recorder(std::size_t tiles) : tiles_(tiles) {}
+    /// @param head_dim of the text, whose cross-attention norms each head by itself
+    recorder(std::size_t tiles, std::size_t head_dim) : tiles_(tiles), head_dim_(head_dim) {}
 
     [[nodiscard]] lv::observer watch() {
         return [this](std::string_view module, lv::rows const& y) {
             output& o = outputs_[std::string(module)];
-            o.shape = shape_of(module, y);
             ++o.times;
-            o.values.insert(o.values.end(), y.data, y.data + y.size());
+            if (module.ends_with("cross_attn.q_norm") || module.ends_with("cross_attn.k_norm")) {
+                o.shape = {y.width / head_dim_, y.count, head_dim_};
+                for (std::size_t h = 0; h < y.width; h += head_dim_)
+                    for (float const* row = y.data + h; row < y.data + y.size(); row += y.width)
+                        o.values.insert(o.values.end(), row, row + head_dim_);
+            } else {
+                o.shape = shape_of(module, y);
+                o.values.insert(o.values.end(), y.data, y.data + y.size());
+            }
         };
     }
 
@@ -65,12 +73,12 @@ class recorder {
     [[nodiscard]] std::vector<std::size_t> shape_of(std::string_view module, lv::rows const& y) const {
         bool const vision = module.starts_with("vision_model") || module.starts_with("multi_modal_projector");
         bool const flat =
-            module.find("transformer.layers") != std::string_view::npos || module == "vision_model.layernorm_post";
+            module.find("transformer") != std::string_view::npos || module == "vision_model.layernorm_post";
         if (!vision || flat || y.count % tiles_ != 0) return {y.count, y.width};
         return {tiles_, y.count / tiles_, y.width};
     }
 
-    std::size_t tiles_;
+    std::size_t tiles_, head_dim_;
     std::map<std::string, output> outputs_;
 };
 
@@ -131,7 +139,7 @@ int trace(trace_options const& options) {
     lv::model const model = open_model(model_path(options.model),
                                        {options.threads, options.taps_after_layer, options.adapter, options.gguf});
     lv::config::numbers const& numbers = model.net().numbers();
-    recorder record(numbers.vision.tiles);
+    recorder record(numbers.vision.tiles, numbers.text.width / numbers.text.heads);
     auto const images = encode(options, model, record);
     std::vector<lv::token> const ids = prompt_of(options, model);
 

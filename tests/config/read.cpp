@@ -166,6 +166,7 @@ TEST_CASE("numbers of the wrong kind are named with what was found") {
         CHECK(fault<format_error>(key, 0) == "config.json: " + path + ": expected a positive integer, found 0");
         CHECK(fault<format_error>(key, -4) == "config.json: " + path + ": expected a positive integer, found -4");
         CHECK(fault<format_error>(key, 2.5) == "config.json: " + path + ": expected a positive integer, found 2.5");
+        CHECK(fault<format_error>(key, 2.0) == "config.json: " + path + ": expected a positive integer, found 2.0");
         CHECK(fault<format_error>(key, json::array({14, 14}))
               == "config.json: " + path + ": expected a positive integer, found a list");
         CHECK(contains(fault<format_error>(key, 18446744073709551615u), path + ": expected at most "));

@@ -8,7 +8,7 @@ namespace lv = llamavision;
 
 namespace {
 /// What transformers' forward hooks hear (hooks.py), less what this library has no module for: table look-ups,
-/// activations, rotary angles, the stacks around layers, and an image's keys and values, computed once for all prompts.
+/// activations, and rotary angles.
 std::vector<std::string> expected(std::string const& what) {
     std::ifstream file(std::filesystem::path(LLAMAVISION_TEST_DATA) / "golden" / "hooks.json");
     REQUIRE(file.is_open());
@@ -16,10 +16,21 @@ std::vector<std::string> expected(std::string const& what) {
     auto const ends = [](std::string const& name, auto const&... ending) { return (name.ends_with(ending) || ...); };
     nlohmann::json const hooks = nlohmann::json::parse(file);
     for (std::string const name : hooks.at(what))
-        if (!ends(name, ".embedding", ".tile_embedding", ".activation_fn", ".act_fn", ".rotary_emb", ".transformer",
-                  ".global_transformer", "cross_attn.k_proj", "cross_attn.v_proj", "cross_attn.k_norm"))
+        if (!ends(name, ".embedding", ".tile_embedding", ".activation_fn", ".act_fn", ".rotary_emb"))
             names.push_back(name);
     return names;
+}
+
+/// An image's keys and values are computed with the image, once for all prompts; transformers computes them in between.
+void move_image_memory_forward(std::vector<std::string>& names) {
+    auto const rest = std::stable_partition(names.begin(), names.end(), [](std::string const& name) {
+        return name.starts_with("vision_model") || name.starts_with("multi_modal_projector");
+    });
+    auto const memory_end = std::stable_partition(rest, names.end(), [](std::string const& name) {
+        return name.ends_with("cross_attn.k_proj") || name.ends_with("cross_attn.v_proj")
+               || name.ends_with("cross_attn.k_norm");
+    });
+    std::sort(rest, memory_end); // k_norm, k_proj, v_proj of a layer come in another order
 }
 
 struct listener {
@@ -50,6 +61,7 @@ TEST_CASE("the modules of transformers, with a picture and without") {
         s.append(std::vector<lv::token>{5, 512, 6, 7}, images, read);
         std::vector<std::string> wanted = expected("image");
         wanted.push_back("language_model"); // the head's module; newer releases of transformers have dissolved it
+        for (std::vector<std::string>* names : {&wanted, &ears.heard}) move_image_memory_forward(*names);
         check_same(ears.heard, wanted);
 
         ears.heard.clear();

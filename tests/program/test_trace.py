@@ -44,6 +44,12 @@ class Trace(Case):
         expected |= {f"vision_model.global_transformer.layers.{i}": [tiles * PADDED, WIDTH]
                      for i in range(VISION["num_global_layers"])}
         expected |= {f"language_model.model.layers.{i}": [rows, text] for i in range(TEXT["num_hidden_layers"])}
+        heads, kv_heads = TEXT["num_attention_heads"], TEXT["num_key_value_heads"]
+        for i in TEXT["cross_attention_layers"]:
+            at = f"language_model.model.layers.{i}.cross_attn."
+            expected |= {at + "k_proj": [tiles * (PATCHES + 1), text // heads * kv_heads],
+                         at + "k_norm": [kv_heads, tiles * (PATCHES + 1), text // heads],
+                         at + "q_norm": [heads, rows, text // heads]}
         for name, shape in expected.items():
             self.assertEqual(seen[name][:2], ("F32", shape), name)
         self.assertEqual(seen["tokens"][:2], ("I64", [16]))

@@ -99,7 +99,8 @@ inline void round_in_place(dtype type, row_major& values, std::size_t count) {
             sum.resize(rows, right.cols());
             convert(base.type, from.data() + offset, dtype::f32, reinterpret_cast<std::byte*>(sum.data()), count,
                     unused);
-            product.noalias() = left.middleRows(begin, rows) * right;
+            // Lazily, as the rank is small: the blocked product would cost every program seconds of compile time.
+            product = left.middleRows(begin, rows).lazyProduct(right);
             product *= scale;
             if (turned) round_in_place(base.type, product, count); // as PEFT does for embeddings, and only for them
             sum += product;

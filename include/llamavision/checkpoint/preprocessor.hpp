@@ -75,7 +75,7 @@ namespace detail {
     for (char const* const key : {"do_resize", "do_pad"})
         if (!detail::flag(object, key)) throw mismatch_error(object.at(key).place() + "false is not supported");
     if (auto const value = object.find("resample"); value && value->natural() != 2)
-        throw mismatch_error(value->place() + value->json().dump() + " is not supported, 2 (bilinear) is");
+        throw mismatch_error(value->place() + std::to_string(value->natural()) + " is not supported, 2 (bilinear) is");
     return result;
 }
 

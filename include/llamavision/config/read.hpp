@@ -162,7 +162,7 @@ inline void refuse(json_view const& root, json_view const& text, json_view const
     if (auto const tie = text.find("tie_word_embeddings"); tie && tie->boolean())
         unsupported.push_back(tie->path() + ": true is not supported, the head has its own weights");
     if (auto const width = text.find("head_dim"); width && width->positive() * values.text.heads != values.text.width)
-        unsupported.push_back(width->path() + ": " + width->json().dump()
+        unsupported.push_back(width->path() + ": " + std::to_string(width->positive())
                               + " is not hidden_size over num_attention_heads");
     if (values.vision.aspect_ratios != all_arrangements(values.vision.tiles))
         unsupported.push_back("vision_config.supported_aspect_ratios: other than all arrangements of at most "
@@ -226,8 +226,9 @@ inline void read_version(json_view const& root, read_result& result) {
     if (auto const width = vision.find("vision_output_dim")) {
         std::size_t const expected = result.values.vision.width * (1 + result.values.vision.taps.size());
         if (width->positive() != expected)
-            found.push_back(width->path() + " is " + width->json().dump() + ", but hidden_size and the number of "
-                            + "intermediate layers make it " + std::to_string(expected));
+            found.push_back(width->path() + " is " + std::to_string(width->positive())
+                            + ", but hidden_size and the number of " + "intermediate layers make it "
+                            + std::to_string(expected));
     }
     char const* const image_key = root.find("image_token_index") ? "image_token_index" : "image_token_id";
     if (auto const id = token_id(root, image_key)) result.image_token = *id;

@@ -65,10 +65,10 @@ struct vision_model : sentence {
         | gated_position<"gated_positional_embedding", C>
         | layer_norm_1e_5<"layernorm_pre", C>
         | pad_rows
-        | scope<"transformer.layers">(repeat<C::layers>(vision_block<C>{}, tapped_layers<C>{}))
+        | scope<"transformer">(scope<"layers">(repeat<C::layers>(vision_block<C>{}, tapped_layers<C>{})))
         | layer_norm_1e_5<"layernorm_post", C>
         | tile_position<"post_tile_positional_embedding", C>
-        | scope<"global_transformer.layers">(repeat<C::global_layers>(gated_vision_block<C>{}))
+        | scope<"global_transformer">(scope<"layers">(repeat<C::global_layers>(gated_vision_block<C>{})))
         | concat_taps<C>);
 };
 

@@ -188,10 +188,10 @@ class compiled_network final : public network {
             if (!plan.slots[s].real)
                 image.memory.padded_bias.insert(image.memory.padded_bias.end(), plan.tokens(),
                                                 std::log(static_cast<float>(plan.slots[s].multiplicity)));
-        c.watch = nullptr; // Hugging Face's modules say keys and values while text is read
         float* at = image.storage.get();
-        walk(model.reader, *reader_, [&](auto node, auto const& w) {
+        walk(model.reader, *reader_, "", [&](auto node, auto const& w, std::string const& path) {
             if constexpr (requires { node.memorise(backend_, w, c, features, features, features); }) {
+                c.path = path;
                 rows const keys{at, features.count, kv}, values{at + layer / 2, features.count, kv};
                 node.memorise(backend_, w, c, features, keys, values);
                 image.memory.layers.push_back({keys.data, values.data});

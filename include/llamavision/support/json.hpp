@@ -112,7 +112,9 @@ class json_builder final : public nlohmann::json_sax<nlohmann::json> {
     if (auto const at = text.find('\0'); at != std::string_view::npos) // the parser would take it for the end
         throw format_error(name + ": not valid JSON at byte " + std::to_string(at) + ": a zero byte");
     detail::json_builder builder(name, limits);
-    nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+    // What json::sax_parse does for text. That itself would compile the readers of CBOR and other binary formats, too.
+    using input = nlohmann::detail::iterator_input_adapter<char const*>;
+    nlohmann::detail::parser<nlohmann::json, input>(input(text.data(), text.data() + text.size())).sax_parse(&builder);
     return builder.take();
 }
 

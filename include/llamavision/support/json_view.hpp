@@ -6,6 +6,8 @@
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/quoted.hpp>
 
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -105,7 +107,14 @@ class json_view {
         if (value_->is_object()) return "an object";
         if (value_->is_array()) return "a list";
         if (value_->is_string()) return in_quotes(value_->get_ref<std::string const&>());
-        return value_->dump(); // null, a boolean or a number
+        if (value_->is_null()) return "null";
+        if (value_->is_boolean()) return value_->get<bool>() ? "true" : "false";
+        if (value_->is_number_unsigned()) return std::to_string(value_->get<std::uint64_t>());
+        if (value_->is_number_integer()) return std::to_string(value_->get<std::int64_t>());
+        std::array<char, 32> digits{};
+        auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), value_->get<double>()).ptr;
+        std::string const shown(digits.data(), end);
+        return shown.find_first_of(".e") == std::string::npos ? shown + ".0" : shown;
     }
     /// A key as it stands in a path: a harmless one bare, any other one quoted.
     [[nodiscard]] static std::string shown(std::string_view key) {
