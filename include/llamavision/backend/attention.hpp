@@ -13,7 +13,8 @@ namespace llamavision {
 struct key_block {
     float const* keys = nullptr;
     float const* values = nullptr;
-    float const* bias = nullptr; ///< (rows), finite, added to every score of that key: ln(multiplicity); null means zero
+    /// (rows), finite, added to every score of that key: ln(multiplicity); null means zero.
+    float const* bias = nullptr;
     std::size_t rows = 0;
 };
 
