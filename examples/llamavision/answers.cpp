@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include <llamavision/checkpoint/open.hpp>
+
 #include "bundled.hpp"
 #include "console.hpp"
 #include "models.hpp"

@@ -71,7 +71,8 @@ class recorder {
     };
 
     [[nodiscard]] std::vector<std::size_t> shape_of(std::string_view module, lv::rows const& y) const {
-        bool const vision = module.starts_with("vision_model") || module.starts_with("multi_modal_projector");
+        bool const vision = module.starts_with("vision_model") || module.starts_with("multi_modal_projector")
+                            || module.ends_with("cross_attn.k_proj") || module.ends_with("cross_attn.v_proj");
         bool const flat =
             module.find("transformer") != std::string_view::npos || module == "vision_model.layernorm_post";
         if (!vision || flat || y.count % tiles_ != 0) return {y.count, y.width};

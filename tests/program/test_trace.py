@@ -47,7 +47,7 @@ class Trace(Case):
         heads, kv_heads = TEXT["num_attention_heads"], TEXT["num_key_value_heads"]
         for i in TEXT["cross_attention_layers"]:
             at = f"language_model.model.layers.{i}.cross_attn."
-            expected |= {at + "k_proj": [tiles * (PATCHES + 1), text // heads * kv_heads],
+            expected |= {at + "k_proj": [tiles, PATCHES + 1, text // heads * kv_heads],
                          at + "k_norm": [kv_heads, tiles * (PATCHES + 1), text // heads],
                          at + "q_norm": [heads, rows, text // heads]}
         for name, shape in expected.items():

@@ -7,7 +7,6 @@
 #include <optional>
 #include <utility>
 
-#include <llamavision/checkpoint/open.hpp>
 #include <llamavision/image/open.hpp>
 #include <llamavision/image/tiles.hpp>
 #include <llamavision/runtime/generate.hpp>
