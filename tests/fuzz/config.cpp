@@ -6,6 +6,7 @@
 #include <llamavision/config/check.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/config/header.hpp>
+#include <llamavision/config/params.hpp>
 #include <llamavision/config/read.hpp>
 
 #include <cstddef>
@@ -34,6 +35,11 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
             auto const values = config::read(document, "input").values;
             if (!config::contradictions(values).empty() || !config::differences(values, values).empty()) std::abort();
             static_cast<void>(config::to_header(values, "x"));
+        });
+        attempt([&] {
+            auto const values = config::read_params(document, "input").values;
+            if (!config::differences(values, values).empty()) std::abort();
+            if (values.text.cross_layers.size() >= values.text.layers) std::abort();
         });
         attempt([&] { static_cast<void>(checkpoint::read_generation(document, "input")); });
         attempt([&] { static_cast<void>(checkpoint::read_preprocessor(json_view(document, "input"))); });
