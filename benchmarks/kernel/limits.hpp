@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <vector>
 
@@ -17,11 +18,18 @@ namespace limits {
 
 using namespace llamavision;
 
-/// Seconds that `f` takes.
-inline double seconds(std::function<void()> const& f) {
-    auto const start = std::chrono::steady_clock::now();
+/// Seconds that `f` takes: on one thread those that the thread ran, whoever else wanted its core; else those of the
+/// wall.
+inline double seconds(bool alone, std::function<void()> const& f) {
+    auto const now = [alone] {
+        if (!alone) return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+        timespec t;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+        return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+    };
+    double const start = now();
     f();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return now() - start;
 }
 
 /// Rounds of about a millisecond.
@@ -145,8 +153,8 @@ inline double loop(tier level, [[maybe_unused]] kind what) {
 /// Operations a second, all threads together.
 inline double operations(simd const& b, kind what) {
     std::vector<double> done(b.threads());
-    double const time =
-        seconds([&] { b.pool()->run(b.threads(), [&](std::size_t i) { done[i] = loop(b.level(), what); }); });
+    double const time = seconds(
+        b.threads() == 1, [&] { b.pool()->run(b.threads(), [&](std::size_t i) { done[i] = loop(b.level(), what); }); });
     double sum = 0;
     for (double d : done) sum += d;
     return sum / time;
@@ -156,7 +164,7 @@ inline double operations(simd const& b, kind what) {
 inline double reading(simd const& b) {
     static std::vector<std::uint64_t> const memory(std::size_t{1} << 26, 1); // 512 MiB
     constexpr std::size_t chunk = std::size_t{1} << 18;
-    double const time = seconds([&] {
+    double const time = seconds(b.threads() == 1, [&] {
         b.pool()->run(memory.size() / chunk, [&](std::size_t i) {
             std::uint64_t sums[8] = {};
             constexpr std::size_t stream = chunk / 4; // four at once: one alone does not keep memory busy
@@ -169,15 +177,15 @@ inline double reading(simd const& b) {
     return static_cast<double>(memory.size() * sizeof(std::uint64_t)) / time;
 }
 
-/// Runs `f`, a limit before every round. Reports the best rate of either and their share, and the median share: on a
-/// machine with neighbours the best is what the kernel can do, the median what it did.
-inline void compare(benchmark::State& state, char const* unit, double work, std::function<double()> const& limit,
-                    std::function<void()> const& f) {
+/// Runs `f`, a limit before every round, `alone` on one thread. Reports the best rate of either and their share, and
+/// the median share: on a machine with neighbours the best is what the kernel can do, the median what it did.
+inline void compare(benchmark::State& state, bool alone, char const* unit, double work,
+                    std::function<double()> const& limit, std::function<void()> const& f) {
     f();
     std::vector<double> rates, possible;
     for ([[maybe_unused]] auto const& round : state) {
         possible.push_back(limit());
-        double const time = seconds(f);
+        double const time = seconds(alone, f);
         state.SetIterationTime(time);
         rates.push_back(work / time);
     }

@@ -22,10 +22,10 @@ void linear(benchmark::State& state, product const& p, format type, simd const& 
     auto const run = [&] { b.linear(w, nullptr, x.data(), p.rows, y.data()); };
     if (p.rows == 1)
         compare(
-            state, "GB/s", static_cast<double>(bytes.size()) * 2, [&] { return reading(b); }, run);
+            state, b.threads() == 1, "GB/s", static_cast<double>(bytes.size()) * 2, [&] { return reading(b); }, run);
     else
         compare(
-            state, "GF/s", 2.0 * static_cast<double>(p.rows) * static_cast<double>(w.size()),
+            state, b.threads() == 1, "GF/s", 2.0 * static_cast<double>(p.rows) * static_cast<double>(w.size()),
             [&] { return operations(b, kind::floats); }, run);
 }
 
@@ -38,10 +38,11 @@ void attend(benchmark::State& state, attention_shape const& shape, std::size_t r
     auto const run = [&] { b.attend(q.data(), shape, {&group, 1}, y.data()); };
     if (rows == 1)
         compare(
-            state, "GB/s", static_cast<double>(k.size()) * 8, [&] { return reading(b); }, run);
+            state, b.threads() == 1, "GB/s", static_cast<double>(k.size()) * 8, [&] { return reading(b); }, run);
     else
         compare(
-            state, "GF/s", 4.0 * static_cast<double>(rows * shape.heads) * static_cast<double>(keys * shape.head_dim),
+            state, b.threads() == 1, "GF/s",
+            4.0 * static_cast<double>(rows * shape.heads) * static_cast<double>(keys * shape.head_dim),
             [&] { return operations(b, kind::floats); }, run);
 }
 

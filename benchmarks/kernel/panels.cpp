@@ -14,6 +14,7 @@
 
 #if defined(LLAMAVISION_WITH_DNNL)
 #include <dnnl.hpp>
+#include <omp.h>
 #endif
 #if defined(LLAMAVISION_WITH_OPENBLAS)
 #include <cblas.h>
@@ -37,10 +38,10 @@ void against_limit(benchmark::State& state, product const& p, kind what, double 
                    std::function<void()> const& f) {
     if (p.rows <= 8)
         compare(
-            state, "GB/s", weight_bytes, [&] { return reading(b); }, f);
+            state, b.threads() == 1, "GB/s", weight_bytes, [&] { return reading(b); }, f);
     else
         compare(
-            state, "GF/s", p.operations(), [&] { return operations(b, what); }, f);
+            state, b.threads() == 1, "GF/s", p.operations(), [&] { return operations(b, what); }, f);
 }
 
 void linear(benchmark::State& state, product const& p, weight_format f, simd const& b) {
@@ -59,16 +60,18 @@ void attend(benchmark::State& state, attention_shape const& shape, std::size_t r
     std::vector<float> const q(rows * shape.heads * shape.head_dim, 0.1f);
     std::vector<float> const k(keys * shape.kv_heads * shape.head_dim, 0.2f);
     std::vector<float> y(q.size());
-    std::vector<float> kept(2 * b.kept_floats(shape, keys) + 16);
+    std::size_t const floats = b.kept_floats(shape, keys);
+    std::shared_ptr<std::byte> const room = aligned_bytes(2 * floats * sizeof(float));
+    auto* const kept = reinterpret_cast<float*>(room.get());
     key_block block = {k.data(), k.data(), nullptr, keys};
     if (rows == 1) { // decoding finds them kept
-        float* const values = kept.data() + b.kept_floats(shape, keys);
-        b.keep(shape, k.data(), k.data(), 0, keys, keys, kept.data(), values);
-        block = {kept.data(), values, nullptr, keys, keys};
+        float* const values = kept + floats;
+        b.keep(shape, k.data(), k.data(), 0, keys, keys, kept, values);
+        block = {kept, values, nullptr, keys, keys};
     }
     query_group const group = {0, rows, {&block, 1}, false};
     product const p = {"", rows, shape.heads * keys, 2 * shape.head_dim};
-    against_limit(state, p, kind::bf16, static_cast<double>(kept.size() * sizeof(float)), b, [&] {
+    against_limit(state, p, kind::bf16, static_cast<double>(2 * floats * sizeof(float)), b, [&] {
         b.attend(q.data(), shape, {&group, 1}, y.data());
     });
 }
@@ -77,6 +80,7 @@ void attend(benchmark::State& state, attention_shape const& shape, std::size_t r
 /// x (rows, columns) in bf16 or bytes, as if somebody had rounded it before, times weights laid out as oneDNN likes.
 void onednn(benchmark::State& state, product const& p, kind what, simd const& b) {
     using namespace dnnl;
+    omp_set_num_threads(static_cast<int>(b.threads()));
     engine const cpu(engine::kind::cpu, 0);
     stream s(cpu);
     using type = memory::data_type;
@@ -147,6 +151,14 @@ int main(int argc, char** argv) {
                 [p, best](benchmark::State& state) { openblas(state, p, best); });
 #endif
         }
+        add("pool/empty_region", [threads](benchmark::State& state) {
+            thread_pool pool(threads);
+            for ([[maybe_unused]] auto const& round : state)
+                state.SetIterationTime(seconds(false, [&] {
+                    for (int i = 0; i < 1000; ++i) pool.run(2 * pool.threads(), [](std::size_t) {});
+                }));
+            state.counters["regions/s"] = benchmark::Counter(1000, benchmark::Counter::kIsIterationInvariantRate);
+        });
         for (tier const level : all_tiers) {
             if (!available(level)) continue;
             simd const b(simd_options{threads, level, nullptr});
