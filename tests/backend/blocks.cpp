@@ -229,6 +229,36 @@ TEST_CASE("blocks: the fused kernels give the bits of their parts") {
     }
 }
 
+TEST_CASE("blocks: what the backend lays out, it multiplies with the kernels of its tier") {
+    std::size_t const rows = 5, outputs = 40, columns = 96, size = rows * outputs;
+    numbers n(3);
+    weight const stored(lv::format::f16, outputs, columns, n.floats(outputs * columns));
+    std::vector<float> const x = n.floats(rows * columns), bias = n.floats(outputs);
+    for (lv::tier level : {lv::tier::baseline, lv::tier::avx2, lv::tier::avx512})
+        for (lv::weight_format f : both)
+            if (lv::available(level)) {
+                CAPTURE(std::string(lv::name_of(level)));
+                lv::simd const b(lv::simd_options{2, level, nullptr});
+                blocks::block_table const& table = blocks::table_of(level, blocks::has_vnni(level));
+                panelled const w(*b.pool(), stored.view(), f);
+                CHECK(b.laid_out_bytes(stored.view(), f) == blocks::laid_out_bytes(stored.view(), f));
+                std::vector<lv::q8_0> room(b.laid_out_bytes(stored.view(), f) / sizeof(lv::q8_0) + 4);
+                auto* const to = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(room.data()) + 63)
+                                                              & ~std::uintptr_t{63});
+                lv::matrix const laid = b.lay_out(stored.view(), f, to);
+                std::vector<float> one(size), other(size);
+                b.linear(laid, bias.data(), x.data(), rows, one.data());
+                blocks::linear(*b.pool(), table, w.view(), bias.data(), x.data(), rows, other.data());
+                CHECK(same_bits(one, other));
+                b.fused_swiglu(laid, laid, x.data(), rows, one.data());
+                blocks::swiglu(*b.pool(), table, w.view(), w.view(), x.data(), rows, other.data());
+                CHECK(same_bits(one, other));
+                b.fused_linear_add(laid, bias.data(), x.data(), rows, 0.5f, one.data());
+                blocks::linear_add(*b.pool(), table, w.view(), bias.data(), x.data(), rows, 0.5f, other.data());
+                CHECK(same_bits(one, other));
+            }
+}
+
 TEST_CASE("blocks: zeros, tiny and large activations, and those that are no numbers") {
     lv::thread_pool pool(1);
     std::size_t const columns = 64, outputs = 3;

@@ -46,6 +46,10 @@ inline namespace LLAMAVISION_ARCH {
     return w.type == format::q8_panels || w.type == format::q4_panels;
 }
 
+[[nodiscard]] constexpr bool is_block_format(weight_format f) {
+    return f == weight_format::q8 || f == weight_format::q4;
+}
+
 /// Bytes that the weight takes as panels of that format; 0 if it cannot be laid out so.
 [[nodiscard]] constexpr std::size_t laid_out_bytes(matrix const& w, weight_format f) {
     bool const whole = w.columns > 0 && w.columns % length == 0;

@@ -18,6 +18,7 @@
 #include <llamavision/backend/simd/avx2.hpp>
 #include <llamavision/backend/simd/avx512.hpp>
 #include <llamavision/backend/simd/baseline.hpp>
+#include <llamavision/backend/simd/blocks.hpp>
 #include <llamavision/backend/simd/elementwise.hpp>
 #include <llamavision/backend/simd/linear.hpp>
 #include <llamavision/backend/simd/norms.hpp>
@@ -45,14 +46,24 @@ class simd : public scalar {
     /// Throws `error` if the machine lacks the tier.
     explicit simd(simd_options options)
         : pool_(options.pool ? std::move(options.pool) : std::make_shared<thread_pool>(options.threads)),
-          table_(&table_of(options.level)) {}
+          table_(&table_of(options.level)), blocks_(&blocks::table_of(options.level, blocks::has_vnni(options.level))) {
+    }
 
     [[nodiscard]] std::string_view name() const { return "simd"; }
     [[nodiscard]] tier level() const { return table_->level; }
     [[nodiscard]] std::size_t threads() const { return pool_->threads(); }
     [[nodiscard]] std::shared_ptr<thread_pool> const& pool() const { return pool_; }
 
+    /// q8 and q4 as panels, the same for every tier. Blocks ask for rows of whole blocks.
+    [[nodiscard]] std::size_t laid_out_bytes(matrix const& w, weight_format f) const {
+        return blocks::laid_out_bytes(w, f);
+    }
+    matrix lay_out(matrix const& w, weight_format f, std::byte* to) const {
+        return blocks::lay_out(*pool_, *table_, w, f, to);
+    }
+
     void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+        if (blocks::is_laid_out(w)) return blocks::linear(*pool_, *blocks_, w, bias, x, rows, y);
         products::parts const all(rows, w);
         pool_->run(all.count(), [&](std::size_t i) {
             products::part const p = all[i];
@@ -62,6 +73,7 @@ class simd : public scalar {
 
     /// y (rows, gate.rows) = silu(x gateᵀ) ⊙ (x upᵀ)
     void fused_swiglu(matrix const& gate, matrix const& up, float const* x, std::size_t rows, float* y) const {
+        if (blocks::is_laid_out(gate)) return blocks::swiglu(*pool_, *blocks_, gate, up, x, rows, y);
         products::parts const all(rows, gate);
         pool_->run(all.count(), [&](std::size_t i) {
             products::part const p = all[i];
@@ -77,6 +89,7 @@ class simd : public scalar {
     /// y (rows, w.rows) += scale (x wᵀ + bias)
     void fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows, float scale,
                           float* y) const {
+        if (blocks::is_laid_out(w)) return blocks::linear_add(*pool_, *blocks_, w, bias, x, rows, scale, y);
         products::parts const all(rows, w);
         pool_->run(all.count(), [&](std::size_t i) {
             products::part const p = all[i];
@@ -181,9 +194,10 @@ class simd : public scalar {
 
     std::shared_ptr<thread_pool> pool_;
     kernel_table const* table_;
+    blocks::block_table const* blocks_;
 };
 
-static_assert(backend<simd> && fuses_swiglu<simd> && fuses_linear_add<simd>);
+static_assert(backend<simd> && fuses_swiglu<simd> && fuses_linear_add<simd> && lays_out_weights<simd>);
 
 } // namespace LLAMAVISION_ARCH
 } // namespace llamavision
