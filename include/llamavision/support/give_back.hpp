@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// A hint for memory that was read once: pages of a mapped file need not stay when they will not be read again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+namespace llamavision {
+
+/// Lets the system take back the whole pages among these bytes. They keep their values: a page that is read again comes
+/// from the file.
+inline void give_back([[maybe_unused]] std::span<std::byte const> bytes) noexcept {
+#if defined(__linux__) && defined(MADV_PAGEOUT)
+    auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    auto const begin = (reinterpret_cast<std::uintptr_t>(bytes.data()) + page - 1) / page * page;
+    auto const end = (reinterpret_cast<std::uintptr_t>(bytes.data()) + bytes.size()) / page * page;
+    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_PAGEOUT);
+#endif
+}
+
+} // namespace llamavision
