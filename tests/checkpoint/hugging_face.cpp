@@ -270,6 +270,8 @@ TEST_CASE("other forms of checkpoint are called by name") {
                    "is no checkpoint of a known form; this build reads Hugging Face's form"));
     folder.write("pytorch_model.bin", "");
     CHECK(recognise(folder.path()) == kind::pytorch);
+    std::filesystem::create_directory(folder.path() / "folder.gguf");
+    CHECK(recognise(folder.path()) == kind::pytorch); // a folder is no file, whatever its name
     folder.write("x.gguf", "");
     CHECK(recognise(folder.path()) == kind::gguf);
     CHECK(recognise(folder.path() / "x.gguf") == kind::gguf);

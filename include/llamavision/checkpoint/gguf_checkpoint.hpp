@@ -52,7 +52,7 @@ struct gguf_sources {
     std::vector<std::filesystem::path> found;
     std::error_code fault;
     for (std::filesystem::directory_iterator entry(folder, fault), end; !fault && entry != end; entry.increment(fault))
-        if (entry->path().extension() == ".gguf") found.push_back(entry->path());
+        if (entry->path().extension() == ".gguf" && !is_folder(entry->path())) found.push_back(entry->path());
     std::sort(found.begin(), found.end());
     return found;
 }

@@ -64,6 +64,8 @@ enum class kind {
     bool has_config = false;
     std::filesystem::directory_iterator entry(path, fault);
     for (; !fault && entry != std::filesystem::directory_iterator(); entry.increment(fault)) {
+        std::error_code unknown;
+        if (entry->is_directory(unknown)) continue; // whatever its name is
         auto const name = entry->path().filename();
         if (name == "config.json") has_config = true;
         if (name == "adapter_config.json") forms.insert(kind::adapter);

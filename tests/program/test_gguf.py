@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GGUF on the command line: what `inspect` says of it, the choice of a dialect, and files that lie."""
+import json
+import pathlib
+import shutil
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
+from harness import Case, DATA, TEMPORARY, main, run
+
+FILES = DATA / "checkpoint" / "gguf"
+
+
+class Gguf(Case):
+    def report(self, path, *arguments, status=0):
+        r = run("inspect", path, "--json", *arguments)
+        self.assertEqual(r.returncode, status, r.stderr)
+        return json.loads(r.stdout)
+
+    def test_one_file(self):
+        page = self.succeeds(run("inspect", FILES / "ollama.gguf"))
+        for word in ("a GGUF file", "dialect", "ollama", "256 ordinary tokens", "BF16 F32", "id 257, 264, 265"):
+            self.assertIn(word, page)
+        self.assertIn("read it in the dialect ollama-0.7.0", page)
+        self.assertNotIn("Wrong:", page)
+        report = self.report(FILES / "ollama.gguf")
+        self.assertEqual((report["dialect"], report["stop_ids"], report["widened_types"]), ("ollama", [257, 264, 265], []))
+        hf = {p["name"]: p for p in self.report(FILES / "hf")["parts"]}
+        for part in report["parts"]:
+            self.assertEqual((part["tensors"], part["parameters"]), (hf[part["name"]]["tensors"], hf[part["name"]]["parameters"]))
+        self.assertEqual(self.report(FILES / "ollama.gguf", "--gguf-dialect", "ollama-0.7.0")["dialect"], "ollama-0.7.0")
+
+    def test_pair(self):
+        report = self.report(FILES / "pair", status=1)
+        self.assertIn("pair-permuted", report["problems"][0])
+        for name in ("pair", "pair-permuted"):
+            self.assertEqual(self.report(FILES / "pair", "--gguf-dialect", name)["dialect"], name)
+        self.refuses(run("inspect", FILES / "pair", "--gguf-dialect", "ollama3"), "ollama3")
+        self.fails(run("describe", "--model", FILES / "pair", "--prompt", "Hello"), "name the dialect")
+
+    def test_a_configuration_from_keys(self):
+        header = self.succeeds(run("inspect", FILES / "ollama.gguf", "--config-header"))
+        self.assertIn("struct ", header)
+        self.assertIn("width = 16", header)
+
+    def test_hostile(self):
+        file = TEMPORARY / "x.gguf"
+        whole = (FILES / "ollama.gguf").read_bytes()
+        for data, word in ((whole[:5000], "file ends"), (whole[:-2000], "is it cut off?"), (b"GGUF", "the version"),
+                           (whole[:4] + b"\x01" + whole[5:], "version 1"), (b"<html>", "web page"),
+                           (whole[:8] + b"\xff" * 8 + whole[16:], "more than the file has room for")):
+            file.write_bytes(data)
+            self.assertIn(word, self.report(file, status=1)["problems"][0])
+        shutil.copy(FILES / "pair" / "model.gguf", file)
+        self.assertIn("only the text's half", self.report(file, status=1)["problems"][0])
+
+
+if __name__ == "__main__":
+    main()
