@@ -20,6 +20,7 @@
 #include <llamavision/checkpoint/replacement_folder.hpp>
 #include <llamavision/checkpoint/write_gguf.hpp>
 #include <llamavision/checkpoint/write_pth.hpp>
+#include <llamavision/checkpoint/write_safetensors.hpp>
 #include <llamavision/checkpoint/write_shards.hpp>
 #include <llamavision/config/read.hpp>
 #include <llamavision/support/error.hpp>
@@ -162,6 +163,11 @@ std::vector<std::string> to_hugging_face(convert_options const& o, cp::opened co
     conversion_progress progress;
     cp::write_sharded(folder, tensors.list(), sharding_of(o.shards), progress.report());
     tensors.add_to(lost.of_type, lost.values);
+    if (!source.spare.tensors.empty()) { // for the way back to Meta's form
+        outgoing const spare(source.spare, type);
+        fs::create_directories((folder / cp::spare_cells_file).parent_path());
+        cp::write_safetensors(folder / cp::spare_cells_file, spare.list());
+    }
     write(files, folder);
     return notes;
 }
@@ -178,7 +184,7 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
         throw lv::argument_error("--shards: Meta's form is divided into a number of files, not by size");
     std::vector<std::string> notes;
     write(meta_files(source, notes), folder); // first: it says whether Meta's form can hold the model at all
-    auto const whole = cp::hugging_face_to_meta(std::move(source.tensors), source.model->values);
+    auto const whole = cp::hugging_face_to_meta(std::move(source.tensors), source.model->values, source.spare);
     conversion_progress progress;
     for (std::size_t rank = 0; rank < files; ++rank) {
         auto const part = cp::shard_of(whole, rank, files);

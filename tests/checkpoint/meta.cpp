@@ -3,6 +3,7 @@
 // can be wrong with one.
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/write_pth.hpp>
+#include <llamavision/checkpoint/write_safetensors.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"
@@ -74,6 +75,19 @@ TEST_CASE("Meta's names and layouts become those of transformers") {
     CHECK(opened.form == kind::meta);
     check_same(opened.tensors, read_safetensors(data / "transformers.safetensors"));
     for (auto const& [name, value] : opened.tensors.tensors) CHECK(name.find("rope") == std::string::npos);
+}
+
+TEST_CASE("a folder that came from Meta's form keeps what Meta's has more") {
+    temporary_folder const folder;
+    fs::copy(LLAMAVISION_TEST_DATA "/golden/p1/hf", folder.path());
+    CHECK(open(folder.path()).spare.tensors.empty());
+    fs::create_directories(folder.path() / "original");
+    std::vector<std::byte> const bytes(8);
+    write_safetensors(folder.path() / spare_cells_file,
+                      std::vector<tensor_to_write>{{"x", dtype::f32, {2}, bytes, {}}});
+    CHECK(open(folder.path()).spare.tensors.size() == 1);
+    folder.write(spare_cells_file, "{");
+    CHECK(contains(fault<format_error>(folder.path()), "spare_tile_cells.safetensors: not a safetensors file"));
 }
 
 TEST_CASE("two files and eight are merged into what was divided") {

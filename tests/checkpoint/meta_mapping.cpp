@@ -3,6 +3,7 @@
 #include <llamavision/checkpoint/meta_mapping.hpp>
 #include <llamavision/checkpoint/meta_shards.hpp>
 #include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/pth.hpp>
 
 #include "../support/message.hpp"
 
@@ -208,6 +209,22 @@ TEST_CASE("what Meta's form cannot say is refused") {
     CHECK(contains(with("language_model.model.embed_tokens.weight", slice(embedding, 0, 0, 300)),
                    "not more rows than the 300 of the vocabulary"));
     CHECK(contains(with("vision_model.patch_embedding.weight", old), "which does not make [24, 588]"));
+}
+
+TEST_CASE("cells that no arrangement has are kept apart, and put back") {
+    auto const meta = read_pth(LLAMAVISION_TEST_DATA "/meta/1/consolidated.pth");
+    auto const there = open(LLAMAVISION_TEST_DATA "/meta/1");
+    auto const& n = there.model->values;
+    CHECK(there.spare.tensors.size() == 3);
+    for (auto const& [name, value] : there.spare.tensors) CHECK(value.shape[0] == 8);
+    CHECK(differences(hugging_face_to_meta(there.tensors, n, there.spare), meta)
+          == std::vector<std::string>{"text_model.rope.freqs"});
+    auto const without = differences(hugging_face_to_meta(there.tensors, n), meta);
+    CHECK(without.size() == 4); // the tables' cells are zero
+    auto wrong = there.spare;
+    wrong.tensors.begin()->second.shape[0] = 7;
+    CHECK(contains(message_of<mismatch_error>([&] { return hugging_face_to_meta(there.tensors, n, wrong); }),
+                   "the spare cells are BF16 [7, "));
 }
 
 TEST_CASE("strange tensors of Meta's form stay for whoever binds them") {

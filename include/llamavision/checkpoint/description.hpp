@@ -46,6 +46,11 @@ struct description {
 /// A description and the tensors, which view files that stay mapped as long as `tensors` lives.
 struct opened : description {
     named_tensors tensors; ///< under Hugging Face's names, in Hugging Face's order of rows, whatever the form
+    named_tensors spare;   ///< of Meta's form: what Hugging Face's has no place for (spare_cells); nothing uses it
 };
+
+/// Where a Hugging Face folder that was converted from Meta's form keeps `opened::spare`, so that the way back gives
+/// the same bytes. Readers of the form look for weights beside config.json only.
+inline constexpr char const* spare_cells_file = "original/spare_tile_cells.safetensors";
 
 } // namespace llamavision::checkpoint

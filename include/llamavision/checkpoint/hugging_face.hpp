@@ -4,6 +4,7 @@
 
 #include <llamavision/checkpoint/description.hpp>
 #include <llamavision/checkpoint/faults.hpp>
+#include <llamavision/checkpoint/safetensors.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/quoted.hpp>
@@ -129,6 +130,8 @@ inline void describe_hugging_face(description& d, faults mode) {
 inline void map_hugging_face(opened& o, progress const& report, faults mode) {
     if (o.weights.files.empty()) return; // only with faults::collected
     o.tensors = read_weights(o.weights, report, mode, &o.problems);
+    if (auto const file = o.folder / spare_cells_file; is_there(file))
+        detail::attempt(mode, o.problems, [&] { o.spare = read_safetensors(file); });
     detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
     if (is_folder(o.path) && o.weights.missing.empty())
         detail::attempt(mode, o.problems, [&] { detail::check_vision(o.tensors, o.path.string()); });

@@ -147,6 +147,7 @@ inline void map_meta(opened& o, progress const& report, faults mode) {
     if (mode == faults::collected && !o.problems.empty()) return;                  // told once
     auto const tensors = detail::read_meta_weights(o.weights, report);
     o.tensors = meta_to_hugging_face(tensors, o.model->values);
+    o.spare = spare_cells(tensors, o.model->values.vision);
     detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
 }
 

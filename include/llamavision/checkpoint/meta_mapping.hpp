@@ -93,8 +93,32 @@ inline void check_two_dimensional(std::span<std::byte const> table, std::size_t 
         }
 }
 
-/// The way back. Cells that no arrangement has become zero.
-[[nodiscard]] inline tensor with_cells(tensor const& from, config::vision_numbers const& n, std::string const& name) {
+/// Whether some arrangement has a tile in this row and column, counted from 0.
+[[nodiscard]] constexpr bool occurs(std::size_t row, std::size_t column, std::size_t tiles) {
+    return (row + 1) * (column + 1) <= tiles;
+}
+
+/// The cells of a table that do not occur, in their order: (cells, tokens, width). @pre the shape was checked
+[[nodiscard]] inline tensor spare_cells_of(tensor const& table, std::size_t tiles) {
+    std::size_t const count = tiles * tiles - config::count_arrangements(tiles);
+    tensor result{table.type, {count, table.shape[2], table.shape[3]}, {}, {}};
+    result.make = [table, tiles](std::span<std::byte> to) {
+        std::vector<std::byte> room;
+        auto const bytes = bytes_of(table, room);
+        std::size_t const cell = bytes_behind(table, 1);
+        std::byte* at = to.data();
+        for (std::size_t i = 0; cell > 0 && i < tiles * tiles; ++i)
+            if (!occurs(i / tiles, i % tiles, tiles)) {
+                std::memcpy(at, bytes.data() + i * cell, cell);
+                at += cell;
+            }
+    };
+    return result;
+}
+
+/// The way back. Cells that no arrangement has are those of `spare`, or zero.
+[[nodiscard]] inline tensor with_cells(tensor const& from, config::vision_numbers const& n, tensor const* spare,
+                                       std::string const& name) {
     std::size_t const tiles = n.tiles;
     if (from.shape.size() != 2 || from.shape[0] != config::count_arrangements(tiles) + 1
         || from.shape[1] % (tiles * n.width) != 0)
@@ -104,15 +128,27 @@ inline void check_two_dimensional(std::span<std::byte const> table, std::size_t 
     std::vector<std::byte> all;
     check_two_dimensional(bytes_of(from, all), tiles, cell, name);
     tensor result{from.type, {tiles, tiles, from.shape[1] / tiles / n.width, n.width}, {}, {}};
-    result.make = [from, tiles, cell](std::span<std::byte> to) {
-        std::vector<std::byte> room;
-        auto const bytes = bytes_of(from, room);
+    std::vector<std::size_t> const spare_shape{tiles * tiles - config::count_arrangements(tiles), result.shape[2],
+                                               n.width};
+    if (spare && (spare->type != from.type || spare->shape != spare_shape))
+        throw mismatch_error(name + ": the spare cells are " + std::string(name_of(spare->type)) + " "
+                             + shape_text(spare->shape) + ", not " + std::string(name_of(from.type)) + " "
+                             + shape_text(spare_shape));
+    result.make = [from, tiles, cell, more = spare ? *spare : tensor{}](std::span<std::byte> to) {
+        std::vector<std::byte> room, spare_room;
+        auto const bytes = bytes_of(from, room), others = bytes_of(more, spare_room);
         if (cell == 0) return;
         std::fill(to.begin(), to.end(), std::byte{0});
+        std::size_t taken = 0;
         for (std::size_t r = 0; r < tiles; ++r)
-            for (std::size_t c = 0; (r + 1) * (c + 1) <= tiles; ++c) {
-                std::size_t const id = config::arrangement_id(r + 1, c + 1, tiles), slot = (r + 1) * (c + 1) - 1;
-                std::memcpy(to.data() + (r * tiles + c) * cell, bytes.data() + (id * tiles + slot) * cell, cell);
+            for (std::size_t c = 0; c < tiles; ++c) {
+                std::byte* const place = to.data() + (r * tiles + c) * cell;
+                if (occurs(r, c, tiles)) {
+                    std::size_t const id = config::arrangement_id(r + 1, c + 1, tiles), slot = (r + 1) * (c + 1) - 1;
+                    std::memcpy(place, bytes.data() + (id * tiles + slot) * cell, cell);
+                } else if (!others.empty()) {
+                    std::memcpy(place, others.data() + taken++ * cell, cell);
+                }
             }
     };
     return result;
@@ -174,12 +210,30 @@ inline void put(named_tensors& into, std::string name, tensor value) {
     return result;
 }
 
+/// What Hugging Face's form has no place for, under Meta's names: of each tile table the cells that no arrangement of
+/// tiles has, (cells, tokens, width). Nothing computes with them; hugging_face_to_meta puts them back.
+[[nodiscard]] inline named_tensors spare_cells(named_tensors const& meta, config::vision_numbers const& n) {
+    named_tensors result;
+    result.owners = meta.owners;
+    for (auto const& [name, value] : meta.tensors) {
+        auto const entry = find_meta_tensor(name);
+        if (!entry || entry->rule.how != passage::table || value.shape.size() != 4 || value.shape[0] != n.tiles
+            || value.shape[1] != n.tiles)
+            continue;
+        result.tensors.emplace(name, detail::spare_cells_of(value, n.tiles));
+    }
+    return result;
+}
+
 /// A checkpoint under Hugging Face's names (in the spelling of canonical_name) as one file of Meta's form would hold
-/// it; shard_of divides it. Throws mismatch_error: tensors of another architecture, shapes that are not those of `n`,
-/// and tile tables that say more than Meta's can. @pre config::contradictions(n) is empty
-[[nodiscard]] inline named_tensors hugging_face_to_meta(named_tensors source, config::numbers const& n) {
+/// it; shard_of divides it. Cells of the tile tables that no arrangement has come from `spare`, or are zero. Throws
+/// mismatch_error: tensors of another architecture, shapes that are not those of `n`, and tile tables that say more
+/// than Meta's can. @pre config::contradictions(n) is empty
+[[nodiscard]] inline named_tensors hugging_face_to_meta(named_tensors source, config::numbers const& n,
+                                                        named_tensors const& spare = {}) {
     named_tensors result;
     result.owners = std::move(source.owners);
+    result.owners.insert(result.owners.end(), spare.owners.begin(), spare.owners.end());
     std::vector<std::string> strange;
     for (auto const& [name, value] : source.tensors) {
         auto entry = find_meta_tensor_of(name, n.text);
@@ -190,7 +244,11 @@ inline void put(named_tensors& into, std::string name, tensor value) {
         auto const put = [&](tensor made) { detail::put(result, meta_name(*entry), std::move(made)); };
         switch (entry->rule.how) {
         case passage::rotary: put(detail::with_rotary_rows(value, detail::head_width(n.text), true, name)); break;
-        case passage::table: put(detail::with_cells(value, n.vision, name)); break;
+        case passage::table: {
+            auto const cells = spare.tensors.find(meta_name(*entry));
+            put(detail::with_cells(value, n.vision, cells == spare.tensors.end() ? nullptr : &cells->second, name));
+            break;
+        }
         case passage::patches:
             put(detail::reshaped(value, {n.vision.width, n.vision.channels * n.vision.patch * n.vision.patch}, name));
             break;
