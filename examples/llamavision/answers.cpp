@@ -18,7 +18,7 @@ namespace {
 
 lv::model open(answer_settings const& s) {
     auto const path = model_path(s.model);
-    lv::model model = open_model(path, {s.threads, s.taps_after_layer, s.adapter, s.gguf});
+    lv::model model = open_model(path, {s.threads, s.taps_after_layer, s.adapter, s.gguf, formats_of(s.formats)});
     auto const said = lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect_of(s.gguf));
     for (std::string const& warning : said.warnings) say("Mind: " + warning);
     if (is_published(model.net()))
@@ -53,6 +53,13 @@ void apply(answer_settings const& s, lv::generate_options& answer) {
 
 lv::parity parity_of(std::string const& name) {
     return name == "meta" ? lv::parity::meta : name == "hf" ? lv::parity::hugging_face : lv::parity::usual;
+}
+
+lv::weight_formats formats_of(format_settings const& s) {
+    auto const format = [](std::string const& name) {
+        return lv::weight_format_of(name).value_or(lv::weight_format::stored);
+    };
+    return lv::weight_formats::divided(format(s.vision), format(s.text));
 }
 
 timing& timing::operator+=(timing const& other) {

@@ -12,12 +12,18 @@
 
 namespace program {
 
+/// What weights are kept in while the model runs: "stored", "bf16", "i8", "q8", "q4".
+struct format_settings {
+    std::string text = "stored", vision = "stored";
+};
+
 /// How an answer is made, in `describe` and `chat`; what is absent is the checkpoint's.
 struct answer_settings {
     std::string model;   ///< a folder; empty: the bundled model
     std::string adapter; ///< a LoRA adapter's folder; empty: none
     std::string system;
     std::string parity = "default"; ///< "meta", "hf", "default"
+    format_settings formats;
     std::size_t max_tokens = 1024;
     std::size_t context = 0; ///< 0: the model's, at most 8192
     std::size_t threads = 0; ///< 0: as many as the machine has
@@ -75,6 +81,7 @@ struct trace_options {
     std::string model;
     std::string adapter;
     std::string parity = "default";
+    format_settings formats;
     std::string prompt;
     std::optional<std::string> tokens; ///< instead of the prompt: its ids, "1,2,3"
     std::string out;

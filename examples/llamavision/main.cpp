@@ -96,6 +96,17 @@ void add_taps(CLI::App* app, bool& taps) {
     app->add_flag("--taps-after-layer", taps, "For weights fine-tuned with transformers 4.56 or later");
 }
 
+void add_formats(CLI::App* app, format_settings& s) {
+    app->add_option("--text", s.text,
+                    "What the text's weights are kept in: stored (as in the checkpoint; exact), bf16, q8, q4 (smaller "
+                    "and faster; activations are rounded, too)")
+        ->check(CLI::IsMember({"stored", "bf16", "q8", "q4"}))
+        ->type_name("FORMAT");
+    app->add_option("--vision", s.vision, "The same for the vision tower: stored, bf16, i8, q8, q4")
+        ->check(CLI::IsMember({"stored", "bf16", "i8", "q8", "q4"}))
+        ->type_name("FORMAT");
+}
+
 void add_threads(CLI::App* app, std::size_t& threads) {
     app->add_option("--threads", threads, "Threads; by default as many as the machine has")
         ->check(CLI::Range(1, 1024))
@@ -124,6 +135,7 @@ void add_answers(CLI::App* app, answer_settings& s) {
     add_natural(app, "--context", s.context,
                 "Tokens that a conversation may have; by default the model's, at most 8192");
     add_threads(app, s.threads);
+    add_formats(app, s.formats);
     add_parity(app, s.parity);
     add_taps(app, s.taps_after_layer);
 }
@@ -228,6 +240,7 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
     add_natural(c, "--max-tokens", o.max_tokens, "Length of the greedy continuation, 16 by default");
     c->add_option("--out", o.out, "Where to write")->required()->type_name("FILE.safetensors");
     add_threads(c, o.threads);
+    add_formats(c, o.formats);
     add_parity(c, o.parity);
     add_taps(c, o.taps_after_layer);
     c->callback([&o, &chosen, c, image, tiles, prompt, tokens] {
@@ -251,6 +264,7 @@ void add_scene(CLI::App& app, scene_options& o, run& chosen) {
     add_model(c, o.answers.model);
     add_gguf(c, o.answers.gguf);
     add_threads(c, o.answers.threads);
+    add_formats(c, o.answers.formats);
     add_parity(c, o.answers.parity);
     add_taps(c, o.answers.taps_after_layer);
     c->callback([&o, &chosen] {

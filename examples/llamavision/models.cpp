@@ -2,6 +2,8 @@
 // Compiles the models: `tiny` and the published ones, or `tiny` and those of the header LLAMAVISION_PROGRAM_CONFIGS.
 #include "models.hpp"
 
+#include "console.hpp"
+
 #include <algorithm>
 #include <type_traits>
 #include <utility>
@@ -79,6 +81,9 @@ lv::model open_model(std::filesystem::path const& path, model_options const& opt
     loading.taps_after_layer = options.taps_after_layer;
     loading.adapter = options.adapter;
     loading.gguf = dialect_of(options.gguf);
+    loading.weights = options.weights;
+    progress_bar bar("Laying out the weights");
+    if (options.weights != lv::weight_formats{}) loading.on_layout = bar.report();
     try {
         return lv::load_any(known{}, path, loading);
     } catch (lv::mismatch_error const& fault) {

@@ -44,6 +44,7 @@ struct model_options {
     bool taps_after_layer = false; ///< for weights fine-tuned with transformers 4.56 or later
     std::string adapter{};         ///< a LoRA adapter's folder
     std::string gguf{};            ///< the dialect, of a GGUF file; empty: as it shows
+    llamavision::weight_formats weights{};
 };
 
 /// The dialect that the command line names; as the file shows if it names none.

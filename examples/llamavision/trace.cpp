@@ -137,8 +137,9 @@ std::vector<std::int64_t> continue_greedily(lv::session& s, std::size_t count) {
 } // namespace
 
 int trace(trace_options const& options) {
-    lv::model const model = open_model(model_path(options.model),
-                                       {options.threads, options.taps_after_layer, options.adapter, options.gguf});
+    lv::model const model =
+        open_model(model_path(options.model), {options.threads, options.taps_after_layer, options.adapter, options.gguf,
+                                               formats_of(options.formats)});
     lv::config::numbers const& numbers = model.net().numbers();
     recorder record(numbers.vision.tiles, numbers.text.width / numbers.text.heads);
     auto const images = encode(options, model, record);

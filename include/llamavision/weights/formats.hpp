@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -21,6 +22,14 @@ enum class weight_format : std::uint8_t { stored, bf16, i8, q8, q4 };
     return names[static_cast<std::size_t>(f)];
 }
 
+/// The format of that name, or nothing.
+[[nodiscard]] constexpr std::optional<weight_format> weight_format_of(std::string_view name) {
+    for (auto const f :
+         {weight_format::stored, weight_format::bf16, weight_format::i8, weight_format::q8, weight_format::q4})
+        if (name_of(f) == name) return f;
+    return std::nullopt;
+}
+
 /// One format for each part of the model.
 struct weight_formats {
     weight_format vision = weight_format::stored;    ///< the tower; only here `i8` is offered
@@ -29,6 +38,13 @@ struct weight_formats {
     weight_format self = weight_format::stored;      ///< the other text layers
     weight_format embedding = weight_format::stored; ///< a table, not a product: bf16 is `stored`
     weight_format head = weight_format::stored;
+
+    /// One format for the tower and the projector, one for the text. In 4 bits, the head keeps 8: its error goes
+    /// straight into the logits. The embedding stays mapped, where a token reads one row of it.
+    [[nodiscard]] static constexpr weight_formats divided(weight_format vision, weight_format text) {
+        return {
+            vision, vision, text, text, weight_format::stored, text == weight_format::q4 ? weight_format::q8 : text};
+    }
 
     friend bool operator==(weight_formats const&, weight_formats const&) = default;
 
