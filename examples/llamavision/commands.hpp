@@ -116,6 +116,16 @@ struct convert_options {
 };
 int convert(convert_options const& options);
 
+struct quantize_options {
+    std::string model;       ///< a folder in Hugging Face's form
+    std::string out;         ///< a GGUF file; empty: nothing is written
+    format_settings formats; ///< of the file, and of the model that the report asks
+    std::string image;       ///< what the report asks about; empty: a drawn scene
+    bool report = false, json = false;
+    std::size_t threads = 0;
+};
+int quantize(quantize_options const& options);
+
 struct architecture_options {
     std::string model;  ///< a folder
     std::string config; ///< or the name of a configuration

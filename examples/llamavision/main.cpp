@@ -293,6 +293,25 @@ void add_convert(CLI::App& app, convert_options& o, run& chosen) {
     c->callback([&o, &chosen] { chosen = [&o] { return convert(o); }; });
 }
 
+void add_quantize(CLI::App& app, quantize_options& o, run& chosen) {
+    CLI::App* const c = app.add_subcommand(
+        "quantize", "One file (GGUF) with smaller weights, or what they would cost in accuracy (--report)");
+    add_model(c, o.model);
+    c->add_option("out", o.out, "The new file; appears when it is complete")->type_name("OUT.gguf");
+    add_formats(c, o.formats);
+    CLI::Option* const report =
+        c->add_flag("--report", o.report, "Errors of every tensor and layer, and of the logits of a question");
+    c->add_option("--image", o.image, "The picture that the report's question is about; by default a drawn one")
+        ->needs(report)
+        ->type_name("FILE");
+    c->add_flag("--json", o.json, "The report as one JSON object")->needs(report);
+    add_threads(c, o.threads);
+    c->callback([&o, &chosen] {
+        if (o.out.empty() && !o.report) throw CLI::RequiredError("OUT.gguf or --report");
+        chosen = [&o] { return quantize(o); };
+    });
+}
+
 void add_architecture(CLI::App& app, architecture_options& o, run& chosen) {
     CLI::App* const c =
         app.add_subcommand("architecture", "The model's expression as a tree: shapes, parameters, FLOPs");
@@ -330,6 +349,7 @@ int main(int count, char** words) {
     scene_options scene;
     architecture_options architecture;
     convert_options convert;
+    quantize_options quantize;
     add_describe(app, describe, chosen);
     add_chat(app, chat, chosen);
     add_inspect(app, inspect, chosen);
@@ -339,6 +359,7 @@ int main(int count, char** words) {
     add_scene(app, scene, chosen);
     add_architecture(app, architecture, chosen);
     add_convert(app, convert, chosen);
+    add_quantize(app, quantize, chosen);
     try {
         app.parse(count, words);
     } catch (CLI::CallForHelp const&) {

@@ -18,6 +18,7 @@
 #include <llamavision/expression/weights.hpp>
 #include <llamavision/support/cold.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/give_back.hpp>
 #include <llamavision/support/progress.hpp>
 
 namespace llamavision {
@@ -139,6 +140,7 @@ class binder {
             if (laid_out anew = relay_(p.name, m); anew.owner) {
                 m = anew.weight;
                 owner = std::move(anew.owner);
+                if (!p.tensor->make) give_back(p.tensor->bytes); // read once, and not again
             }
         if (owner) copies_.push_back(std::move(owner));
     }

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// `quantize`: one file of smaller weights, written tensor by tensor; or what they cost in accuracy.
+#include "commands.hpp"
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include <llamavision/checkpoint/gguf_own.hpp>
+#include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/write_gguf.hpp>
+#include <llamavision/runtime/quantise.hpp>
+#include <llamavision/support/error.hpp>
+
+#include "answers.hpp"
+#include "bundled.hpp"
+#include "console.hpp"
+#include "quantize_report.hpp"
+
+namespace lv = llamavision;
+namespace cp = llamavision::checkpoint;
+
+namespace program {
+
+namespace {
+
+/// In a file the embedding counts, too: 8 bits wherever the text has 8 or 4.
+lv::weight_formats file_formats(format_settings const& s) {
+    lv::weight_formats formats = formats_of(s);
+    formats.embedding = formats.head;
+    return formats;
+}
+
+void write(quantize_options const& o, cp::opened const& source, cp::named_tensors const& tensors) {
+    if (source.form != cp::kind::hugging_face)
+        throw lv::mismatch_error(o.model + ": is not in Hugging Face's form; `llamavision convert` brings it there");
+    std::size_t before = 0, after = 0;
+    for (auto const& [name, t] : source.tensors.tensors) before += cp::size_in_bytes(t);
+    for (auto const& [name, t] : tensors.tensors) after += cp::size_in_bytes(t);
+    progress_bar bar("Quantising");
+    cp::write_gguf(o.out, cp::own_gguf(tensors, source, cp::small_files_in(source.folder)), bar.report());
+    bar.clear();
+    say(o.out + ": " + in_bytes(static_cast<double>(after)) + " of weights, " + in_bytes(static_cast<double>(before))
+        + " before");
+}
+
+} // namespace
+
+int quantize(quantize_options const& options) {
+    auto const path = model_path(options.model);
+    cp::opened const source = cp::open(path);
+    for (std::string const& warning : source.warnings) say("Mind: " + warning);
+    lv::weight_formats const formats = file_formats(options.formats);
+    auto const tensors = lv::quantised(source.tensors, formats, source.model->values.text.cross_layers,
+                                       std::make_shared<lv::thread_pool>(options.threads));
+    if (!options.out.empty()) write(options, source, tensors);
+    if (options.report) report(options, path, source.tensors, tensors);
+    return 0;
+}
+
+} // namespace program

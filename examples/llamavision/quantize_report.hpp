@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a format cost: how far weights moved, and the logits of an answer.
+#pragma once
+
+#include <filesystem>
+
+#include <llamavision/checkpoint/tensor.hpp>
+
+#include "commands.hpp"
+
+namespace program {
+
+/// Prints the errors of every converted tensor and every layer, and how far the logits of a question about a picture
+/// move when the model at `path` is loaded in the formats of the options.
+void report(quantize_options const& options, std::filesystem::path const& path,
+            llamavision::checkpoint::named_tensors const& stored,
+            llamavision::checkpoint::named_tensors const& converted);
+
+} // namespace program
