@@ -72,7 +72,7 @@ struct logits {
 };
 
 logits ask(quantize_options const& o, std::filesystem::path const& path, lv::weight_formats const& formats) {
-    lv::model const model = open_model(path, {o.threads, false, {}, formats});
+    lv::model const model = open_model(path, {o.threads, false, {}, {}, formats});
     lv::image::pixels picture;
     if (!o.image.empty())
         picture = lv::image::open(o.image);
