@@ -19,9 +19,6 @@ namespace program {
 /// "meta", "hf" or "default".
 [[nodiscard]] llamavision::parity parity_of(std::string const& name);
 
-/// One format for the text, one for what sees.
-[[nodiscard]] llamavision::weight_formats formats_of(format_settings const& settings);
-
 struct timing {
     double image = 0, prompt = 0, answer = 0; ///< seconds
     std::size_t images = 0, prompt_tokens = 0, answer_tokens = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -103,9 +104,15 @@ struct lanes {
     static void store(float* p, floats const& a) { std::memcpy(p, a.values, 16); }
     static void store(std::uint8_t* p, ints const& a) { std::memcpy(p, a.bytes, 16); }
     static floats set(float a) { return {{a, a, a, a}}; }
+    /// Fused wherever the machine can: left to itself, a compiler fuses in one kernel and not in another, and a row's
+    /// bits would depend on the rows beside it.
     static floats fma(floats const& a, floats const& b, floats const& c) {
         floats y;
+#if defined(__FP_FAST_FMAF)
+        for (std::size_t i = 0; i < 4; ++i) y.values[i] = std::fma(a.values[i], b.values[i], c.values[i]);
+#else
         for (std::size_t i = 0; i < 4; ++i) y.values[i] = a.values[i] * b.values[i] + c.values[i];
+#endif
         return y;
     }
     static ints low(ints a) {
