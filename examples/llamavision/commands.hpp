@@ -110,9 +110,10 @@ struct convert_options {
     std::string dtype;  ///< "f32", "f16", "bf16"; empty: as stored
     std::string shards; ///< a number of files, or a size; empty: 5 GB, for Meta's form 1
     std::string adapter;
-    std::string config; ///< a config.json with the numbers that the source does not say
-    bool base = false;  ///< a base model, without a format of conversations
-    bool force = false; ///< `out` may be there already
+    std::string gguf = "auto"; ///< the dialect, of a GGUF file
+    std::string config;        ///< a config.json with the numbers that the source does not say
+    bool base = false;         ///< a base model, without a format of conversations
+    bool force = false;        ///< `out` may be there already
 };
 int convert(convert_options const& options);
 

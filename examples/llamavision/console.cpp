@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 #include <llamavision/support/error.hpp>
@@ -110,6 +111,14 @@ std::size_t peak_memory() {
 std::size_t machine_memory() {
     long const pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGESIZE);
     return pages > 0 && size > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(size) : 0;
+}
+
+std::size_t available_memory() {
+    std::ifstream lines("/proc/meminfo");
+    std::string word;
+    for (std::size_t kilobytes = 0; lines >> word;)
+        if (word == "MemAvailable:" && lines >> kilobytes) return kilobytes * 1024;
+    return 0;
 }
 
 progress_bar::progress_bar(std::string label) : label_(std::move(label)), terminal_(shows_bars()) {}

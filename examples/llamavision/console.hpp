@@ -37,6 +37,8 @@ void complain(std::string_view what);
 [[nodiscard]] std::size_t peak_memory();
 /// The machine's memory in bytes; 0 if the system does not say.
 [[nodiscard]] std::size_t machine_memory();
+/// How much of it a program could take without others being pushed out; 0 if the system does not say.
+[[nodiscard]] std::size_t available_memory();
 
 class stopwatch {
   public:

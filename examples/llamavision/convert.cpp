@@ -3,28 +3,33 @@
 // complete.
 #include "commands.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <filesystem>
 #include <map>
 #include <optional>
-#include <set>
+#include <span>
 #include <utility>
 
 #include <llamavision/checkpoint/adapter.hpp>
+#include <llamavision/checkpoint/gguf_own.hpp>
 #include <llamavision/checkpoint/meta_mapping.hpp>
 #include <llamavision/checkpoint/meta_shards.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/replacement_folder.hpp>
+#include <llamavision/checkpoint/write_gguf.hpp>
 #include <llamavision/checkpoint/write_pth.hpp>
 #include <llamavision/checkpoint/write_safetensors.hpp>
 #include <llamavision/checkpoint/write_shards.hpp>
 #include <llamavision/config/read.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/quoted.hpp>
+#include <llamavision/support/text_file.hpp>
 
 #include "console.hpp"
 #include "convert_files.hpp"
+#include "models.hpp"
 
 namespace lv = llamavision;
 namespace cp = llamavision::checkpoint;
@@ -142,7 +147,7 @@ void check_space(fs::path const& folder, std::size_t bytes) {
 
 /// The source, with its adapter and the numbers of `--config`.
 cp::opened open_source(convert_options const& o) {
-    cp::opened source = cp::open(o.source);
+    cp::opened source = cp::open(o.source, {}, cp::faults::thrown, dialect_of(o.gguf));
     for (std::string const& warning : source.warnings) say("Mind: " + warning);
     if (!o.config.empty()) source.model = lv::config::read(o.config);
     if (!o.adapter.empty()) source.tensors = cp::merge_adapter(std::move(source.tensors), cp::open_adapter(o.adapter));
@@ -152,6 +157,8 @@ cp::opened open_source(convert_options const& o) {
 std::vector<std::string> to_hugging_face(convert_options const& o, cp::opened const& source, fs::path const& folder,
                                          losses& lost) {
     auto const type = type_of(o.dtype);
+    std::vector<std::string> notes;
+    auto const files = hugging_face_files(source, {type, o.config, o.base}, notes);
     outgoing const tensors(source.tensors, type);
     check_space(folder, tensors.bytes());
     conversion_progress progress;
@@ -162,7 +169,8 @@ std::vector<std::string> to_hugging_face(convert_options const& o, cp::opened co
         fs::create_directories((folder / cp::spare_cells_file).parent_path());
         cp::write_safetensors(folder / cp::spare_cells_file, spare.list());
     }
-    return write_hugging_face_files(folder, source, {type, o.config, o.base});
+    write(files, folder);
+    return notes;
 }
 
 /// "consolidated.03.pth"
@@ -175,7 +183,8 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
     std::size_t const files = std::max<std::size_t>(split.files, 1);
     if (split.files == 0 && !o.shards.empty())
         throw lv::argument_error("--shards: Meta's form is divided into a number of files, not by size");
-    auto notes = write_meta_files(folder, source); // first: it says whether Meta's form can hold the model at all
+    std::vector<std::string> notes;
+    write(meta_files(source, notes), folder); // first: it says whether Meta's form can hold the model at all
     auto const whole = cp::hugging_face_to_meta(std::move(source.tensors), source.model->values, source.spare);
     conversion_progress progress;
     for (std::size_t rank = 0; rank < files; ++rank) {
@@ -188,20 +197,66 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
     return notes;
 }
 
+/// A tensor of another type, made when its turn comes.
+cp::tensor retyped(cp::tensor const& from, cp::dtype type, cp::rounding& lost) {
+    return {type, from.shape, {}, [&from, type, &lost](std::span<std::byte> to) {
+                cp::pour(
+                    from, type,
+                    [&to](std::span<std::byte const> piece) {
+                        std::copy(piece.begin(), piece.end(), to.begin());
+                        to = to.subspan(piece.size());
+                    },
+                    lost);
+            }};
+}
+
+std::vector<std::string> to_gguf(convert_options const& o, cp::opened const& source, losses& lost) {
+    if (!o.shards.empty()) throw lv::argument_error("--shards: a GGUF file is one file");
+    auto const type = type_of(o.dtype);
+    std::vector<std::string> notes;
+    auto const files = hugging_face_files(source, {type, o.config, o.base}, notes);
+    cp::named_tensors tensors;
+    for (auto const& [name, value] : source.tensors.tensors) {
+        bool const same = !type || *type == value.type;
+        tensors.tensors.emplace(name, same ? value : retyped(value, *type, lost.of_type[*type]));
+        lost.values += cp::values_of(value);
+    }
+    auto const file = cp::own_gguf(tensors, source, files);
+    std::size_t bytes = 0;
+    for (auto const& entry : file.tensors) bytes += cp::size_in_bytes(entry.second);
+    fs::path const out(o.out);
+    check_space(out.has_parent_path() ? out.parent_path() : ".", bytes);
+    conversion_progress progress;
+    cp::write_gguf(out, file, progress.report());
+    return notes;
+}
+
+void finish(convert_options const& o, losses const& lost, std::vector<std::string> const& notes) {
+    lost.tell();
+    for (std::string const& note : notes) say("Mind: " + note + ".");
+    print(o.out + "\n");
+}
+
 } // namespace
 
 int convert(convert_options const& options) {
     catch_signals();
     static_cast<void>(sharding_of(options.shards));
+    if (options.to == "gguf") {
+        if (lv::is_there(options.out) && !options.force) throw lv::file_error(options.out + ": is there already");
+        cp::opened const source = open_source(options);
+        losses lost;
+        auto const notes = to_gguf(options, source, lost);
+        finish(options, lost, notes);
+        return 0;
+    }
     cp::replacement_folder folder(options.out, options.force);
     cp::opened source = open_source(options);
     losses lost;
     auto const notes = options.to == "meta" ? to_meta(options, source, folder.path(), lost)
                                             : to_hugging_face(options, source, folder.path(), lost);
     folder.commit();
-    lost.tell();
-    for (std::string const& note : notes) say("Mind: " + note + ".");
-    print(options.out + "\n");
+    finish(options, lost, notes);
     return 0;
 }
 

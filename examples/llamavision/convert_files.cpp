@@ -4,15 +4,18 @@
 
 #include <cstddef>
 #include <string_view>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include <llamavision/checkpoint/gguf_own.hpp>
 #include <llamavision/checkpoint/replacement_file.hpp>
 #include <llamavision/checkpoint/write_config.hpp>
 #include <llamavision/checkpoint/write_params.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/text_file.hpp>
 #include <llamavision/tokens/tokenizer_file.hpp>
+#include <llamavision/tokens/tokenizer_lists.hpp>
 #include <llamavision/tokens/write_tokenizer.hpp>
 
 namespace lv = llamavision;
@@ -23,7 +26,7 @@ namespace program {
 namespace {
 
 using lv::checkpoint::description;
-using lv::checkpoint::detail::write_text_file;
+using lv::checkpoint::kind;
 
 constexpr std::size_t small = std::size_t{256} << 20;
 
@@ -35,35 +38,31 @@ constexpr char const* meta_template =
     "%}{{- part['text'] }}{%- endif %}{%- endfor %}{%- endif %}{{- '<|eot_id|>' }}{%- endfor %}{%- if "
     "add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{%- endif %}";
 
-bool copy(fs::path const& from, fs::path const& to, char const* name) {
-    if (!lv::is_there(from / name)) return false;
-    write_text_file(to / name, lv::read_text_file(from / name, small));
-    return true;
-}
-
 /// The licence goes wherever the weights go.
-void copy_licence(fs::path const& from, fs::path const& to) {
-    for (char const* const name : {"LICENSE", "LICENSE.txt", "USE_POLICY.md", "NOTICE"}) copy(from, to, name);
+void add_licence(small_files& files, fs::path const& folder) {
+    for (char const* const name : {"LICENSE", "LICENSE.txt", "USE_POLICY.md", "NOTICE"})
+        if (lv::is_there(folder / name)) files.emplace(name, lv::read_text_file(folder / name, small));
 }
 
-fs::path tokenizer_of(description const& d) { return d.tokenizer_json.empty() ? d.tokenizer_model : d.tokenizer_json; }
-
-void write_config(fs::path const& folder, description const& d, small_files_options const& o,
-                  std::vector<std::string>& notes) {
-    using lv::checkpoint::dtype;
-    auto const own = o.config.empty() && d.form == lv::checkpoint::kind::hugging_face ? d.folder / "config.json"
-                                                                                      : fs::path(o.config);
-    if (!own.empty()) {
-        auto const text = lv::read_text_file(own, small);
-        write_text_file(folder / "config.json", o.type ? lv::checkpoint::config_with_type(text, *o.type) : text);
-        return;
-    }
-    write_text_file(folder / "config.json",
-                    lv::checkpoint::config_text(*d.model, d.generation, o.type.value_or(dtype::bf16)));
-    notes.push_back("config.json is made of what the source says");
+/// What the source has of them, as it is.
+small_files files_of(description const& d) {
+    if (d.form == kind::hugging_face) return lv::checkpoint::small_files_in(d.folder);
+    if (d.form == kind::gguf)
+        return lv::checkpoint::gguf_small_files(lv::checkpoint::open_gguf(d.weights.files.front()));
+    return {};
 }
 
-void write_tokenizer_config(fs::path const& folder, description const& d, bool base) {
+/// The source's tokenizer and where it is; nothing if it has none.
+std::optional<std::pair<lv::tokens::tokenizer_contents, std::string>> words_of(description const& d) {
+    auto const& inside = d.words;
+    if (!inside.tokens.empty())
+        return std::pair(lv::tokens::tokenizer_from_lists(inside.tokens, inside.types, inside.file), inside.file);
+    auto const& file = d.tokenizer_json.empty() ? d.tokenizer_model : d.tokenizer_json;
+    if (file.empty()) return std::nullopt;
+    return std::pair(lv::tokens::read_tokenizer(file), file.string());
+}
+
+std::string tokenizer_config(description const& d, bool base) {
     nlohmann::ordered_json const document{{"tokenizer_class", "PreTrainedTokenizerFast"},
                                           {"processor_class", "MllamaProcessor"},
                                           {"bos_token", "<|begin_of_text|>"},
@@ -72,34 +71,39 @@ void write_tokenizer_config(fs::path const& folder, description const& d, bool b
                                           {"clean_up_tokenization_spaces", false},
                                           {"model_max_length", d.model->values.text.context},
                                           {"model_input_names", {"input_ids", "attention_mask"}}};
-    write_text_file(folder / "tokenizer_config.json", document.dump(2) + "\n");
+    return document.dump(2) + "\n";
 }
 
-void write_words(fs::path const& folder, description const& d, bool base, std::vector<std::string>& notes) {
-    auto const file = tokenizer_of(d);
-    if (file.empty()) {
-        notes.push_back("the source has no tokenizer, so the result has none");
-        return;
+/// The names of the special tokens from the first id on; empty where there is a gap.
+std::vector<std::string> special_names(lv::tokens::tokenizer_contents const& words) {
+    std::vector<std::string> names;
+    for (auto const& [id, name] : words.specials.names()) {
+        if (static_cast<std::size_t>(id) != words.words.size() + names.size()) return {};
+        names.push_back(name);
     }
-    if (!d.tokenizer_json.empty()) {
-        write_text_file(folder / "tokenizer.json", lv::read_text_file(d.tokenizer_json, small));
-    } else {
-        auto const words = lv::tokens::read_tokenizer(file);
-        write_text_file(folder / "tokenizer.json",
-                        lv::tokens::tokenizer_json_text(words.words, lv::tokens::hugging_face_special_names()));
-        notes.push_back("tokenizer.json is made of " + file.filename().string());
-    }
-    if (!copy(d.folder, folder, "tokenizer_config.json")) write_tokenizer_config(folder, d, base);
-    copy(d.folder, folder, "special_tokens_map.json");
+    return names;
 }
 
-void write_template(fs::path const& folder, description const& d, bool base, std::vector<std::string>& notes) {
-    bool copied = false;
-    for (char const* const name : {"chat_template.json", "chat_template.jinja"})
-        copied = copy(d.folder, folder, name) || copied;
-    if (copied || base || d.form == lv::checkpoint::kind::hugging_face) return;
+void add_words(small_files& files, description const& d, bool base, std::vector<std::string>& notes) {
+    if (!files.contains("tokenizer.json")) {
+        auto const words = words_of(d);
+        if (!words) {
+            notes.push_back("the source has no tokenizer, so the result has none");
+            return;
+        }
+        auto names = special_names(words->first);
+        if (words->first.kind == lv::tokens::tokenizer_kind::meta || names.empty())
+            names = lv::tokens::hugging_face_special_names();
+        files["tokenizer.json"] = lv::tokens::tokenizer_json_text(words->first.words, names);
+        notes.push_back("tokenizer.json is made of " + words->second);
+    }
+    files.try_emplace("tokenizer_config.json", tokenizer_config(d, base));
+}
+
+void add_template(small_files& files, description const& d, bool base, std::vector<std::string>& notes) {
+    if (base || files.contains("chat_template.json") || files.contains("chat_template.jinja")) return;
     nlohmann::ordered_json const document{{"chat_template", d.chat.text.empty() ? meta_template : d.chat.text}};
-    write_text_file(folder / "chat_template.json", document.dump(2) + "\n");
+    files["chat_template.json"] = document.dump(2) + "\n";
     if (d.chat.text.empty())
         notes.push_back("chat_template.json is Meta's format of conversations; for a base model, which has none, use "
                         "--base");
@@ -107,50 +111,54 @@ void write_template(fs::path const& folder, description const& d, bool base, std
 
 } // namespace
 
-std::vector<std::string> write_hugging_face_files(fs::path const& folder, description const& d,
-                                                  small_files_options const& o) {
-    std::vector<std::string> notes;
-    write_config(folder, d, o, notes);
-    bool const hugging_face = d.form == lv::checkpoint::kind::hugging_face;
-    if (!copy(d.folder, folder, "generation_config.json") && !hugging_face)
-        write_text_file(folder / "generation_config.json", lv::checkpoint::generation_text(d.generation));
-    bool pictures = false;
-    for (char const* const name : {"preprocessor_config.json", "processor_config.json"})
-        pictures = copy(d.folder, folder, name) || pictures;
-    if (!pictures && !hugging_face)
-        write_text_file(folder / "preprocessor_config.json", lv::checkpoint::preprocessor_text(d.pictures));
-    write_words(folder, d, o.base, notes);
-    write_template(folder, d, o.base, notes);
-    copy_licence(d.folder, folder);
-    return notes;
+small_files hugging_face_files(description const& d, small_files_options const& o, std::vector<std::string>& notes) {
+    small_files files = files_of(d);
+    if (!o.config.empty()) files["config.json"] = lv::read_text_file(o.config, small);
+    if (auto const own = files.find("config.json"); own != files.end()) {
+        if (o.type) own->second = lv::checkpoint::config_with_type(own->second, *o.type);
+    } else {
+        files["config.json"] =
+            lv::checkpoint::config_text(*d.model, d.generation, o.type.value_or(lv::checkpoint::dtype::bf16));
+        notes.push_back("config.json is made of what the source says");
+    }
+    add_licence(files, d.folder);
+    if (d.form == kind::hugging_face) return files;
+    files.try_emplace("generation_config.json", lv::checkpoint::generation_text(d.generation));
+    if (!files.contains("processor_config.json"))
+        files.try_emplace("preprocessor_config.json", lv::checkpoint::preprocessor_text(d.pictures));
+    add_words(files, d, o.base, notes);
+    add_template(files, d, o.base, notes);
+    return files;
 }
 
-std::vector<std::string> write_meta_files(fs::path const& folder, description const& d) {
-    std::vector<std::string> notes;
-    write_text_file(folder / "params.json", lv::checkpoint::params_text(d.model->values));
+small_files meta_files(description const& d, std::vector<std::string>& notes) {
+    auto const from = files_of(d);
+    small_files files;
+    files["params.json"] = lv::checkpoint::params_text(d.model->values);
     for (std::string const& what : lv::checkpoint::unsaid_in_params(d.model->values))
         notes.push_back("params.json has no words for " + what
-                        + ", which stand in Meta's code; keep config.json, "
-                          "which `convert --config` takes on the way back");
-    if (!d.tokenizer_model.empty()) {
-        write_text_file(folder / "tokenizer.model", lv::read_text_file(d.tokenizer_model, small));
-    } else if (auto const file = tokenizer_of(d); !file.empty()) {
-        auto const words = lv::tokens::read_tokenizer(file);
-        write_text_file(folder / "tokenizer.model", lv::tokens::tokenizer_model_text(words.words));
-        notes.push_back("tokenizer.model is made of " + file.filename().string());
-        auto const names = lv::tokens::hugging_face_special_names();
-        for (std::size_t i = 0; i < names.size(); ++i)
-            if (words.specials.name(static_cast<lv::token>(words.words.size() + i)) != std::string_view(names[i])) {
-                notes.push_back("tokenizer.model cannot name special tokens; the source's are others than Meta's");
-                break;
-            }
+                        + ", which Meta's code knows of its own models; keep "
+                          "config.json, which `convert --config` takes on the way back");
+    if (auto const own = from.find("tokenizer.model"); own != from.end()) {
+        files.insert(*own);
+    } else if (!d.tokenizer_model.empty()) {
+        files["tokenizer.model"] = lv::read_text_file(d.tokenizer_model, small);
+    } else if (auto const words = words_of(d)) {
+        files["tokenizer.model"] = lv::tokens::tokenizer_model_text(words->first.words);
+        notes.push_back("tokenizer.model is made of " + words->second);
+        if (special_names(words->first) != lv::tokens::hugging_face_special_names())
+            notes.push_back("tokenizer.model cannot name special tokens, and the source's are others than Meta's");
     } else {
         notes.push_back("the source has no tokenizer, so the result has none");
     }
-    if (lv::is_there(d.folder / "generation_config.json") || !d.chat.text.empty())
+    if (from.contains("generation_config.json") || !d.chat.text.empty())
         notes.push_back("Meta's form holds no generation_config.json and no chat template");
-    copy_licence(d.folder, folder);
-    return notes;
+    add_licence(files, d.folder);
+    return files;
+}
+
+void write(small_files const& files, fs::path const& folder) {
+    for (auto const& [name, text] : files) lv::checkpoint::detail::write_text_file(folder / name, text);
 }
 
 } // namespace program

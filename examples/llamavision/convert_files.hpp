@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,19 +13,22 @@
 
 namespace program {
 
+/// Name to content.
+using small_files = std::map<std::string, std::string>;
+
 struct small_files_options {
     std::optional<llamavision::checkpoint::dtype> type; ///< what the weights were changed to
     std::string config;                                 ///< a config.json to be used instead of the source's
     bool base = false;                                  ///< a base model gets no chat template
 };
 
-/// Writes the small files of Hugging Face's form into `folder`; returns sentences about what had to be assumed.
-std::vector<std::string> write_hugging_face_files(std::filesystem::path const& folder,
-                                                  llamavision::checkpoint::description const& source,
-                                                  small_files_options const& options);
+/// The small files of Hugging Face's form; `notes` gets sentences about what had to be assumed.
+small_files hugging_face_files(llamavision::checkpoint::description const& source, small_files_options const& options,
+                               std::vector<std::string>& notes);
 
 /// The same for Meta's form.
-std::vector<std::string> write_meta_files(std::filesystem::path const& folder,
-                                          llamavision::checkpoint::description const& source);
+small_files meta_files(llamavision::checkpoint::description const& source, std::vector<std::string>& notes);
+
+void write(small_files const& files, std::filesystem::path const& folder);
 
 } // namespace program

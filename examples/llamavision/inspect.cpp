@@ -102,6 +102,20 @@ std::string blocks_in_words(inspection const& i) {
     return text + "\n";
 }
 
+/// Whether the weights in this format, and what a conversation of 8192 tokens about an image takes beside them, fit
+/// into the memory that is free; nothing if either is not known. Mapped weights that do not fit are read again and
+/// again.
+std::optional<bool> fits_in(inspection const& i, weight_format const& f, std::size_t available) {
+    if (available == 0 || i.parts.empty() || !i.said.model) return std::nullopt;
+    double needed = i.parts.back().parameters * f.bytes;
+    if (i.plan) {
+        std::size_t const positions = std::min<std::size_t>(i.said.model->values.text.context, 8192);
+        needed += static_cast<double>(i.plan->cache_per_position * positions + i.plan->image
+                                      + std::max(i.plan->read_scratch, i.plan->encode_scratch));
+    }
+    return needed <= static_cast<double>(available);
+}
+
 std::string plan_in_words(inspection const& i) {
     std::string text;
     if (i.plan) {
@@ -114,9 +128,20 @@ std::string plan_in_words(inspection const& i) {
                 + size(m.read_scratch) + " while text is read, " + size(m.encode_scratch)
                 + " while an image is encoded.\n";
     }
-    if (std::size_t const memory = machine_memory())
-        text += (i.plan ? "  " : "\n  ") + std::string("This machine has ") + in_bytes(static_cast<double>(memory))
-                + " of memory.\n";
+    std::size_t const memory = machine_memory(), available = available_memory();
+    if (memory == 0) return text;
+    text += (i.plan ? "  " : "\n  ") + std::string("This machine has ") + in_bytes(static_cast<double>(memory))
+            + " of memory";
+    if (available != 0) text += ", of which " + in_bytes(static_cast<double>(available)) + " are free";
+    std::string fit, not_fit;
+    for (weight_format const& f : weight_formats)
+        if (auto const fits = fits_in(i, f, available)) {
+            std::string& list = *fits ? fit : not_fit;
+            list += (list.empty() ? "" : ", ") + std::string(f.name);
+        }
+    if (!fit.empty()) text += "; it takes the model as " + fit;
+    if (!not_fit.empty()) text += (fit.empty() ? "; it does not take the model as " : ", not as ") + not_fit;
+    text += ".\n";
     return text;
 }
 
@@ -172,6 +197,13 @@ std::string json(lv::memory_plan const& m) {
                         {"encoding", std::to_string(m.encode_scratch)}});
 }
 
+std::string fits_as_json(inspection const& i) {
+    std::vector<std::pair<std::string_view, std::string>> formats;
+    for (weight_format const& f : weight_formats)
+        if (auto const fits = fits_in(i, f, available_memory())) formats.emplace_back(f.name, *fits ? "true" : "false");
+    return json_object(formats);
+}
+
 std::string json(inspection const& i) {
     auto const& d = i.said;
     return json_object({{"path", json_string(d.path.string())},
@@ -189,6 +221,16 @@ std::string json(inspection const& i) {
                         {"tile_tables", i.tables ? json(*i.tables) : "null"},
                         {"memory", i.plan ? json(*i.plan) : "null"},
                         {"machine_memory", std::to_string(machine_memory())},
+                        {"available_memory", std::to_string(available_memory())},
+                        {"fits", fits_as_json(i)},
+                        {"licence", i.configuration && i.configuration->published ? json_string(licence) : "null"},
+                        {"files", json_list(d.weights.files, [](auto const& f) { return json_string(f.string()); })},
+                        {"missing_files", json_strings(d.weights.missing)},
+                        {"pictures", json_object({{"tile", std::to_string(d.pictures.tile)},
+                                                  {"tiles", std::to_string(d.pictures.tiles)}})},
+                        {"answers", json_object({{"sampled", d.generation.do_sample ? "true" : "false"},
+                                                 {"temperature", json_number(d.generation.temperature)},
+                                                 {"top_p", json_number(d.generation.top_p)}})},
                         {"warnings", json_strings(i.warnings)},
                         {"problems", json_strings(i.problems)}});
 }
@@ -229,6 +271,8 @@ int inspect(inspect_options const& options) {
         print(json(i) + "\n");
     else if (lv::checkpoint::is_read(i.said.form))
         print(page(i));
+    else
+        for (std::string const& warning : i.warnings) say("Mind: " + warning);
     if (i.problems.empty()) return 0;
     finish_output();
     std::size_t const more = i.problems.size() - 1;

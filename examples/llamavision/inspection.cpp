@@ -12,7 +12,10 @@
 #include <llamavision/config/differences.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/runtime/words.hpp>
+#include <llamavision/support/text_file.hpp>
 #include <llamavision/tokens/chat.hpp>
+
+#include "leftovers.hpp"
 
 namespace lv = llamavision;
 
@@ -121,6 +124,8 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
     i.said = static_cast<lv::checkpoint::description const&>(folder);
     i.problems = i.said.problems;
     i.warnings = i.said.warnings;
+    if (lv::is_folder(path))
+        for (auto& sentence : leftovers(i.said.folder, i.said.weights.files)) i.warnings.push_back(std::move(sentence));
     if (!lv::checkpoint::is_read(i.said.form)) return i;
     auto const step = [&](auto const& f) {
         lv::checkpoint::detail::attempt(lv::checkpoint::faults::collected, i.problems, f);

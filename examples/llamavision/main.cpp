@@ -276,17 +276,20 @@ void add_scene(CLI::App& app, scene_options& o, run& chosen) {
 void add_convert(CLI::App& app, convert_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("convert", "A checkpoint in another form, type or number of files");
     c->add_option("source", o.source, "A checkpoint of any form")->required()->type_name("SOURCE");
-    c->add_option("out", o.out, "The new folder; appears when it is complete")->required()->type_name("OUT");
-    c->add_option("--to", o.to, "huggingface or meta")
+    c->add_option("out", o.out, "The new folder or GGUF file; appears when it is complete")
         ->required()
-        ->check(CLI::IsMember({"huggingface", "meta"}))
+        ->type_name("OUT");
+    c->add_option("--to", o.to, "huggingface, meta or gguf (llamavision's own, which holds all that a folder does)")
+        ->required()
+        ->check(CLI::IsMember({"huggingface", "meta", "gguf"}))
         ->type_name("FORM");
-    c->add_option("--dtype", o.dtype, "f32, f16 or bf16; by default as stored")
+    c->add_option("--dtype", o.dtype, "f32, f16 or bf16; by default as stored, GGUF's blocks in a folder as bf16")
         ->check(CLI::IsMember({"f32", "f16", "bf16"}))
         ->type_name("TYPE");
     c->add_option("--shards", o.shards, "Number of weight files, or the size of each (5GB, the default)")
         ->type_name("N|SIZE");
     add_adapter(c, o.adapter);
+    add_gguf(c, o.gguf);
     c->add_option("--config", o.config, "A config.json, for numbers that Meta's form does not say")->type_name("FILE");
     c->add_flag("--base", o.base, "A base model: write no format of conversations");
     c->add_flag("--force", o.force, "Replace OUT, if it holds nothing but a checkpoint");

@@ -292,3 +292,36 @@ TEST_CASE("other forms of checkpoint are called by name") {
     CHECK(contains(fault<file_error>(bare.path()),
                    "holds no model.safetensors, nor shards with an index; Meta's files in original/"));
 }
+
+TEST_CASE("the text model alone is told, but not where a single file is opened") {
+    checkpoint_folder const folder;
+    write_tensors(folder.path() / "model.safetensors", {"language_model.model.norm.weight", "lm_head.weight"});
+    CHECK(contains(fault<mismatch_error>(folder.path()), "without a vision tower"));
+    CHECK(problems(folder.path()).size() == 1);
+    CHECK(open(folder.path() / "model.safetensors").tensors.tensors.size() == 2);
+}
+
+TEST_CASE("weights of several types, in one folder") {
+    checkpoint_folder const folder(false);
+    write_tensors(folder.path() / "a.safetensors", {"model.vision_model.class_embedding"}, dtype::f32);
+    write_tensors(folder.path() / "b.safetensors", {"model.language_model.norm.weight"}, dtype::f16);
+    write_tensors(folder.path() / "c.safetensors", {"lm_head.weight"}, dtype::bf16);
+    folder.write("model.safetensors.index.json", R"({"metadata": {"total_size": 0}, "weight_map": {
+        "model.vision_model.class_embedding": "a.safetensors", "model.language_model.norm.weight": "b.safetensors",
+        "lm_head.weight": "c.safetensors"}})");
+    auto const opened = open(folder.path());
+    CHECK(opened.tensors.tensors.at("vision_model.class_embedding").type == dtype::f32);
+    CHECK(opened.tensors.tensors.at("language_model.model.norm.weight").type == dtype::f16);
+    CHECK(opened.tensors.tensors.at("language_model.lm_head.weight").type == dtype::bf16);
+}
+
+TEST_CASE("a Llama Guard is told by its template") {
+    checkpoint_folder const folder;
+    CHECK(open(folder.path()).warnings.empty());
+    folder.write("chat_template.json",
+                 R"({"chat_template": "Task: Check if there is unsafe content in 'User' messages"})");
+    auto const d = read_description(folder.path());
+    REQUIRE(d.warnings.size() == 1);
+    CHECK(contains(d.warnings.front(), "Llama Guard"));
+    CHECK(contains(d.warnings.front(), "chat_template.json"));
+}

@@ -168,6 +168,25 @@ class Convert(Case):
         self.converts(meta, "--to", "huggingface", "--config", source / "config.json")
         self.assertEqual(all_tensors(self.out), all_tensors(source))
 
+    def test_gguf_and_back(self):
+        file, back = self.around / "tiny.gguf", self.around / "back"
+        self.assertEqual(self.converts(MODEL, "--to", "gguf", out=file), "")
+        self.assertEqual(file.read_bytes()[:4], b"GGUF")
+        self.assertEqual(self.answer(file), self.answer(MODEL))
+        self.assertEqual(self.converts(file, "--to", "huggingface", out=back), "")
+        self.assertEqual(all_tensors(back), all_tensors(MODEL))
+        for path in MODEL.glob("*.json"):
+            self.assertEqual((back / path.name).read_bytes(), path.read_bytes(), path.name)
+        self.fails(run("convert", MODEL, file, "--to", "gguf"), file, "already")
+        self.converts(MODEL, "--to", "gguf", "--dtype", "f32", "--force", out=file)
+        self.converts(file, "--to", "huggingface", "--dtype", "bf16", "--force", out=back)
+        self.assertEqual(all_tensors(back), all_tensors(MODEL))
+        self.fails(run("convert", MODEL, self.out, "--to", "gguf", "--shards", "2"), "one file")
+        meta = self.around / "meta"
+        self.converts(flat_model("flat for gguf"), "--to", "meta", out=meta)
+        self.converts(meta, "--to", "gguf", "--config", MODEL / "config.json", "--force", out=file)
+        self.assertEqual(self.answer(file), self.answer(meta))
+
     def test_nothing_is_overwritten_unasked(self):
         self.converts(MODEL, "--to", "huggingface")
         before = (self.out / "model.safetensors").stat().st_ino

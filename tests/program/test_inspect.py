@@ -107,6 +107,50 @@ class Inspect(Case):
         write_safetensors(folder / "model.safetensors", tensors)
         self.fails(look(folder), "multi_modal_projector.bias", "I16")
 
+    def test_what_should_not_be_there(self):
+        folder = copy_of_model("cluttered")
+        (folder / "config (1).json").write_text("{}")
+        (folder / "other.safetensors").write_bytes(b"")
+        (folder / "model.safetensors.part").write_bytes(bytes(2500))
+        cache = folder / ".cache" / "huggingface" / "download"
+        cache.mkdir(parents=True)
+        (cache / "abc.incomplete").write_bytes(b"")
+        page = self.succeeds(look(folder))
+        for word in ("config (1).json: looks like config.json", "other.safetensors: weights that no index names",
+                     "model.safetensors.part: a download that was not finished (2.5 kB", "abc.incomplete: a download"):
+            self.assertIn(word, page)
+        self.assertEqual(len(self.report(folder)["warnings"]), 4)
+        empty = TEMPORARY / "nothing but a download"
+        empty.mkdir()
+        (empty / "model-00001-of-00005.safetensors.incomplete").write_bytes(b"")
+        r = look(empty)
+        self.fails(r, empty, "no checkpoint")
+        self.assertIn("not finished", r.stderr)
+
+    def test_a_shard_that_is_not_there(self):
+        folder = copy_of_model("half")
+        tensors = read_safetensors(folder / "model.safetensors")
+        (folder / "model.safetensors").unlink()
+        names = sorted(tensors)
+        parts = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+        (folder / "model.safetensors.index.json").write_text(
+            json.dumps({"weight_map": {n: file for file, of in parts.items() for n in of}}))
+        write_safetensors(folder / "a.safetensors", {n: tensors[n] for n in parts["a.safetensors"]})
+        report = self.report(folder, 1)
+        self.assertEqual(report["missing_files"], ["b.safetensors"])
+        self.assertEqual(len(report["problems"]), 1)
+        self.fails(look(folder), "1 of the 2 files that it names are missing: b.safetensors")
+        (folder / "b.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+        self.fails(look(folder), "b.safetensors", "Git LFS")
+
+    def test_this_machine(self):
+        report = self.report(MODEL)
+        self.assertLessEqual(report["available_memory"], report["machine_memory"])
+        self.assertEqual(set(report["fits"]), {"f32", "f16/bf16", "q8", "q4"})
+        self.assertEqual(report["licence"], None)
+        self.assertEqual([pathlib.Path(f).name for f in report["files"]], ["model.safetensors"])
+        self.assertIn("it takes the model as f32", self.succeeds(look(MODEL)))
+
     def test_other_forms(self):
         for name, word in (("consolidated.00.pth", "params.json"), ("model.gguf", "is empty"), ("pytorch_model.bin", "PyTorch"),
                            ("adapter_config.json", "adapter"), ("readme.txt", "no checkpoint")):

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace llamavision::checkpoint {
@@ -79,6 +80,31 @@ inline void check_types(named_tensors const& tensors, std::string const& path) {
             path + ": weights must be F32, F16 or BF16; quantised models are not supported: " + listed(strange));
 }
 
+/// The text half of the model is passed around alone (transformers: MllamaForCausalLM); it runs nowhere without the
+/// other.
+inline void check_vision(named_tensors const& tensors, std::string const& path) {
+    auto const any = [&tensors](std::string_view prefix) {
+        auto const at = tensors.tensors.lower_bound(prefix);
+        return at != tensors.tensors.end() && std::string_view(at->first).starts_with(prefix);
+    };
+    if (any("language_model.") && !any("vision_model."))
+        throw mismatch_error(path
+                             + ": holds the text model alone, without a vision tower; it can be inspected, but not "
+                               "loaded");
+}
+
+/// Llama Guard 3 has the numbers of an assistant, and another purpose, which only its chat template shows.
+inline void warn_of_guard(description& d) {
+    if (d.chat.text.find("unsafe content") == std::string::npos
+        && d.chat.text.find("UNSAFE CONTENT") == std::string::npos)
+        return;
+    d.warnings.push_back(
+        d.folder.string()
+        + ": is a Llama Guard, which judges whether a conversation is safe, and does not converse; its "
+          "own prompt (in "
+        + d.chat.file.filename().string() + ") is not written for you: give it, filled in, as the prompt");
+}
+
 } // namespace detail
 
 /// Reads the JSON files of d.folder into `d`, and finds the weights at d.path. Throws file_error, format_error and
@@ -91,7 +117,10 @@ inline void describe_hugging_face(description& d, faults mode) {
     });
     step([&] { detail::read_generation_into(d); });
     step([&] { detail::read_pictures_into(d); });
-    step([&] { d.chat = find_chat_template(d.folder); });
+    step([&] {
+        d.chat = find_chat_template(d.folder);
+        detail::warn_of_guard(d);
+    });
     step([&] { detail::find_tokenizer(d); });
     step([&] { detail::find_weights_into(d); });
     step([&] { detail::check_presence(d.weights); });
@@ -104,6 +133,8 @@ inline void map_hugging_face(opened& o, progress const& report, faults mode) {
     if (auto const file = o.folder / spare_cells_file; is_there(file))
         detail::attempt(mode, o.problems, [&] { o.spare = read_safetensors(file); });
     detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
+    if (is_folder(o.path) && o.weights.missing.empty())
+        detail::attempt(mode, o.problems, [&] { detail::check_vision(o.tensors, o.path.string()); });
 }
 
 } // namespace llamavision::checkpoint

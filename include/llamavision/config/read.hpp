@@ -172,6 +172,10 @@ inline void refuse(json_view const& root, json_view const& text, json_view const
 /// Throws unless the file says that it describes this architecture.
 inline void check_model_type(json_view const& root) {
     auto const type = root.find("model_type");
+    if (type && type->text() == "mllama_text_model")
+        throw mismatch_error(root.place()
+                             + "describes the text model alone (mllama_text_model); this library runs the whole "
+                               "model, \"mllama\"");
     if (type && type->text() != "mllama")
         throw mismatch_error(root.place() + "model_type is " + in_quotes(type->text())
                              + ", but this library runs \"mllama\" (Llama 3.2 Vision)");
