@@ -29,6 +29,7 @@
 
 #include "console.hpp"
 #include "convert_files.hpp"
+#include "models.hpp"
 
 namespace lv = llamavision;
 namespace cp = llamavision::checkpoint;
@@ -146,7 +147,7 @@ void check_space(fs::path const& folder, std::size_t bytes) {
 
 /// The source, with its adapter and the numbers of `--config`.
 cp::opened open_source(convert_options const& o) {
-    cp::opened source = cp::open(o.source);
+    cp::opened source = cp::open(o.source, {}, cp::faults::thrown, dialect_of(o.gguf));
     for (std::string const& warning : source.warnings) say("Mind: " + warning);
     if (!o.config.empty()) source.model = lv::config::read(o.config);
     if (!o.adapter.empty()) source.tensors = cp::merge_adapter(std::move(source.tensors), cp::open_adapter(o.adapter));
