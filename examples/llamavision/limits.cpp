@@ -172,7 +172,7 @@ struct limit_probe::memory {
 limit_probe::limit_probe(lv::thread_pool& pool) : pool_(pool), memory_(std::make_unique<memory>()) {
     std::size_t size = std::size_t{256} << 20;
 #if defined(_SC_LEVEL3_CACHE_SIZE)
-    if (long const cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE); cache > 0)
+    if (auto const cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE); cache > 0)
         size = std::max(size, 2 * static_cast<std::size_t>(cache));
 #endif
     size = std::min(size, std::max(lv::machine_memory() / 16, std::size_t{64} << 20));

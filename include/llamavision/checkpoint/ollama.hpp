@@ -31,7 +31,7 @@ namespace detail {
 [[nodiscard]] inline std::filesystem::path ollama_blobs(std::filesystem::path const& manifest) {
     auto folder = std::filesystem::absolute(manifest).parent_path();
     while (folder.filename() != "manifests" && folder.has_relative_path()) folder = folder.parent_path();
-    auto const blobs = folder.parent_path() / "blobs";
+    auto blobs = folder.parent_path() / "blobs";
     if (!is_folder(blobs))
         throw file_error(manifest.string() + ": is a manifest of ollama's, but there is no folder " + blobs.string());
     return blobs;
@@ -45,7 +45,7 @@ namespace detail {
         || digest.find_first_not_of("0123456789abcdef", method.size()) != std::string::npos)
         layer.at("digest").fail("\"sha256:\" and 64 hexadecimal digits");
     digest[method.size() - 1] = '-';
-    auto const path = blobs / digest;
+    auto path = blobs / digest;
     std::error_code fault;
     auto const size = std::filesystem::file_size(path, fault);
     if (fault) throw file_error(path.string() + ": is missing, a part of the ollama model; pull it again");

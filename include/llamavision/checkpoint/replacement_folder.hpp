@@ -130,7 +130,7 @@ class replacement_folder {
     }
 
   private:
-    static std::filesystem::path without_slash(std::filesystem::path path) {
+    static std::filesystem::path without_slash(std::filesystem::path const& path) {
         return path.has_filename() ? path : path.parent_path();
     }
 

@@ -18,9 +18,10 @@ namespace llamavision {
 inline void give_back([[maybe_unused]] std::span<std::byte const> bytes) noexcept {
 #if defined(__linux__) && defined(MADV_PAGEOUT)
     auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    auto const begin = (reinterpret_cast<std::uintptr_t>(bytes.data()) + page - 1) / page * page;
-    auto const end = (reinterpret_cast<std::uintptr_t>(bytes.data()) + bytes.size()) / page * page;
-    if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_PAGEOUT);
+    std::size_t const before = (page - reinterpret_cast<std::uintptr_t>(bytes.data()) % page) % page;
+    if (before >= bytes.size()) return;
+    std::span<std::byte const> const whole = bytes.subspan(before, (bytes.size() - before) / page * page);
+    if (!whole.empty()) ::madvise(const_cast<std::byte*>(whole.data()), whole.size(), MADV_PAGEOUT);
 #endif
 }
 

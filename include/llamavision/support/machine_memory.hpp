@@ -16,7 +16,7 @@ namespace llamavision {
 
 /// Bytes of memory in the machine; 0 if the system does not say.
 [[nodiscard]] inline std::size_t machine_memory() {
-    long const pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGESIZE);
+    auto const pages = ::sysconf(_SC_PHYS_PAGES), size = ::sysconf(_SC_PAGESIZE);
     return pages > 0 && size > 0 ? static_cast<std::size_t>(pages) * static_cast<std::size_t>(size) : 0;
 }
 

@@ -54,7 +54,7 @@ struct lanes {
         using simd_words::integers;
         integers const u = simd_words::cast_bits<integers>(a);
         integers const up = u + integers(0x7fff) + ((u >> 16) & integers(1));
-        store(p, xsimd::select(a == a, simd_words::cast_bits<reg>(up & integers(-0x10000)), a));
+        store(p, xsimd::select(xsimd::isnan(a), a, simd_words::cast_bits<reg>(up & integers(-0x10000))));
     }
     static void store_rounded(bf16* p, reg const& a) {
         float values[width];

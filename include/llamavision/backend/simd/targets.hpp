@@ -33,7 +33,7 @@ inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2, tier::avx512, t
 /// Asks the system once for AMX's registers: Linux gives them to processes that say they want them.
 [[nodiscard]] inline bool amx_granted() {
 #if defined(__x86_64__) && defined(__linux__)
-    constexpr long request = 0x1023, tile_data = 18; // ARCH_REQ_XCOMP_PERM, the state component
+    constexpr auto request = 0x1023, tile_data = 18; // ARCH_REQ_XCOMP_PERM, the state component
     static bool const granted = syscall(SYS_arch_prctl, request, tile_data) == 0;
     return granted;
 #else
