@@ -3,6 +3,7 @@
 #include "bundled.hpp"
 
 #include <system_error>
+#include <utility>
 
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/text_file.hpp>
@@ -27,7 +28,8 @@ std::filesystem::path bundled_model() {
 std::filesystem::path model_path(std::string const& given) {
     if (!given.empty()) return given;
     auto path = bundled_model();
-    say("Using the bundled model, which knows drawn scenes only (--model DIR takes another).");
+    if (static bool said = false; !std::exchange(said, true))
+        say("Using the bundled model, which knows drawn scenes only (--model DIR takes another).");
     return path;
 }
 

@@ -64,11 +64,12 @@ TEST_CASE("a tower of integers: logits within 2⁻⁴ of the references' largest
 }
 
 // A q8 block is off by 1/254 of its largest value, weights and activations alike, which is no worse than bf16 where
-// values are even, and twice as bad under outliers. 4 bits are off by 1/16, 7 % of random weights in the mean square.
-TEST_CASE("blocks: logits within 2⁻⁵ of the references' largest in 8 bits, and within a half in 4") {
+// values are even, and twice as bad under outliers. 4 bits are off by 1/16, 7 % of random weights in the mean square,
+// and random weights forgive nothing: what is left is of the logits' own size, and only a broken kernel is farther off.
+TEST_CASE("blocks: logits within 2⁻⁴ of the references' largest in 8 bits, and within their size in 4") {
     for (subject const& s : subjects)
         for (auto [kernels, name, most] :
-             {std::tuple{golden::kernels::q8, "q8", 0x1p-5}, std::tuple{golden::kernels::q4, "q4", 0.5}}) {
+             {std::tuple{golden::kernels::q8, "q8", 0x1p-4}, std::tuple{golden::kernels::q4, "q4", 1.0}}) {
             CAPTURE(s.folder);
             CAPTURE(name);
             golden::shape shape(s.folder, s.open, kernels);

@@ -90,7 +90,7 @@ class replacement_folder {
   public:
     /// Throws file_error if something is at `target`: a file, or a folder that is not empty. With `replace`, such a
     /// folder is replaced, provided that it holds nothing but a checkpoint's files.
-    replacement_folder(std::filesystem::path target, bool replace) : target_(without_slash(std::move(target))) {
+    replacement_folder(std::filesystem::path const& target, bool replace) : target_(without_slash(target)) {
         detail::check_replaceable(target_, replace);
         part_ = target_;
         part_ += ".part" + std::to_string(std::random_device{}());
