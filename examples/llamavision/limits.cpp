@@ -12,6 +12,8 @@
 #include <immintrin.h>
 #endif
 
+#include <llamavision/backend/simd/amx.hpp>
+#include <llamavision/backend/simd/targets.hpp>
 #include <llamavision/support/machine_memory.hpp>
 
 #include "console.hpp"
@@ -86,6 +88,35 @@ __attribute__((target("avx2"))) void int8_avx2() {
     LLAMAVISION_LOOP
 }
 
+/// AMX: sums of 16 × 16, of which four are independent.
+__attribute__((target("amx-tile,amx-bf16,amx-int8,avx512f"))) void tiles(bool integers) {
+    alignas(64) static unsigned char const zeros[1024] = {};
+    lv::amx::configure(16);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_loadd(4, zeros, 64);
+    _tile_loadd(5, zeros, 64);
+    _tile_loadd(6, zeros, 64);
+    _tile_loadd(7, zeros, 64);
+    for (std::size_t i = 0; i < rounds / 10; ++i)
+        if (integers) {
+            _tile_dpbusd(0, 4, 6);
+            _tile_dpbusd(1, 4, 7);
+            _tile_dpbusd(2, 5, 6);
+            _tile_dpbusd(3, 5, 7);
+        } else {
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    _tile_release();
+}
+void bf16_tiles() { tiles(false); }
+void int8_tiles() { tiles(true); }
+
 void f32_sse() {
     using vector = __m128;
     vector const zero = _mm_setzero_ps(), a = zero;
@@ -100,10 +131,12 @@ loop best_f32() {
     return {sums * 8.0 * rounds, f32_sse};
 }
 loop best_bf16() {
+    if (lv::available(lv::tier::amx)) return {4.0 * 2 * 16 * 16 * 32 * (rounds / 10), bf16_tiles};
     if (__builtin_cpu_supports("avx512bf16")) return {sums * 64.0 * rounds, bf16_avx512};
     return {};
 }
 loop best_int8() {
+    if (lv::available(lv::tier::amx)) return {4.0 * 2 * 16 * 16 * 64 * (rounds / 10), int8_tiles};
     if (__builtin_cpu_supports("avx512vnni")) return {sums * 128.0 * rounds, int8_avx512};
     if (__builtin_cpu_supports("avx2")) return {sums * 64.0 * rounds, int8_avx2};
     return {};

@@ -15,8 +15,8 @@ namespace program {
 struct limits {
     double read = 0; ///< bytes of memory a second
     double f32 = 0;  ///< operations a second, a fused multiply-add being two: floats
-    double bf16 = 0; ///< products of bf16 pairs summed to floats (vdpbf16ps)
-    double int8 = 0; ///< products of bytes summed to 32 bits (vpdpbusd; vpmaddubsw where that is missing)
+    double bf16 = 0; ///< products of bf16 pairs summed to floats (AMX, vdpbf16ps)
+    double int8 = 0; ///< products of bytes summed to 32 bits (AMX, vpdpbusd; vpmaddubsw where those are missing)
 };
 
 class limit_probe {
