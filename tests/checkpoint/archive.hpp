@@ -14,7 +14,7 @@ namespace archive {
 /// A number of so many bytes, the lowest first.
 inline std::string number(std::uint64_t value, std::size_t bytes) {
     std::string text;
-    for (std::size_t i = 0; i < bytes; ++i) text += static_cast<char>(static_cast<unsigned char>(value >> (8 * i)));
+    for (std::size_t i = 0; i < bytes; ++i) text += static_cast<char>(i < 8 ? value >> (8 * i) & 0xff : 0);
     return text;
 }
 
