@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the small model: python train.py --minutes 70 --out checkpoint [--work DIR]
+"""Trains the small model: python train.py --steps 9000 --out checkpoint [--work DIR]
 
-Goes on from DIR/state.pt when that exists. The learning rate warms up, stays, and falls to zero over the last part."""
+Goes on from DIR/state.pt when that exists. The learning rate warms up, stays, and falls to zero over the last part. The
+length is counted in steps, not minutes, so that a busy machine makes a run longer but not shorter in what it learns."""
 import argparse
 import json
 import multiprocessing
@@ -127,7 +128,7 @@ def examine(model, fast, examination):
 
 def main():
     parse = argparse.ArgumentParser()
-    parse.add_argument("--minutes", type=float, default=70)
+    parse.add_argument("--steps", type=int, default=9000)
     parse.add_argument("--out", default=os.path.join(scenes.HERE, "checkpoint"))
     parse.add_argument("--work", default="tiny-work")
     parse.add_argument("--rate", type=float, default=2e-3)
@@ -177,7 +178,7 @@ def main():
             store()
             raise SystemExit("stopped; the next run goes on from here")
         spent = before + time.time() - begun
-        progress = spent / (60 * options.minutes)
+        progress = step / options.steps
         if progress >= 1:
             break
         falling = progress > 1 - options.fall
