@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <llamavision/checkpoint/meta.hpp>
 #include <llamavision/config/header.hpp>
 #include <llamavision/config/read.hpp>
 #include <llamavision/expression/describe.hpp>

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <llamavision/backend/simd/simd.hpp>
+#include <llamavision/support/error.hpp>
 
 namespace backends {
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 
+#include <llamavision/backend/simd/baseline.hpp>
 #include <llamavision/backend/simd/blocks.hpp>
 
 using namespace backends;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // GGUF as users hold it: files, folders, ollama's store, this library's own files; and what can be wrong with each.
+#include <llamavision/checkpoint/gguf_checkpoint.hpp>
+#include <llamavision/checkpoint/gguf_mapping.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/write_gguf.hpp>
 #include <llamavision/support/sha256.hpp>

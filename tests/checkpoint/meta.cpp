@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Folders in Meta's form: those that torch wrote (make_pth.py) against the names and layouts of transformers, and what
 // can be wrong with one.
+#include <llamavision/checkpoint/meta.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/write_pth.hpp>
 #include <llamavision/checkpoint/write_safetensors.hpp>

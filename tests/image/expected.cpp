@@ -2,6 +2,8 @@
 // Every entry of expected.json: the decoded bytes, the canvas at every tile size, the normalised tiles.
 #include "pictures.hpp"
 
+#include <llamavision/image/exif.hpp>
+#include <llamavision/image/jpeg.hpp>
 #include <llamavision/image/open.hpp>
 #include <llamavision/image/tiles.hpp>
 

@@ -61,14 +61,14 @@ inline void convert_on(thread_pool& pool, checkpoint::dtype from, std::span<std:
         auto const piece = bytes.subspan(checkpoint::bytes_of(from, first), checkpoint::bytes_of(from, values));
         std::byte* const at = result.data() + checkpoint::bytes_of(to, first);
         std::array<float, quantised_piece> wide;
-        checkpoint::detail::retype(from, piece, dtype::f32, std::as_writable_bytes(std::span(wide).first(values)));
+        checkpoint::retype(from, piece, dtype::f32, std::as_writable_bytes(std::span(wide).first(values)));
         if (to == dtype::q8_0)
             encode_blocks<q8_0>(wide.data(), values, at);
         else if (to == dtype::q4_0)
             encode_blocks<q4_0>(wide.data(), values, at);
         else
-            checkpoint::detail::retype(dtype::f32, std::as_bytes(std::span(wide).first(values)), to,
-                                       {at, checkpoint::bytes_of(to, values)});
+            checkpoint::retype(dtype::f32, std::as_bytes(std::span(wide).first(values)), to,
+                               {at, checkpoint::bytes_of(to, values)});
     });
 }
 
@@ -137,9 +137,9 @@ struct quantisation_error {
     for (std::size_t first = 0; first < count; first += was.size()) {
         std::size_t const n = std::min(was.size(), count - first);
         auto const widen = [&](checkpoint::tensor const& t, std::span<std::byte const> bytes, std::span<float> to) {
-            checkpoint::detail::retype(
-                t.type, bytes.subspan(checkpoint::bytes_of(t.type, first), checkpoint::bytes_of(t.type, n)), dtype::f32,
-                std::as_writable_bytes(to));
+            checkpoint::retype(t.type,
+                               bytes.subspan(checkpoint::bytes_of(t.type, first), checkpoint::bytes_of(t.type, n)),
+                               dtype::f32, std::as_writable_bytes(to));
         };
         widen(stored, a, std::span(was).first(n));
         widen(converted, b, std::span(is).first(n));

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few words of xsimd that changed their spelling between 8.1 and 14, and the name of the instruction set that this
-// translation unit is compiled for. All that depends on it lives in an inline namespace of that name, so that objects
-// compiled with different -m flags can be linked together: their functions have different symbols.
+// The few words of xsimd that changed their spelling between 8.1 and 14.
 #pragma once
 
 #include <algorithm>
@@ -9,34 +7,9 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <llamavision/backend/simd/arch.hpp>
 #include <llamavision/backend/simd/compiler.hpp>
 #include <xsimd/xsimd.hpp>
-
-#if defined(__AVX512BW__)
-#define LLAMAVISION_ARCH compiled_for_avx512bw
-#elif defined(__AVX512F__)
-#define LLAMAVISION_ARCH compiled_for_avx512f
-#elif defined(__AVX2__) && defined(__FMA__)
-#define LLAMAVISION_ARCH compiled_for_avx2_fma
-#elif defined(__AVX2__)
-#define LLAMAVISION_ARCH compiled_for_avx2
-#elif defined(__AVX__) && defined(__FMA__)
-#define LLAMAVISION_ARCH compiled_for_avx_fma
-#elif defined(__AVX__)
-#define LLAMAVISION_ARCH compiled_for_avx
-#elif defined(__SSE4_2__)
-#define LLAMAVISION_ARCH compiled_for_sse4_2
-#elif defined(__SSE4_1__)
-#define LLAMAVISION_ARCH compiled_for_sse4_1
-#elif defined(__SSSE3__)
-#define LLAMAVISION_ARCH compiled_for_ssse3
-#elif defined(__SSE3__)
-#define LLAMAVISION_ARCH compiled_for_sse3
-#elif defined(__aarch64__)
-#define LLAMAVISION_ARCH compiled_for_neon64
-#else
-#define LLAMAVISION_ARCH compiled_for_baseline
-#endif
 
 namespace llamavision {
 inline namespace LLAMAVISION_ARCH {

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The name of the instruction set that this translation unit is compiled for. All that depends on it lives in an inline
+// namespace of that name, so that objects compiled with different -m flags can be linked together: their functions have
+// different symbols. A backend that is compiled once (support/separate.hpp) has one name for all.
+#pragma once
+
+#if defined(LLAMAVISION_SEPARATE)
+#define LLAMAVISION_ARCH compiled_separately
+#elif defined(__AVX512BW__)
+#define LLAMAVISION_ARCH compiled_for_avx512bw
+#elif defined(__AVX512F__)
+#define LLAMAVISION_ARCH compiled_for_avx512f
+#elif defined(__AVX2__) && defined(__FMA__)
+#define LLAMAVISION_ARCH compiled_for_avx2_fma
+#elif defined(__AVX2__)
+#define LLAMAVISION_ARCH compiled_for_avx2
+#elif defined(__AVX__) && defined(__FMA__)
+#define LLAMAVISION_ARCH compiled_for_avx_fma
+#elif defined(__AVX__)
+#define LLAMAVISION_ARCH compiled_for_avx
+#elif defined(__SSE4_2__)
+#define LLAMAVISION_ARCH compiled_for_sse4_2
+#elif defined(__SSE4_1__)
+#define LLAMAVISION_ARCH compiled_for_sse4_1
+#elif defined(__SSSE3__)
+#define LLAMAVISION_ARCH compiled_for_ssse3
+#elif defined(__SSE3__)
+#define LLAMAVISION_ARCH compiled_for_sse3
+#elif defined(__aarch64__)
+#define LLAMAVISION_ARCH compiled_for_neon64
+#else
+#define LLAMAVISION_ARCH compiled_for_baseline
+#endif

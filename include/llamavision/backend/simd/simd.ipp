@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the simd backend's words do: which kernels of which tier, and how work is cut for the threads.
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include <llamavision/backend/simd/amx.hpp>
+#include <llamavision/backend/simd/attention.hpp>
+#include <llamavision/backend/simd/avx2.hpp>
+#include <llamavision/backend/simd/avx512.hpp>
+#include <llamavision/backend/simd/avx512_bf16.hpp>
+#include <llamavision/backend/simd/baseline.hpp>
+#include <llamavision/backend/simd/blocks.hpp>
+#include <llamavision/backend/simd/elementwise.hpp>
+#include <llamavision/backend/simd/linear.hpp>
+#include <llamavision/backend/simd/norms.hpp>
+#include <llamavision/backend/simd/panel_attention.hpp>
+#include <llamavision/backend/simd/panel_products.hpp>
+#include <llamavision/backend/simd/simd.hpp>
+#include <llamavision/support/error.hpp>
+
+namespace llamavision {
+inline namespace LLAMAVISION_ARCH {
+
+namespace simd_choice {
+
+inline kernel_table const& kernels_of(tier level) {
+    if (!available(level))
+        throw error("this machine has no " + std::string(name_of(level)) + " instructions for the simd backend");
+#if defined(__x86_64__)
+    if (level >= tier::avx512) return avx512::table;
+    if (level == tier::avx2) return avx2::table;
+#endif
+    return baseline::table;
+}
+
+inline bool panelled(matrix const& w) { return w.type == format::bf16_panels || w.type == format::i8_panels; }
+
+inline panel_table const& panels_of(tier level) {
+#if defined(__x86_64__)
+    if (level == tier::amx) return amx::table;
+    if (level == tier::avx512_bf16) return avx512_bf16::table;
+    if (level == tier::avx512) {
+        static constexpr panel_table bytes_by_avx2 = [] {
+            panel_table t = avx512::wide_panels;
+            t.biased = false;
+            t.multiply_i8 = &avx2::multiply_i8;
+            return t;
+        }();
+        return bytes_by_avx2;
+    }
+    if (level == tier::avx2) return avx2::panels_table;
+#endif
+    return baseline::wide_panels;
+}
+
+inline void widen(kernel_table const& t, matrix const& w, std::size_t first, std::size_t count, float* y) {
+    visit(w, [&](auto values) { products::widen(t, values + first, count, y); });
+}
+
+} // namespace simd_choice
+
+LLAMAVISION_INLINE simd::simd(simd_options options)
+    : pool_(options.pool ? std::move(options.pool) : std::make_shared<thread_pool>(options.threads)),
+      level_(options.level), table_(&simd_choice::kernels_of(options.level)),
+      panels_(&simd_choice::panels_of(options.level)),
+      blocks_(&blocks::table_of(options.level, blocks::has_vnni(options.level))) {}
+
+/// f(first, n) over all of [0, count), in chunks of about 32 Ki values where one of `count` stands for `cost`.
+template <class F>
+void simd::spread(std::size_t count, std::size_t cost, F const& f) const {
+    std::size_t const chunk = std::max<std::size_t>(1, (std::size_t{1} << 15) / std::max<std::size_t>(1, cost));
+    pool_->run((count + chunk - 1) / chunk, [&](std::size_t i) { f(i * chunk, std::min(chunk, count - i * chunk)); });
+}
+
+LLAMAVISION_INLINE std::size_t simd::laid_out_bytes(matrix const& w, weight_format f) const {
+    if (blocks::is_block_format(f)) return blocks::laid_out_bytes(w, f);
+    return f == weight_format::bf16 ? panels::bytes(w.rows, w.columns)
+           : f == weight_format::i8 ? panels::i8_bytes(w.rows, w.columns)
+                                    : 0;
+}
+
+LLAMAVISION_INLINE matrix simd::lay_out(matrix const& w, weight_format f, std::byte* to) const {
+    if (blocks::is_block_format(f)) return blocks::lay_out(*pool_, *table_, w, f, to);
+    bool const integers = f == weight_format::i8;
+    std::size_t const panel = panels::ceiling(w.columns, integers ? panels::i8_step : panels::step) * panels::tile;
+    std::size_t const count = panels::ceiling(w.rows, panels::side);
+    auto* const scales = reinterpret_cast<float*>(to + count * panel);
+    auto* const sums = reinterpret_cast<std::int32_t*>(scales + count * panels::side);
+    pool_->run(count, [&](std::size_t i) {
+        std::byte* const at = to + i * panel;
+        visit(w, [&](auto values) {
+            if (integers)
+                panels::pack_i8(values, w.rows, w.columns, i, reinterpret_cast<std::int8_t*>(at),
+                                scales + i * panels::side, sums + i * panels::side);
+            else
+                panels::pack(values, w.rows, w.columns, i, reinterpret_cast<bf16*>(at));
+        });
+    });
+    return {to, integers ? format::i8_panels : format::bf16_panels, w.rows, w.columns};
+}
+
+LLAMAVISION_INLINE void simd::linear(matrix const& w, float const* bias, float const* x, std::size_t rows,
+                                     float* y) const {
+    if (blocks::is_laid_out(w)) return blocks::linear(*pool_, *blocks_, w, bias, x, rows, y);
+    if (simd_choice::panelled(w))
+        return panels::compute(*pool_, *panels_, w, nullptr, x, rows, {panels::epilogue::kind::plain, bias, 1, y});
+    products::parts const all(rows, w);
+    pool_->run(all.count(), [&](std::size_t i) {
+        products::part const p = all[i];
+        products::compute(*table_, w, bias, x, p, y + p.row * w.rows + p.output, w.rows);
+    });
+}
+
+LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up, float const* x, std::size_t rows,
+                                           float* y) const {
+    if (blocks::is_laid_out(gate)) return blocks::swiglu(*pool_, *blocks_, gate, up, x, rows, y);
+    if (simd_choice::panelled(gate) && up.type == gate.type)
+        return panels::compute(*pool_, *panels_, gate, &up, x, rows, {panels::epilogue::kind::swiglu, nullptr, 1, y});
+    products::parts const all(rows, gate);
+    pool_->run(all.count(), [&](std::size_t i) {
+        products::part const p = all[i];
+        alignas(64) float ups[products::most_outputs];
+        float* const gates = y + p.row * gate.rows + p.output;
+        products::compute(*table_, gate, nullptr, x, p, gates, gate.rows);
+        products::compute(*table_, up, nullptr, x, p, ups, p.outputs);
+        for (std::size_t r = 0; r < p.rows; ++r)
+            elementwise::swiglu(gates + r * gate.rows, ups + r * p.outputs, p.outputs, gates + r * gate.rows);
+    });
+}
+
+LLAMAVISION_INLINE void simd::fused_linear_gelu(matrix const& w, float const* bias, float const* x, std::size_t rows,
+                                                float* y) const {
+    if (simd_choice::panelled(w))
+        return panels::compute(*pool_, *panels_, w, nullptr, x, rows, {panels::epilogue::kind::gelu, bias, 1, y});
+    linear(w, bias, x, rows, y);
+    gelu(y, rows * w.rows, y);
+}
+
+LLAMAVISION_INLINE void simd::fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows,
+                                               float scale, float* y) const {
+    if (blocks::is_laid_out(w)) return blocks::linear_add(*pool_, *blocks_, w, bias, x, rows, scale, y);
+    if (simd_choice::panelled(w))
+        return panels::compute(*pool_, *panels_, w, nullptr, x, rows, {panels::epilogue::kind::add, bias, scale, y});
+    products::parts const all(rows, w);
+    pool_->run(all.count(), [&](std::size_t i) {
+        products::part const p = all[i];
+        alignas(64) float f[products::most_outputs];
+        products::compute(*table_, w, bias, x, p, f, p.outputs);
+        float* const to = y + p.row * w.rows + p.output;
+        for (std::size_t r = 0; r < p.rows; ++r)
+            elementwise::add_scaled(to + r * w.rows, scale, f + r * p.outputs, p.outputs, to + r * w.rows);
+    });
+}
+
+LLAMAVISION_INLINE void simd::embed(matrix const& table, std::int32_t const* ids, std::size_t count, float* y) const {
+    spread(count, table.columns, [&](std::size_t first, std::size_t n) {
+        for (std::size_t r = first; r < first + n; ++r)
+            simd_choice::widen(*table_, table, static_cast<std::size_t>(ids[r]) * table.columns, table.columns,
+                               y + r * table.columns);
+    });
+}
+
+LLAMAVISION_INLINE void simd::widen(matrix const& w, std::size_t first, std::size_t count, float* y) const {
+    spread(count, 1,
+           [&](std::size_t from, std::size_t n) { simd_choice::widen(*table_, w, first + from, n, y + from); });
+}
+
+LLAMAVISION_INLINE void simd::rms_norm(float const* x, std::size_t rows, std::size_t width, float const* weight,
+                                       float eps, float* y) const {
+    spread(rows, width, [&](std::size_t first, std::size_t n) {
+        for (std::size_t r = first; r < first + n; ++r) norms::rms(x + r * width, width, weight, eps, y + r * width);
+    });
+}
+
+LLAMAVISION_INLINE void simd::layer_norm(float const* x, std::size_t rows, std::size_t width, float const* weight,
+                                         float const* bias, float eps, float* y) const {
+    spread(rows, width, [&](std::size_t first, std::size_t n) {
+        for (std::size_t r = first; r < first + n; ++r)
+            norms::layer(x + r * width, width, weight, bias, eps, y + r * width);
+    });
+}
+
+LLAMAVISION_INLINE void simd::silu(float const* x, std::size_t count, float* y) const {
+    spread(count, 4, [&](std::size_t first, std::size_t n) { elementwise::silu(x + first, n, y + first); });
+}
+
+LLAMAVISION_INLINE void simd::gelu(float const* x, std::size_t count, float* y) const {
+    spread(count, 4, [&](std::size_t first, std::size_t n) { elementwise::gelu(x + first, n, y + first); });
+}
+
+LLAMAVISION_INLINE void simd::multiply(float const* a, float const* b, std::size_t count, float* y) const {
+    spread(count, 1,
+           [&](std::size_t first, std::size_t n) { elementwise::multiply(a + first, b + first, n, y + first); });
+}
+
+LLAMAVISION_INLINE void simd::add_scaled(float const* x, float scale, float const* f, std::size_t count,
+                                         float* y) const {
+    spread(count, 1, [&](std::size_t first, std::size_t n) {
+        elementwise::add_scaled(x + first, scale, f + first, n, y + first);
+    });
+}
+
+LLAMAVISION_INLINE void simd::rope(float* x, std::size_t rows, std::size_t heads, std::size_t head_dim,
+                                   float const* cos, float const* sin) const {
+    std::size_t const half = head_dim / 2;
+    spread(rows, heads * head_dim, [&](std::size_t first, std::size_t n) {
+        for (std::size_t r = first; r < first + n; ++r)
+            for (std::size_t h = 0; h < heads; ++h)
+                elementwise::rotate(x + (r * heads + h) * head_dim, half, cos + r * half, sin + r * half);
+    });
+}
+
+LLAMAVISION_INLINE void simd::attend(float const* q, attention_shape const& shape, std::span<query_group const> groups,
+                                     float* y) const {
+    bool rounded = shape.rounded;
+    for (query_group const& g : groups)
+        for (key_block const& b : g.blocks) rounded = rounded || b.capacity != 0;
+    if (rounded)
+        panels::attend(*pool_, *panels_, q, shape, groups, y);
+    else
+        flash::attend(*pool_, *table_, q, shape, groups, y);
+}
+
+LLAMAVISION_INLINE std::size_t simd::kept_floats(attention_shape const& shape, std::size_t capacity) const {
+    return panels::kept_layout(shape, capacity).size() / 2;
+}
+
+LLAMAVISION_INLINE void simd::keep(attention_shape const& shape, float const* keys, float const* values,
+                                   std::size_t first, std::size_t count, std::size_t capacity, float* to_keys,
+                                   float* to_values) const {
+    panels::keep(*pool_, *panels_, shape, keys, values, first, count, capacity, reinterpret_cast<bf16*>(to_keys),
+                 reinterpret_cast<bf16*>(to_values));
+}
+
+LLAMAVISION_INLINE void simd::copy(float const* x, std::size_t count, float* y) const {
+    spread(count, 1, [&](std::size_t first, std::size_t n) { std::copy_n(x + first, n, y + first); });
+}
+
+LLAMAVISION_INLINE void simd::zero(float* y, std::size_t count) const {
+    spread(count, 1, [&](std::size_t first, std::size_t n) { std::fill_n(y + first, n, 0.0f); });
+}
+
+} // namespace LLAMAVISION_ARCH
+} // namespace llamavision

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a checkpoint is opened: its form is recognised, and that form's reader does the rest.
+#pragma once
+
+#include <llamavision/checkpoint/gguf_checkpoint.hpp>
+#include <llamavision/checkpoint/hugging_face.hpp>
+#include <llamavision/checkpoint/kind.hpp>
+#include <llamavision/checkpoint/meta.hpp>
+#include <llamavision/checkpoint/open.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include <string>
+
+namespace llamavision::checkpoint {
+
+namespace detail {
+
+inline void describe_into(description& d, std::filesystem::path const& path, faults mode, gguf_dialect dialect) {
+    d.path = path;
+    d.folder = path.has_parent_path() ? path.parent_path() : ".";
+    attempt(mode, d.problems, [&] {
+        d.form = recognise(path);
+        if (is_folder(path)) d.folder = path;
+        switch (d.form) {
+        case kind::hugging_face: return describe_hugging_face(d, mode);
+        case kind::meta: return describe_meta(d, mode);
+        case kind::gguf: return describe_gguf(d, mode, dialect);
+        default:
+            throw file_error(path.string() + ": is " + std::string(describe(d.form))
+                             + "; this build reads Hugging Face's form (config.json, *.safetensors), Meta's "
+                               "(params.json, consolidated*.pth) and GGUF");
+        }
+    });
+}
+
+} // namespace detail
+
+LLAMAVISION_INLINE description read_description(std::filesystem::path const& path, faults mode, gguf_dialect dialect) {
+    description result;
+    detail::describe_into(result, path, mode, dialect);
+    return result;
+}
+
+LLAMAVISION_INLINE opened open(std::filesystem::path const& path, progress const& report, faults mode,
+                               gguf_dialect dialect) {
+    opened result;
+    detail::describe_into(result, path, mode, dialect);
+    detail::attempt(mode, result.problems, [&] {
+        switch (result.form) {
+        case kind::hugging_face: return map_hugging_face(result, report, mode);
+        case kind::meta: return map_meta(result, report, mode);
+        case kind::gguf: return map_gguf(result, report, mode, dialect);
+        default: return; // only with faults::collected
+        }
+    });
+    return result;
+}
+
+} // namespace llamavision::checkpoint

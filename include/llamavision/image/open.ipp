@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a picture file is opened: its header is judged, stb_image decodes it within a purse of memory, and what stb_image
+// leaves out (a GIF's rim, EXIF's orientation) is done here.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <llamavision/image/bmp.hpp>
+#include <llamavision/image/exif.hpp>
+#include <llamavision/image/format.hpp>
+#include <llamavision/image/gif.hpp>
+#include <llamavision/image/jpeg.hpp>
+#include <llamavision/image/open.hpp>
+#include <llamavision/image/png.hpp>
+#include <llamavision/image/source.hpp>
+#include <llamavision/image/stb.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/system_reason.hpp>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace llamavision::image {
+
+namespace detail {
+
+struct release {
+    void operator()(unsigned char* block) const { std::free(block); }
+};
+
+/// A picture as stb_image decodes it: 1 to 4 channels of 8 bits.
+struct decoded {
+    std::unique_ptr<unsigned char, release> data;
+    std::size_t width, height;
+    pixel_format format;
+};
+
+inline decoded decode_bytes(source const& file, header const& says) {
+    // The largest block any of the decoders needs: 16 bytes a pixel (PNG, interlaced, 16 bits a channel, whose buffer
+    // is doubled when it is too short) and some for each row, sides rounded up; or the compressed data, doubled.
+    std::size_t const columns = (says.width + says.side_step - 1) / says.side_step * says.side_step;
+    std::size_t const rows = (says.height + says.side_step - 1) / says.side_step * says.side_step;
+    stb::purse purse(16 * (columns + 1) * rows + 2 * file.size() + (std::size_t{1} << 16));
+    stb::stbi__g_failure_reason = nullptr;
+    int width = 0, height = 0, channels = 0;
+    auto const* bytes = reinterpret_cast<unsigned char const*>(file.bytes.data());
+    decoded result;
+    result.data.reset(stb::stbi_load_from_memory(bytes, static_cast<int>(file.size()), &width, &height, &channels, 0));
+    if (!result.data && purse.refused) file.refuse("damaged: it unfolds into more data than its header says");
+    char const* const reason = stb::stbi_failure_reason();
+    if (!result.data)
+        file.refuse(std::string("cannot be decoded: ") + (reason && *reason ? reason : "damaged picture data"));
+    result.width = static_cast<std::size_t>(width);
+    result.height = static_cast<std::size_t>(height);
+    if (result.width != says.width || result.height != says.height)
+        file.refuse("cannot be decoded: the picture has not the size that its header says");
+    result.format = channels == 1   ? pixel_format::grey
+                    : channels == 2 ? pixel_format::grey_alpha
+                    : channels == 3 ? pixel_format::rgb
+                                    : pixel_format::rgba;
+    return result;
+}
+
+inline pixels decode_plain(source const& file, header const& says, alpha_policy alpha) {
+    decoded const raw = decode_bytes(file, says);
+    return from_raw({raw.data.get(), raw.width, raw.height, 0, raw.format},
+                    says.alpha_means_nothing ? alpha_policy::drop : alpha);
+}
+
+/// The first picture of a GIF. stb_image paints no transparent pixels and no colour around a picture that is smaller
+/// than the screen; to see the colours beneath the transparency, as Pillow does, it is shown a file without any, and
+/// the rim is painted here.
+inline pixels decode_gif(source const& file, gif_header const& says, alpha_policy alpha) {
+    bool const drop = alpha == alpha_policy::drop;
+    std::vector<std::byte> copy(file.bytes.begin(), file.bytes.end());
+    copy[11] = std::byte{0}; // the background colour, which Pillow does not use
+    if (drop && says.control_offset) copy[*says.control_offset] &= std::byte{0xFE};
+    pixels out = decode_plain({copy, file.name}, says, alpha);
+    bool const see_through = says.transparent && !drop;
+    std::array<std::uint8_t, 3> const rim =
+        see_through ? std::array<std::uint8_t, 3>{255, 255, 255} : says.colour(file, says.transparent.value_or(0));
+    for (std::size_t y = 0; y < out.height; ++y)
+        for (std::size_t x = 0; x < out.width; ++x)
+            if (x < says.left || x >= says.left + says.frame_width || y < says.top || y >= says.top + says.frame_height)
+                std::copy(rim.begin(), rim.end(),
+                          out.rgb.begin() + static_cast<std::ptrdiff_t>((y * out.width + x) * 3));
+    return out;
+}
+
+} // namespace detail
+
+LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_view name, open_options const& options) {
+    source const file{bytes, name};
+    if (bytes.size() > options.max_bytes || bytes.size() > 0x7FFFFFFF)
+        file.refuse("a file of " + std::to_string(bytes.size()) + " bytes, more than is allowed for a picture");
+    header says;
+    pixels out;
+    switch (format_of(file)) {
+    case file_format::png:
+        says = detail::read_png_header(file);
+        check_size(file, says, options.max_pixels);
+        out = detail::decode_plain(file, says, options.alpha);
+        break;
+    case file_format::jpeg:
+        says = detail::read_jpeg_header(file);
+        check_size(file, says, options.max_pixels);
+        out = detail::decode_plain(file, says, options.alpha);
+        break;
+    case file_format::bmp:
+        says = detail::read_bmp_header(file, options.max_pixels);
+        out = detail::decode_plain(file, says, options.alpha);
+        break;
+    case file_format::gif: {
+        detail::gif_header const gif = detail::read_gif_header(file);
+        check_size(file, gif, options.max_pixels);
+        out = detail::decode_gif(file, gif, options.alpha);
+        break;
+    }
+    case file_format::other:
+        file.refuse("looks like " + kind_of(file) + "; PNG, JPEG, BMP and GIF pictures are accepted");
+    }
+    return options.exif == exif_policy::apply ? upright(std::move(out), exif_orientation(says.exif)) : out;
+}
+
+LLAMAVISION_INLINE pixels open(std::filesystem::path const& path, open_options const& options) {
+    std::string const name = path.string();
+    std::error_code failure;
+    if (std::filesystem::is_directory(path, failure)) throw file_error(name + ": is a folder, not a picture");
+    std::ifstream in(path, std::ios::binary);
+    if (!in) throw file_error(name + ": cannot be opened: " + system_reason());
+    std::vector<std::byte> bytes;
+    constexpr std::size_t step = std::size_t{1} << 20;
+    while (in) {
+        std::size_t const before = bytes.size();
+        bytes.resize(before + step);
+        in.read(reinterpret_cast<char*>(bytes.data() + before), static_cast<std::streamsize>(step));
+        bytes.resize(before + static_cast<std::size_t>(in.gcount()));
+        // Decided by the first bytes, so that an endless device or a film is not read to its end.
+        if (bytes.size() > options.max_bytes || format_of({bytes, name}) == file_format::other) break;
+    }
+    if (in.bad()) throw file_error(name + ": cannot be read");
+    return decode(bytes, name, options);
+}
+
+} // namespace llamavision::image

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compiled once in a program that defines LLAMAVISION_SEPARATE (support/separate.hpp).
+#include <llamavision/checkpoint/adapter.ipp>
+#include <llamavision/checkpoint/open.ipp>
+#include <llamavision/checkpoint/widen.ipp>
