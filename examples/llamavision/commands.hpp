@@ -65,15 +65,17 @@ struct inspect_options {
 int inspect(inspect_options const& options);
 
 struct tokenize_options {
-    std::string tokenizer; ///< a file or folder; empty: the bundled model's
-    std::string format;    ///< of conversations: "meta", "hub", "hub-original", "converter"; empty: the folder's
+    std::string tokenizer;     ///< a tokenizer's file, or a checkpoint of any form; empty: the bundled model's
+    std::string gguf = "auto"; ///< the dialect, of a GGUF file
+    std::string format;        ///< of conversations: "meta", "hub", "hub-original", "converter"; empty: the folder's
     std::vector<std::string> texts;
     bool jsonl = false, decode = false, chat = false, bos = false, special = false;
 };
 int tokenize(tokenize_options const& options);
 
 struct preprocess_options {
-    std::string model; ///< whose tile size and normalisation; empty: the bundled model
+    std::string model;         ///< whose tile size and normalisation; empty: the bundled model
+    std::string gguf = "auto"; ///< the dialect, of a GGUF file
     std::optional<std::size_t> tile_size, max_tiles;
     std::string exif = "apply";  ///< or "ignore"
     std::string alpha = "white"; ///< or "drop"
@@ -119,10 +121,12 @@ struct convert_options {
 int convert(convert_options const& options);
 
 struct quantize_options {
-    std::string model;       ///< a folder in Hugging Face's form
-    std::string out;         ///< a GGUF file; empty: nothing is written
-    format_settings formats; ///< of the file, and of the model that the report asks
-    std::string image;       ///< what the report asks about; empty: a drawn scene
+    std::string model;         ///< a checkpoint of any form; empty: the bundled model
+    std::string gguf = "auto"; ///< the dialect, of a GGUF file
+    std::string out;           ///< a GGUF file; empty: nothing is written
+    format_settings formats;   ///< of the file, and of the model that the report asks
+    std::string image;         ///< what the report asks about; empty: a drawn scene
+    bool base = false;         ///< as of `convert`
     bool report = false, json = false;
     std::size_t threads = 0;
 };

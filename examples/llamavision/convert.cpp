@@ -13,6 +13,7 @@
 #include <utility>
 
 #include <llamavision/checkpoint/adapter.hpp>
+#include <llamavision/checkpoint/gguf_names.hpp>
 #include <llamavision/checkpoint/gguf_own.hpp>
 #include <llamavision/checkpoint/meta_mapping.hpp>
 #include <llamavision/checkpoint/meta_shards.hpp>
@@ -29,6 +30,7 @@
 
 #include "console.hpp"
 #include "convert_files.hpp"
+#include "inspection.hpp"
 #include "models.hpp"
 
 namespace lv = llamavision;
@@ -145,11 +147,24 @@ void check_space(fs::path const& folder, std::size_t bytes) {
                              + " left, and the result takes " + in_bytes(static_cast<double>(bytes)));
 }
 
+/// Throws mismatch_error unless the tensors of a GGUF file are those of the configuration that its keys make.
+void check_gguf(cp::opened const& source) {
+    std::vector<std::string> strange;
+    for (auto const& entry : source.tensors.tensors)
+        if (!cp::gguf_name_of_hugging_face(entry.first, false)) strange.push_back(lv::in_quotes(entry.first));
+    if (!strange.empty())
+        throw lv::mismatch_error(source.path.string()
+                                 + ": holds tensors that this model has not: " + lv::listed(strange));
+    if (built_in const* const known = find_built_in(source.model->values, source.model->unstated))
+        static_cast<void>(check_fit(*known, source.tensors, source.path));
+}
+
 /// The source, with its adapter and the numbers of `--config`.
 cp::opened open_source(convert_options const& o) {
     cp::opened source = cp::open(o.source, {}, cp::faults::thrown, dialect_of(o.gguf));
     for (std::string const& warning : source.warnings) say("Mind: " + warning);
     if (!o.config.empty()) source.model = lv::config::read(o.config);
+    if (source.form == cp::kind::gguf) check_gguf(source);
     if (!o.adapter.empty()) source.tensors = cp::merge_adapter(std::move(source.tensors), cp::open_adapter(o.adapter));
     return source;
 }

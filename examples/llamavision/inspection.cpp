@@ -118,6 +118,15 @@ void leave_unmade(lv::checkpoint::named_tensors& tensors) {
 
 } // namespace
 
+lv::memory_plan check_fit(built_in const& known, lv::checkpoint::named_tensors tensors,
+                          std::filesystem::path const& path) {
+    lv::checkpoint::widen_blocks(tensors, lv::checkpoint::dtype::f16);
+    leave_unmade(tensors);
+    try {
+        return known.bind(std::move(tensors), {})->plan(256);
+    } catch (lv::mismatch_error const& fault) { throw lv::mismatch_error(path.string() + ": " + fault.what()); }
+}
+
 inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_dialect dialect) {
     inspection i;
     lv::checkpoint::opened folder = lv::checkpoint::open(path, {}, lv::checkpoint::faults::collected, dialect);
@@ -150,13 +159,7 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
     }
     bool const weights_read = i.said.weights.missing.empty() && !folder.tensors.tensors.empty();
     if (i.configuration && weights_read)
-        step([&] {
-            lv::checkpoint::widen_blocks(folder.tensors, lv::checkpoint::dtype::f16);
-            leave_unmade(folder.tensors);
-            try {
-                i.plan = i.configuration->bind(std::move(folder.tensors), {})->plan(256);
-            } catch (lv::mismatch_error const& fault) { throw lv::mismatch_error(path.string() + ": " + fault.what()); }
-        });
+        step([&] { i.plan = check_fit(*i.configuration, std::move(folder.tensors), path); });
     return i;
 }
 

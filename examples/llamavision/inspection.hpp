@@ -51,6 +51,11 @@ struct inspection {
     std::vector<std::string> problems, warnings;
 };
 
+/// How the model would lie in memory. Makes no large tensor.
+/// Throws mismatch_error, naming `path`, unless the tensors are the configuration's.
+[[nodiscard]] llamavision::memory_plan check_fit(built_in const& known, llamavision::checkpoint::named_tensors tensors,
+                                                 std::filesystem::path const& path);
+
 /// Looks at everything, and lists whatever is wrong instead of throwing it.
 [[nodiscard]] inspection look_at(std::filesystem::path const& path, llamavision::checkpoint::gguf_dialect dialect);
 

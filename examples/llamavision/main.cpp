@@ -178,8 +178,9 @@ void add_inspect(CLI::App& app, inspect_options& o, run& chosen) {
 void add_tokenize(CLI::App& app, tokenize_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("tokenize", "Text to ids, ids to text, conversations to ids");
     c->add_option("text", o.texts, "What to encode (with --decode: ids); none: standard input");
-    c->add_option("--tokenizer", o.tokenizer, "tokenizer.model, tokenizer.json or a checkpoint's folder")
+    c->add_option("--tokenizer", o.tokenizer, "tokenizer.model, tokenizer.json, or a checkpoint of any form")
         ->type_name("FILE|DIR");
+    add_gguf(c, o.gguf);
     c->add_flag("--jsonl", o.jsonl, "Standard input: a JSON string a line; out: a JSON array of ids a line");
     CLI::Option* const decode = c->add_flag("--decode", o.decode, "The other way: ids to text");
     c->add_flag("--chat", o.chat,
@@ -200,6 +201,7 @@ void add_preprocess(CLI::App& app, preprocess_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("preprocess", "How pictures become tiles");
     c->add_option("files", o.files, "PNG, JPEG, BMP or GIF")->required()->type_name("FILE");
     add_model(c, o.model);
+    add_gguf(c, o.gguf);
     c->add_option("--tile-size", o.tile_size, "Pixels along a tile's side; by default the checkpoint's")
         ->check(CLI::Range(1, 4096))
         ->type_name("N");
@@ -292,6 +294,7 @@ void add_quantize(CLI::App& app, quantize_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand(
         "quantize", "One file (GGUF) with smaller weights, or what they would cost in accuracy (--report)");
     add_model(c, o.model);
+    add_gguf(c, o.gguf);
     c->add_option("out", o.out, "The new file; appears when it is complete")->type_name("OUT.gguf");
     add_formats(c, o.formats);
     CLI::Option* const report =
@@ -300,6 +303,7 @@ void add_quantize(CLI::App& app, quantize_options& o, run& chosen) {
         ->needs(report)
         ->type_name("FILE");
     c->add_flag("--json", o.json, "The report as one JSON object")->needs(report);
+    c->add_flag("--base", o.base, "A base model: write no format of conversations");
     add_threads(c, o.threads);
     c->callback([&o, &chosen] {
         if (o.out.empty() && !o.report) throw CLI::RequiredError("OUT.gguf or --report");

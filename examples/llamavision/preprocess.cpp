@@ -17,6 +17,7 @@
 #include "bundled.hpp"
 #include "console.hpp"
 #include "json_text.hpp"
+#include "models.hpp"
 #include "png.hpp"
 
 namespace lv = llamavision;
@@ -25,15 +26,24 @@ namespace program {
 
 namespace {
 
+/// What a checkpoint of any form says of pictures. Hugging Face's folder says it in a file of its own, which is enough.
+lv::checkpoint::preprocessor pictures_of(preprocess_options const& o) {
+    namespace cp = lv::checkpoint;
+    auto const path = model_path(o.model);
+    auto const form = cp::recognise(path);
+    if (form != cp::kind::gguf && form != cp::kind::meta) {
+        if (auto const p = cp::find_preprocessor(path)) return *p;
+        throw lv::file_error(path.string() + ": has no preprocessor_config.json; --tile-size says it instead");
+    }
+    return cp::read_description(path, cp::faults::thrown, dialect_of(o.gguf)).pictures;
+}
+
 /// The checkpoint's way of preparing pictures, and what the command line says instead.
 lv::image::preprocess_options settings_of(preprocess_options const& o) {
     lv::image::preprocess_options settings;
     if (!o.tile_size || !o.model.empty()) {
-        auto const folder = model_path(o.model);
-        auto const p = lv::checkpoint::find_preprocessor(folder);
-        if (!p)
-            throw lv::file_error(folder.string() + ": has no preprocessor_config.json; --tile-size says it instead");
-        settings = {p->tile, p->tiles, {p->mean, p->deviation, p->rescale}};
+        auto const p = pictures_of(o);
+        settings = {p.tile, p.tiles, {p.mean, p.deviation, p.rescale}};
     }
     settings.tile = o.tile_size.value_or(settings.tile);
     settings.max_tiles = o.max_tiles.value_or(settings.max_tiles);

@@ -5,17 +5,19 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <llamavision/checkpoint/gguf_own.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/write_gguf.hpp>
 #include <llamavision/runtime/quantise.hpp>
-#include <llamavision/support/error.hpp>
 
 #include "answers.hpp"
 #include "bundled.hpp"
 #include "console.hpp"
+#include "convert_files.hpp"
 #include "models.hpp"
 #include "quantize_report.hpp"
 
@@ -34,23 +36,24 @@ lv::weight_formats file_formats(format_settings const& s) {
 }
 
 void write(quantize_options const& o, cp::opened const& source, cp::named_tensors const& tensors) {
-    if (source.form != cp::kind::hugging_face)
-        throw lv::mismatch_error(o.model + ": is not in Hugging Face's form; `llamavision convert` brings it there");
+    std::vector<std::string> notes;
+    auto const files = hugging_face_files(source, {{}, {}, o.base}, notes);
     std::size_t before = 0, after = 0;
     for (auto const& [name, t] : source.tensors.tensors) before += cp::size_in_bytes(t);
     for (auto const& [name, t] : tensors.tensors) after += cp::size_in_bytes(t);
     progress_bar bar("Quantising");
-    cp::write_gguf(o.out, cp::own_gguf(tensors, source, cp::small_files_in(source.folder)), bar.report());
+    cp::write_gguf(o.out, cp::own_gguf(tensors, source, files), bar.report());
     bar.clear();
     say(o.out + ": " + in_bytes(static_cast<double>(after)) + " of weights, " + in_bytes(static_cast<double>(before))
         + " before");
+    for (std::string const& note : notes) say("Mind: " + note + ".");
 }
 
 } // namespace
 
 int quantize(quantize_options const& options) {
     auto const path = model_path(options.model);
-    cp::opened const source = cp::open(path);
+    cp::opened const source = cp::open(path, {}, cp::faults::thrown, dialect_of(options.gguf));
     for (std::string const& warning : source.warnings) say("Mind: " + warning);
     lv::weight_formats const formats = file_formats(options.formats);
     auto const tensors = lv::quantised(source.tensors, formats, source.model->values.text.cross_layers,

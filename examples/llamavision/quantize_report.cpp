@@ -74,6 +74,7 @@ struct logits {
 logits ask(quantize_options const& o, format_settings const& formats) {
     model_settings loading;
     loading.model = o.model;
+    loading.gguf = o.gguf;
     loading.threads = o.threads;
     loading.formats = formats;
     lv::model const model = open_model(loading);

@@ -14,6 +14,8 @@
 #include <utility>
 
 #include <llamavision/checkpoint/chat_template.hpp>
+#include <llamavision/checkpoint/open.hpp>
+#include <llamavision/runtime/words.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/text_file.hpp>
 #include <llamavision/tokens/chat.hpp>
@@ -23,6 +25,7 @@
 #include "bundled.hpp"
 #include "console.hpp"
 #include "json_text.hpp"
+#include "models.hpp"
 
 namespace lv = llamavision;
 
@@ -32,23 +35,42 @@ namespace {
 
 using ids = std::vector<lv::token>;
 
-lv::tokens::preset preset_of(tokenize_options const& o, std::filesystem::path const& where) {
+/// A tokenizer, and the chat template beside it.
+struct found_words {
+    lv::tokens::tokenizer words;
+    std::string chat;
+};
+
+/// A tokenizer's file and a folder in Hugging Face's form need no weights; the other forms keep theirs in or behind
+/// them.
+found_words find_words(tokenize_options const& o) {
+    namespace cp = lv::checkpoint;
+    auto const where = model_path(o.tokenizer);
+    auto const form = cp::recognise(where);
+    if (form != cp::kind::gguf && form != cp::kind::meta)
+        return {lv::tokens::tokenizer::open(where),
+                lv::is_folder(where) ? cp::find_chat_template(where).text : std::string()};
+    auto const said = cp::read_description(where, cp::faults::collected, dialect_of(o.gguf));
+    if (auto words = lv::open_tokenizer(said)) return {*std::move(words), said.chat.text};
+    throw lv::file_error(said.problems.empty() ? where.string() + ": holds no tokenizer" : said.problems.front());
+}
+
+lv::tokens::preset preset_of(tokenize_options const& o, std::string const& chat) {
     using lv::tokens::preset;
     if (o.format == "hub") return preset::hub;
     if (o.format == "hub-original") return preset::hub_original;
     if (o.format == "converter") return preset::converter;
-    if (o.format.empty() && lv::is_folder(where))
-        return lv::tokens::recognise(lv::checkpoint::find_chat_template(where).text).value_or(preset::meta);
-    return preset::meta;
+    return o.format.empty() ? lv::tokens::recognise(chat).value_or(preset::meta) : preset::meta;
 }
 
 class converter {
   public:
-    explicit converter(tokenize_options const& o)
-        : where_(o.tokenizer.empty() ? model_path({}) : std::filesystem::path(o.tokenizer)),
-          words_(lv::tokens::tokenizer::open(where_)), bos_(o.bos),
+    explicit converter(tokenize_options const& o) : converter(o, find_words(o)) {}
+
+    converter(tokenize_options const& o, found_words const& found)
+        : words_(found.words), bos_(o.bos),
           specials_(o.special ? lv::tokens::special_text::recognised : lv::tokens::special_text::as_text) {
-        format_.form = preset_of(o, where_);
+        format_.form = preset_of(o, found.chat);
         format_.content = specials_;
     }
 
@@ -69,7 +91,6 @@ class converter {
     [[nodiscard]] std::string decode(ids const& numbers) const { return words_.decode(numbers); }
 
   private:
-    std::filesystem::path where_;
     lv::tokens::tokenizer words_;
     bool bos_;
     lv::tokens::special_text specials_;

@@ -6,7 +6,7 @@ import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from harness import Case, DATA, TEMPORARY, main, run
+from harness import Case, DATA, MODEL, TEMPORARY, main, run
 
 FILES = DATA / "checkpoint" / "gguf"
 
@@ -42,6 +42,35 @@ class Gguf(Case):
         header = self.succeeds(run("inspect", FILES / "ollama.gguf", "--config-header"))
         self.assertIn("struct ", header)
         self.assertIn("width = 16", header)
+
+    def test_words_and_tiles(self):
+        file = TEMPORARY / "words.gguf"
+        self.succeeds(run("convert", MODEL, file, "--to", "gguf"))
+        asked = json.dumps({"messages": [{"role": "user", "content": "Hello"}]})
+        for arguments in (["Größe: 3 m²"], ["--chat"]):
+            found = [self.succeeds(run("tokenize", "--tokenizer", path, *arguments, stdin=asked)) for path in (MODEL, file)]
+            self.assertEqual(*found)
+        picture = DATA / "image" / "rgb8.png"
+        found = [self.succeeds(run("preprocess", "--model", path, "--json", picture)) for path in (MODEL, file)]
+        self.assertEqual(*found)
+        self.assertEqual(self.succeeds(run("tokenize", "--tokenizer", FILES / "ollama.gguf", "a")), "97\n")
+        of_28 = self.succeeds(run("preprocess", "--model", FILES / "ollama.gguf", "--json", picture))
+        self.assertEqual(of_28, self.succeeds(run("preprocess", "--tile-size", 28, "--json", picture)))
+        self.fails(run("tokenize", "--tokenizer", FILES / "pair", "a"), "name the dialect")
+        self.assertEqual(self.succeeds(run("tokenize", "--tokenizer", FILES / "pair", "--gguf-dialect", "pair", "a")), "97\n")
+        self.fails(run("tokenize", "--tokenizer", FILES / "blocks.gguf", "a"), "blocks.gguf")
+
+    def test_conversion_checks_the_tensors(self):
+        file, out = TEMPORARY / "whole.gguf", TEMPORARY / "converted"
+        self.succeeds(run("convert", MODEL, file, "--to", "gguf"))
+        whole = file.read_bytes()
+        for old, new, word in ((b"blk.0.attn_q.weight", b"blk.0.attn_x.weight", "blk.0.attn_x.weight"),
+                               (b"blk.0.attn_q.weight", b"blk.9.attn_q.weight", "layers.0.self_attn.q_proj.weight")):
+            at = whole.rindex(old, 0, whole.index(b"blk.0.attn_v.weight"))
+            file.write_bytes(whole[:at] + new + whole[at + len(new):])
+            for form in ("huggingface", "gguf", "meta"):
+                self.fails(run("convert", file, out, "--to", form), word)
+                self.assertFalse(out.exists())
 
     def test_hostile(self):
         file = TEMPORARY / "x.gguf"

@@ -6,7 +6,7 @@ import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from harness import Case, GIVEN, TEMPORARY, main, run, scenes
+from harness import Case, DATA, GIVEN, TEMPORARY, main, run, scenes
 
 
 def types_of(path):
@@ -78,6 +78,23 @@ class Quantize(Case):
                 self.assertEqual(asked.returncode, 0, asked.stderr)
                 right += asked.stdout.strip() == scene["answer"]
         self.assertGreaterEqual(right, 2 * len(seen) - 2)
+
+    def test_every_form_is_read(self):
+        said = {}
+        for form in ("meta", "gguf"):
+            source, out = TEMPORARY / f"as-{form}", TEMPORARY / f"of-{form}.gguf"
+            self.succeeds(run("convert", DATA / "golden" / "p1" / "hf", source.with_suffix("." + form), "--to", form))
+            self.succeeds(run("quantize", "--model", source.with_suffix("." + form), "--text", "q4", "--base", out))
+            said[form] = types_of(out)
+            self.assertEqual(said[form]["blk.0.attn_q.weight"], 2)
+        direct = TEMPORARY / "direct.gguf"
+        self.succeeds(run("quantize", "--model", DATA / "golden" / "p1" / "hf", "--text", "q4", "--base", direct))
+        self.assertEqual(said["meta"], types_of(direct))
+        self.assertEqual((TEMPORARY / "of-gguf.gguf").read_bytes(), direct.read_bytes())
+        dialect = TEMPORARY / "of-ollama.gguf"
+        self.succeeds(run("quantize", "--model", DATA / "checkpoint" / "gguf" / "ollama.gguf", "--gguf-dialect",
+                          "ollama", "--vision", "bf16", dialect))
+        self.assertIn("v.patch_embd.weight", types_of(dialect))
 
     def test_report(self):
         errors = {}
