@@ -8,6 +8,8 @@
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <doctest/doctest.h>
 #include <string>
@@ -161,4 +163,63 @@ TEST_CASE("other kinds of adapters are refused by name") {
     folder.write("adapter_model.bin", "x");
     CHECK(contains(message_of<file_error>([&] { static_cast<void>(open_adapter(folder.path())); }), "as safetensors"));
     CHECK(contains(message_of<file_error>([&] { static_cast<void>(open_adapter(folder.path() / "none")); }), "none"));
+}
+
+TEST_CASE("configurations that contradict themselves, the tensors, or sense") {
+    auto const a = prefix + layer + ".lora_A.weight", b = prefix + layer + ".lora_B.weight";
+    std::vector<file_tensor> const pair{{a, {2, 64}}, {b, {64, 2}}};
+    for (auto const& refused : std::vector<std::pair<std::string, std::string>>{
+             {R"({"peft_type": "LORA", "r": 2, "lora_alpha": NaN})", "JSON"},
+             {R"({"peft_type": "LORA", "r": 2, "lora_alpha": 1e999})", "JSON"},
+             {R"({"peft_type": "LORA", "r": 2, "lora_alpha": "4"})", "lora_alpha: expected a number"},
+             {R"({"peft_type": "LORA", "r": 2, "lora_alpha": null})", "lora_alpha: expected a number"},
+             {R"({"peft_type": "LORA", "r": 0})", "r: expected a positive integer"},
+             {R"({"peft_type": "LORA", "r": 2.0})", "r: expected a positive integer"},
+             {R"({"peft_type": "LORA", "r": 18446744073709551615})", "r: expected at most"},
+             {R"({"peft_type": "LORA", "r": 2, "use_rslora": "yes"})", "use_rslora: expected true or false"},
+             {R"({"peft_type": "LORA", "r": 2, "rank_pattern": [2]})", "rank_pattern: expected"},
+             {R"({"peft_type": "LORA", "r": 2, "alpha_pattern": {"q_proj": "x"}})", "alpha_pattern.q_proj"},
+             {R"({"peft_type": "LORA", "r": 4})", "rank 2, which adapter_config.json does not name"},
+             {R"({"peft_type": 7})", "peft_type: expected text"},
+             {R"({"peft_type": "LORA", "r": 2)", "JSON"}}) {
+        auto const message = refusal(refused.first, pair);
+        CHECK_MESSAGE(contains(message, refused.second), message);
+    }
+}
+
+TEST_CASE("an alpha of zero changes nothing") {
+    temporary_folder const folder;
+    auto const with =
+        made(folder, R"({"peft_type": "LORA", "r": 2, "lora_alpha": 0})",
+             {{prefix + layer + ".lora_A.weight", {2, 64}}, {prefix + layer + ".lora_B.weight", {64, 2}}});
+    auto const base = model();
+    auto const merged = merge_adapter(base, with);
+    std::string const target = "language_model.model.layers.0.self_attn.q_proj.weight";
+    std::vector<std::byte> room;
+    auto const bytes = bytes_of(merged.tensors.at(target), room);
+    auto const& stored = base.tensors.at(target).bytes;
+    CHECK(std::equal(bytes.begin(), bytes.end(), stored.begin(), stored.end()));
+}
+
+TEST_CASE("an adapter's weights that are cut off or lie are refused, wherever") {
+    temporary_folder const folder;
+    static_cast<void>(
+        made(folder, R"({"peft_type": "LORA", "r": 2})",
+             {{prefix + layer + ".lora_A.weight", {2, 64}}, {prefix + layer + ".lora_B.weight", {64, 2}}}));
+    auto const file = folder.path() / "adapter_model.safetensors";
+    std::string const whole = text_of_file(file);
+    for (std::size_t size = 0; size < whole.size(); size += 1 + size / 8) {
+        folder.write("adapter_model.safetensors", std::string_view(whole).substr(0, size));
+        auto const message = message_of<error>([&] { return open_adapter(folder.path()); });
+        CHECK_MESSAGE(contains(message, file.string()), message);
+    }
+    auto wrong = whole;
+    auto const at = wrong.find("[2,64]");
+    REQUIRE(at != std::string::npos);
+    wrong.replace(at, 6, "[3,64]");
+    folder.write("adapter_model.safetensors", wrong);
+    CHECK(contains(message_of<error>([&] { return open_adapter(folder.path()); }), file.string()));
+    wrong.replace(0, 8, "\xff\xff\xff\xff\xff\xff\xff\x7f");
+    folder.write("adapter_model.safetensors", wrong);
+    CHECK(contains(message_of<error>([&] { return open_adapter(folder.path()); }), file.string()));
 }

@@ -6,7 +6,9 @@
 
 #include "../support/message.hpp"
 
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -110,6 +112,17 @@ TEST_CASE("what is wrong is said in the file's words") {
     CHECK(contains(fault<mismatch_error>("vision_num_cross_attention_layers", nullptr),
                    "a model without vision is not supported"));
     CHECK(contains(fault<mismatch_error>("quantization_args", nlohmann::json::object()), "quantised or adapted"));
+    for (char const* const key : {"dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "vision_chunk_size"})
+        for (auto const& wrong : {nlohmann::json(0), nlohmann::json(-1), nlohmann::json(1.5), nlohmann::json("8"),
+                                  nlohmann::json(true), nlohmann::json::array({8}), nlohmann::json(UINT64_MAX)})
+            CHECK_MESSAGE(contains(fault<format_error>(key, wrong), std::string("params.json: ") + key + ": expected"),
+                          key);
+    for (auto const& wrong :
+         {nlohmann::json(0), nlohmann::json(-1e-5), nlohmann::json("1e-5"), nlohmann::json(HUGE_VAL)})
+        for (char const* const key : {"norm_eps", "rope_theta", "ffn_dim_multiplier"})
+            CHECK_MESSAGE(contains(fault<format_error>(key, wrong), std::string("params.json: ") + key + ": expected"),
+                          key);
+    CHECK(contains(fault<format_error>("use_scaled_rope", 1), "use_scaled_rope: expected true or false"));
     CHECK(contains(message_of<format_error>([] { return read_params(nlohmann::json::array(), "params.json"); }),
                    "expected an object"));
     auto small = params_11b;
