@@ -39,7 +39,6 @@ struct answer_settings : model_settings {
     std::uint64_t seed = 0;
     bool greedy = false;
     std::vector<std::string> stop;
-    std::string gguf = "auto"; ///< the dialect, of a GGUF file
 };
 
 struct describe_options {
@@ -92,7 +91,6 @@ struct trace_options : model_settings {
     std::string out;
     std::size_t max_tokens = 16;
     enum class source { picture, tiles };
-    std::string gguf = "auto";                          ///< the dialect, of a GGUF file
     std::vector<std::pair<source, std::string>> images; ///< in the order in which the text shows them
 };
 int trace(trace_options const& options);

@@ -217,6 +217,7 @@ std::string json(inspection const& i) {
                         {"transformers_version", text_or_null(d.model ? d.model->transformers_version : "")},
                         {"tokenizer", text_or_null(i.tokenizer)},
                         {"conversations", text_or_null(i.conversations)},
+                        {"base", i.base ? "true" : "false"},
                         {"dialect", text_or_null(d.dialect)},
                         {"widened_types", json_strings(i.widened)},
                         {"stop_ids", json_integers(d.generation.stop_ids)},

@@ -85,6 +85,9 @@ void read_tokenizer(inspection& i) {
         return;
     }
     auto const words = lv::open_tokenizer(i.said).value();
+    auto const& stops = i.said.generation.stop_ids;
+    i.base =
+        i.said.chat.text.empty() && !stops.empty() && std::find(stops.begin(), stops.end(), words.eot()) == stops.end();
     i.tokenizer = std::filesystem::path(place).filename().string() + ", "
                   + lv::detail::grouped(static_cast<std::size_t>(words.ordinary())) + " ordinary tokens";
     if (i.said.model && static_cast<std::size_t>(words.image()) != i.said.model->values.text.vocabulary)
@@ -140,7 +143,8 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
         lv::checkpoint::detail::attempt(lv::checkpoint::faults::collected, i.problems, f);
     };
     step([&] { read_tokenizer(i); });
-    i.conversations = conversations_of(i.said.chat);
+    i.conversations = i.base ? "none: a base model, which continues texts and was not taught to answer"
+                             : conversations_of(i.said.chat);
     if (i.said.model) {
         find_nearest(i);
         i.tables = examine_tile_tables(folder.tensors, i.said.model->values.vision);

@@ -48,6 +48,7 @@ struct inspection {
     double block_bytes = 0, widened_bytes = 0;  ///< of the latter: stored, and in memory
     std::string tokenizer;                      ///< in words; empty: none
     std::string conversations;                  ///< in words
+    bool base = false;                          ///< no chat template, and no end of a turn among the stop ids
     std::vector<std::string> problems, warnings;
 };
 

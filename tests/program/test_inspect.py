@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from harness import Case, DATA, MODEL, TEMPORARY, copy_of_model, main, read_safetensors, run, write_safetensors
+from harness import Case, DATA, GIVEN, MODEL, TEMPORARY, copy_of_model, main, read_safetensors, run, write_safetensors
 
 GOLDEN = DATA / "golden"
 
@@ -142,6 +142,30 @@ class Inspect(Case):
         self.fails(look(folder), "1 of the 2 files that it names are missing: b.safetensors")
         (folder / "b.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
         self.fails(look(folder), "b.safetensors", "Git LFS")
+
+    def test_a_base_model(self):
+        folder = copy_of_model("base")
+        for name in folder.glob("chat_template*"):
+            name.unlink()
+        words = json.loads((folder / "tokenizer_config.json").read_text())
+        words.pop("chat_template", None)
+        (folder / "tokenizer_config.json").write_text(json.dumps(words))
+        for name in ("config.json", "generation_config.json"):
+            said = json.loads((folder / name).read_text())
+            ends = said.get("text_config", said)["eos_token_id"]
+            for part in (said, said.get("text_config", {})):
+                if "eos_token_id" in part:
+                    part["eos_token_id"] = ends[0]
+            (folder / name).write_text(json.dumps(said))
+        r = run("inspect", folder, "--json")
+        report = json.loads(self.succeeds(r))
+        self.assertTrue(report["base"])
+        self.assertIn("base model", report["conversations"])
+        self.assertIn("base model", self.succeeds(run("inspect", folder)))
+        self.assertFalse(json.loads(self.succeeds(run("inspect", MODEL, "--json")))["base"])
+        for command in (["describe", "--prompt", "Hello", "--max-tokens", "2"], ["chat", "--max-tokens", "2"]):
+            self.assertIn("this is a base model", run(*command, "--model", folder, stdin="Hello\n").stderr)
+            self.assertNotIn("base model", run(*command, *GIVEN, stdin="Hello\n").stderr)
 
     def test_this_machine(self):
         report = self.report(MODEL)
