@@ -36,12 +36,18 @@ struct picture_cost {
     double flops; ///< with padding collapsed, as it is computed
 };
 
+struct prompt_cost {
+    std::size_t tokens;
+    measured took;
+    double flops;
+};
+
 struct figures {
     std::string model;
     double load = 0; ///< seconds
     std::vector<picture_cost> pictures;
-    measured prefill, decode; ///< decode: one token
-    double prefill_flops = 0;
+    std::vector<prompt_cost> prompts; ///< never none
+    measured decode;                  ///< one token, after the first of the prompts
     double decode_bytes = 0;
     std::size_t peak = 0, planned = 0;
 };
@@ -147,39 +153,49 @@ class benchmark {
         figures_.pictures.push_back({count, m, net_->image_flops(count, true)});
     }
 
-    /// A prompt about the last picture, read again and again, and an answer.
+    /// Prompts about the last picture, read again and again, and an answer to the first.
     void talk() {
-        std::size_t const positions = options_.prompt + options_.answer;
-        session_.emplace(net_, lv::session_options{positions, chunk(), lv::parity::usual});
-        std::vector<lv::token> prompt(options_.prompt);
-        auto const vocabulary = static_cast<lv::token>(net_->numbers().text.vocabulary);
-        for (std::size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<lv::token>(i * 37) % vocabulary;
-        prompt.front() = session_->image_id();
-        figures_.prefill = measure([&] {
-            session_->reset();
-            session_->append(prompt, {&image_, 1});
-        });
-        std::size_t const rows = image_->memory.rows;
-        figures_.prefill_flops = net_->read_flops(0, prompt.size(), rows);
+        session_.emplace(net_, lv::session_options{positions(), chunk(), lv::parity::usual});
+        for (std::size_t const count : options_.prompts) {
+            std::vector<lv::token> const prompt = prompt_of(count);
+            measured const m = measure([&] { read(prompt); });
+            figures_.prompts.push_back({count, m, net_->read_flops(0, count, image_->memory.rows)});
+        }
         if (options_.answer == 0) return;
+        std::vector<lv::token> const prompt = prompt_of(options_.prompts.front());
         figures_.decode = measure([&] {
-            session_->reset();
-            session_->append(prompt, {&image_, 1});
+            read(prompt);
             stopwatch watch;
             for (std::size_t i = 0; i < options_.answer; ++i)
-                session_->append_generated(static_cast<lv::token>(i) % vocabulary);
+                session_->append_generated(static_cast<lv::token>(i) % vocabulary());
             answer_seconds_.push_back(watch.seconds() / static_cast<double>(options_.answer));
         });
         std::sort(answer_seconds_.begin(), answer_seconds_.end());
         figures_.decode.seconds = answer_seconds_[answer_seconds_.size() / 2];
         lv::memory_plan const plan = net_->plan(chunk());
-        figures_.decode_bytes =
-            static_cast<double>(plan.weights.decoded) + static_cast<double>(image_->bytes)
-            + static_cast<double>(plan.cache_per_position)
-                  * (static_cast<double>(options_.prompt) + static_cast<double>(options_.answer) / 2);
+        figures_.decode_bytes = static_cast<double>(plan.weights.decoded) + static_cast<double>(image_->bytes)
+                                + static_cast<double>(plan.cache_per_position)
+                                      * (static_cast<double>(prompt.size()) + static_cast<double>(options_.answer) / 2);
     }
 
-    [[nodiscard]] std::size_t chunk() const { return std::min<std::size_t>(256, options_.prompt + options_.answer); }
+    /// The picture, and words of nothing in particular.
+    [[nodiscard]] std::vector<lv::token> prompt_of(std::size_t count) const {
+        std::vector<lv::token> prompt(count);
+        for (std::size_t i = 0; i < count; ++i) prompt[i] = static_cast<lv::token>(i * 37) % vocabulary();
+        prompt.front() = session_->image_id();
+        return prompt;
+    }
+
+    void read(std::vector<lv::token> const& prompt) {
+        session_->reset();
+        session_->append(prompt, {&image_, 1});
+    }
+
+    [[nodiscard]] lv::token vocabulary() const { return static_cast<lv::token>(net_->numbers().text.vocabulary); }
+    [[nodiscard]] std::size_t positions() const {
+        return *std::max_element(options_.prompts.begin(), options_.prompts.end()) + options_.answer;
+    }
+    [[nodiscard]] std::size_t chunk() const { return std::min<std::size_t>(256, positions()); }
 
     bench_options const& options_;
     figures& figures_;
@@ -213,18 +229,20 @@ std::string in_words(figures const& f, lv::weight_formats const& formats, bench_
                     in_thousands(rate) + "FLOP/s",
                     percent(rate / peak_of(p.took.beside, formats.vision)) + " of the products' peak");
     }
-    double const rate = f.prefill_flops / f.prefill.seconds;
-    text +=
-        row("prompt of " + std::to_string(o.prompt), f.prefill.seconds,
-            fixed(static_cast<double>(o.prompt) / f.prefill.seconds, 1) + " tok/s, " + in_thousands(rate) + "FLOP/s",
-            percent(rate / peak_of(f.prefill.beside, formats.self)) + " of the products' peak");
+    for (prompt_cost const& p : f.prompts) {
+        double const rate = p.flops / p.took.seconds;
+        text +=
+            row("prompt of " + std::to_string(p.tokens), p.took.seconds,
+                fixed(static_cast<double>(p.tokens) / p.took.seconds, 1) + " tok/s, " + in_thousands(rate) + "FLOP/s",
+                percent(rate / peak_of(p.took.beside, formats.self)) + " of the products' peak");
+    }
     if (f.decode.seconds > 0) {
         double const read = f.decode_bytes / f.decode.seconds;
         text += row("a token of " + std::to_string(o.answer), f.decode.seconds,
                     fixed(1 / f.decode.seconds, 2) + " tok/s, " + in_bytes(read) + "/s",
                     percent(read / f.decode.beside.read) + " of a plain read");
     }
-    limits const& l = f.prefill.beside;
+    limits const& l = f.prompts.front().took.beside;
     text += "\nlimits beside the prompt: read " + in_bytes(l.read) + "/s, floats " + in_thousands(l.f32) + "FLOP/s";
     if (l.bf16 > 0) text += ", bf16 " + in_thousands(l.bf16) + "FLOP/s";
     if (l.int8 > 0) text += ", bytes " + in_thousands(l.int8) + "OP/s";
@@ -238,22 +256,26 @@ std::string limits_json(limits const& l) {
                         {"int8", json_number(l.int8)}});
 }
 
-std::string in_json(figures const& f, lv::weight_formats const& formats, bench_options const& o, std::size_t threads) {
+std::string in_json(figures const& f, lv::weight_formats const& formats, std::size_t threads) {
     auto const picture = [&](picture_cost const& p) {
         double const rate = p.flops / p.took.seconds;
         return json_object({{"tiles", std::to_string(p.tiles)},
                             {"seconds", json_number(p.took.seconds)},
                             {"gflops", json_number(rate * 1e-9)},
-                            {"fraction_of_peak", json_number(rate / peak_of(p.took.beside, formats.vision))}});
+                            {"fraction_of_peak", json_number(rate / peak_of(p.took.beside, formats.vision))},
+                            {"limits", limits_json(p.took.beside)}});
     };
-    auto const text = [&](double tokens, double seconds, double flops, double bytes, limits const& beside) {
-        if (seconds == 0) return std::string("null");
-        return json_object({{"tokens_per_second", json_number(tokens / seconds)},
-                            {"seconds", json_number(seconds)},
-                            {"fraction_of_peak", json_number(flops / seconds / peak_of(beside, formats.self))},
-                            {"fraction_of_read", json_number(bytes / seconds / beside.read)}});
+    auto const text = [&](std::size_t tokens, measured const& m, double flops) {
+        if (m.seconds == 0) return std::string("null");
+        return json_object({{"tokens", std::to_string(tokens)},
+                            {"tokens_per_second", json_number(static_cast<double>(tokens) / m.seconds)},
+                            {"seconds", json_number(m.seconds)},
+                            {"fraction_of_peak", json_number(flops / m.seconds / peak_of(m.beside, formats.self))},
+                            {"fraction_of_read", json_number(f.decode_bytes / m.seconds / m.beside.read)},
+                            {"limits", limits_json(m.beside)}});
     };
-    auto const prompt = static_cast<double>(o.prompt);
+    auto const prompt = [&](prompt_cost const& p) { return text(p.tokens, p.took, p.flops); };
+    prompt_cost const& first = f.prompts.front();
     return json_object(
                {{"model", json_string(f.model)},
                 {"vision", json_string(lv::name_of(formats.vision))},
@@ -261,10 +283,11 @@ std::string in_json(figures const& f, lv::weight_formats const& formats, bench_o
                 {"threads", std::to_string(threads)},
                 {"load", json_number(f.load)},
                 {"image", json_list(f.pictures, picture)},
-                {"prefill", text(prompt, f.prefill.seconds, f.prefill_flops, f.decode_bytes, f.prefill.beside)},
-                {"decode", text(1, f.decode.seconds, f.prefill_flops / prompt, f.decode_bytes, f.decode.beside)},
+                {"prefill", prompt(first)},
+                {"prompts", json_list(f.prompts, prompt)},
+                {"decode", text(1, f.decode, first.flops / static_cast<double>(first.tokens))},
                 {"memory", json_object({{"peak", std::to_string(f.peak)}, {"planned", std::to_string(f.planned)}})},
-                {"limits", limits_json(f.prefill.beside)}})
+                {"limits", limits_json(first.took.beside)}})
            + "\n";
 }
 
@@ -274,7 +297,7 @@ int bench(bench_options const& options) {
     figures f;
     benchmark b(options, f);
     b.run();
-    print((options.json ? in_json : in_words)(f, b.formats(), options, b.threads()));
+    print(options.json ? in_json(f, b.formats(), b.threads()) : in_words(f, b.formats(), options, b.threads()));
     return 0;
 }
 

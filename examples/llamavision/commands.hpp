@@ -134,8 +134,9 @@ struct bench_options : model_settings {
     std::string config; ///< with `random`: a name, "11b", "11b-448" or "90b"
     bool random = false;
     bool json = false;
-    std::vector<std::size_t> tiles; ///< empty: 1, 2 and the most
-    std::size_t prompt = 64, answer = 32, repeat = 1;
+    std::vector<std::size_t> tiles;          ///< empty: 1, 2 and the most
+    std::vector<std::size_t> prompts = {64}; ///< the answer is to the first
+    std::size_t answer = 32, repeat = 1;
     std::uint64_t seed = 1;
 };
 int bench(bench_options const& options);

@@ -323,7 +323,7 @@ void add_bench(CLI::App& app, bench_options& o, run& chosen) {
     config->needs(random);
     add_natural(c, "--seed", o.seed, "Of the random weights");
     add_list(c, "--tiles", o.tiles, "A picture of so many tiles; may be given more than once")->type_name("N");
-    c->add_option("--prompt", o.prompt, "Tokens of the prompt; 64 by default")
+    add_list(c, "--prompt", o.prompts, "A prompt of so many tokens; 64 by default; may be given more than once")
         ->check(CLI::Range(1, 100'000))
         ->type_name("N");
     add_natural(c, "--answer", o.answer, "Tokens of the answer; 32 by default");

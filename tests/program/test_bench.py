@@ -21,12 +21,15 @@ class Bench(Case):
             self.assertIn(word, out)
 
     def test_json(self):
-        settings = ("--config", "tiny", "--random", "--text", "q4", "--vision", "bf16", "--prompt", 8)
+        settings = ("--config", "tiny", "--random", "--text", "q4", "--vision", "bf16", "--prompt", 8, "--prompt", 24)
         figures = json.loads(self.succeeds(bench(*settings, "--answer", 4, "--repeat", 3, "--threads", 1, "--json")))
         self.assertEqual([p["tiles"] for p in figures["image"]], [1, 2, 4])
-        for part in (*figures["image"], figures["prefill"], figures["decode"]):
+        self.assertEqual([p["tokens"] for p in figures["prompts"]], [8, 24])
+        self.assertEqual(figures["prefill"], figures["prompts"][0])
+        for part in (*figures["image"], *figures["prompts"], figures["decode"]):
             self.assertGreater(part["seconds"], 0)
             self.assertGreater(part["fraction_of_peak"], 0)
+            self.assertGreater(part["limits"]["read"], 1e8)
         self.assertGreater(figures["decode"]["fraction_of_read"], 0)
         self.assertAlmostEqual(figures["decode"]["tokens_per_second"] * figures["decode"]["seconds"], 1, 3)
         self.assertGreater(figures["memory"]["peak"], 0)
