@@ -13,7 +13,6 @@ import json
 import pathlib
 import platform
 import sys
-import tempfile
 
 import figures
 from measuring import Absent, Limits, Others, processors, run_for_json, say
@@ -55,7 +54,8 @@ def round_of(vision, text, tiles, options):
     commands = {
         "hf": [*peer, HERE / "hf.py", *common, "--repeat", options.repeat, "--json", *["--whole"] * options.whole,
                *(["--tiles", *tiles] if tiles else ["--only", "text"])],
-        "llama": [*peer, HERE / "llamacpp.py", *common, "--format", text, "--scratch", options.scratch]}
+        "llama": [*peer, HERE / "llamacpp.py", *common, "--format", text,
+                  *(["--scratch", options.scratch] if options.scratch else [])]}
     for who, command in commands.items():
         if "error" in ours:
             this[who] = {"error": "nothing to compare it with"}
@@ -102,7 +102,7 @@ def main():
     parser.add_argument("--threads", type=int, default=processors(), help="of every program; by default all")
     parser.add_argument("--whole", action="store_true", help="Hugging Face with all its layers: 23 GB, minutes a round")
     parser.add_argument("--config", default="11b", help=argparse.SUPPRESS)  # the others know no other
-    parser.add_argument("--scratch", type=pathlib.Path, metavar="FOLDER", help="keeps llama.cpp's files, 13 GB")
+    parser.add_argument("--scratch", type=pathlib.Path, metavar="FOLDER", help="keeps llama.cpp's files, 12 GB, for the next time")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="writes all that was measured")
     parser.add_argument("--read", type=pathlib.Path, metavar="FILE", help="measures nothing: the tables of such a file")
     options = parser.parse_args()
@@ -113,9 +113,7 @@ def main():
         Limits(options.program, options.threads).now()
     except Absent as fault:
         raise SystemExit(f"compare.py needs llamavision, built in Release or named with --program: {fault}") from None
-    with tempfile.TemporaryDirectory() as folder:
-        options.scratch = options.scratch or folder
-        results = compare(options)
+    results = compare(options)
     print(figures.report(results), end="")
     return int(all("error" in run["ours"] for run in results["runs"]))
 

@@ -164,6 +164,8 @@ def measure(options):
 
     def whole(what, tokens):
         few, many = (depth[what] for depth in depths)
+        if few["seconds"] >= many["seconds"]:
+            raise Absent(f"{MANY} layers of llama.cpp took no longer than {FEW}: this machine is too busy to tell")
         seconds = figures.from_two_depths(few["seconds"], many["seconds"], FEW, MANY, figures.text_layers_of_llama())
         return {"tokens": tokens, "seconds": seconds, "limits": many["limits"]}
 
@@ -181,7 +183,7 @@ def main():
     parser.add_argument("--repeat", type=int, default=3, help="the median of so many")
     parser.add_argument("--threads", type=int, default=processors())
     parser.add_argument("--limits", metavar="PROGRAM", help="llamavision, to put the machine's limits beside each figure")
-    parser.add_argument("--scratch", metavar="FOLDER", type=pathlib.Path, help="keeps the files of random weights")
+    parser.add_argument("--scratch", metavar="FOLDER", type=pathlib.Path, help="keeps the files of random weights; 3 to 7 GB a format")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         options.scratch = options.scratch or pathlib.Path(folder)
