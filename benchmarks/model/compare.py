@@ -41,42 +41,45 @@ def several(name, values):
     return [word for value in values for word in (name, value)]
 
 
-def round_of(vision, text, tiles, options):
-    """`tiles`: the pictures that are measured; empty: one is looked at for the text's sake, and none at Hugging Face."""
-    say(f"== {vision}/{text}: ours")
-    ours = measured([options.program, "bench", "--config", options.config, "--random", "--vision", vision, "--text", text,
-                     *several("--tiles", tiles or [max(options.tiles)]), *several("--prompt", options.prompt),
-                     "--answer", options.answer, "--repeat", options.repeat, "--threads", options.threads, "--json"])
-    this = {"vision": vision, "text": text, "ours": ours}
-    peer = [options.python, "-u"]
-    common = ["--prompt", *options.prompt, "--answer", options.answer, "--threads", options.threads,
-              "--limits", options.program]
+def measure_round(this, tiles, options, keep):
+    """`this`: the round, whose formats are there. `tiles`: the pictures that are measured; empty: one is looked at for the text's
+    sake, and none at Hugging Face. `keep` is called after each program: what was measured outlives what goes wrong later."""
+    vision, text = this["vision"], this["text"]
+    common = ["--answer", options.answer, "--threads", options.threads]
+    peer = [*common, "--prompt", *options.prompt, "--limits", options.program]
     commands = {
-        "hf": [*peer, HERE / "hf.py", *common, "--repeat", options.repeat, "--json", *["--whole"] * options.whole,
+        "ours": [options.program, "bench", *common, "--config", options.config, "--random", "--vision", vision, "--text", text,
+                 *several("--tiles", tiles or [max(options.tiles)]), *several("--prompt", options.prompt),
+                 "--repeat", options.repeat, "--json"],
+        "hf": [options.python, HERE / "hf.py", *peer, "--repeat", options.repeat, "--json", *["--whole"] * options.whole,
                *(["--tiles", *tiles] if tiles else ["--only", "text"])],
-        "llama": [*peer, HERE / "llamacpp.py", *common, "--format", text,
+        "llama": [options.python, HERE / "llamacpp.py", *peer, "--format", text,
                   *(["--scratch", options.scratch] if options.scratch else [])]}
     for who, command in commands.items():
-        if "error" in ours:
+        if who != "ours" and "error" in this["ours"]:
             this[who] = {"error": "nothing to compare it with"}
         elif who in options.without:
             this[who] = {"error": "not asked for"}
         else:
             say(f"== {vision}/{text}: {who}")
             this[who] = measured(command)
-    return this
+        keep()
 
 
 def compare(options):
     results = {"machine": machine(), "threads": options.threads, "runs": []}
-    seen = set()
-    for vision, text in (pair.split("/") for pair in options.formats):
-        tiles = [] if vision in seen else options.tiles
-        results["runs"].append(round_of(vision, text, tiles, options))
-        if "error" not in results["runs"][-1]["ours"]:
-            seen.add(vision)
+
+    def keep():
         if options.json:
             options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+    seen = set()
+    for vision, text in (pair.split("/") for pair in options.formats):
+        this = {"vision": vision, "text": text, **{who: {"error": "not measured"} for who in ("ours", "hf", "llama")}}
+        results["runs"].append(this)
+        measure_round(this, [] if vision in seen else options.tiles, options, keep)
+        if "error" not in this["ours"]:
+            seen.add(vision)
     return results
 
 
