@@ -2,7 +2,8 @@
 """What `convert` writes, read by torch and transformers: convert.py PROGRAM MODEL (with tile tables that Meta's form can hold).
 
 MODEL goes to Meta's form, in one file and in two, and back. torch.load(weights_only=True) must read every file, mapped and not,
-with the bytes that the program put there, and transformers must load what came back with the same logits and greedy tokens."""
+with the bytes that the program put there, and transformers must load what came back with the same logits and greedy tokens. It also
+goes to GGUF and back; gguf's own package must read the file, with the bytes of every tensor."""
 import pathlib
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tempfile
 
 import torch
 import transformers
+from gguf import GGUFReader
 from safetensors.torch import load_file
 
 
@@ -38,6 +40,17 @@ before = load_file(source / "model.safetensors")
 logits, tokens = answers(source)
 with tempfile.TemporaryDirectory() as around:
     around = pathlib.Path(around)
+    file, back = around / "model.gguf", around / "from gguf"
+    convert(source, file, "--to", "gguf")
+    reader, raw = GGUFReader(file), lambda t: t.contiguous().view(torch.uint8).numpy().tobytes() if t.dim() else t.numpy().tobytes()
+    stored = [t for t in reader.tensors if t.name != "rope_freqs.weight"]
+    assert sorted(t.data.tobytes() for t in stored) == sorted(raw(t) for t in before.values())
+    assert [sorted(map(int, t.shape)) for t in stored if t.name == "token_embd.weight"] == [
+        sorted(t.shape) for n, t in before.items() if "embed_tokens" in n]
+    convert(file, back, "--to", "huggingface")
+    there = answers(back)
+    assert torch.equal(there[0], logits) and torch.equal(there[1], tokens)
+    print(f"GGUF: {len(stored)} tensors and {len(reader.fields)} keys by gguf's package; logits and tokens of the way back are the same")
     for parts in (1, 2):
         meta, back = around / f"meta{parts}", around / f"back{parts}"
         convert(source, meta, "--to", "meta", "--shards", parts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Meta's llama-models 0.3.0 on a small model: activations, logits, greedy text. fp32, one rank."""
+"""Meta's llama-models 0.3.0 on a small model: activations, logits, greedy text. fp32; one rank unless told otherwise."""
 import os
 from fractions import Fraction
 
@@ -16,11 +16,12 @@ ROWS = 128  # the buffer: prompt and generated tokens
 
 
 class Meta:
-    def __init__(self, shape, tensors):
+    def __init__(self, shape, tensors, params=None, rank=0, ranks=1):
+        """`params`: those of a params.json; without them, made of `shape`, whose tower is not in Meta's files anyway."""
         os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
         os.environ.setdefault("MASTER_PORT", "29511")
-        torch.distributed.init_process_group("gloo", rank=0, world_size=1)
-        initialize_model_parallel(1)
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=ranks)
+        initialize_model_parallel(ranks)
         v, t = shape["vision"], shape["text"]
         self.shape, self.vocabulary = shape, t["vocabulary"]
         encoder = meta.VisionEncoder  # its width, depth and taps are constants of the class that builds it
@@ -28,11 +29,12 @@ class Meta:
             **given, "width": v["width"], "layers": v["layers"], "heads": v["heads"], "patch_size": v["patch"],
             "mlp_ratio": Fraction(v["mlp"], v["width"]), "n_global_layers": v["global_layers"], "return_intermediate": v["taps"]})
         selfs = t["layers"] - len(t["cross_layers"]) + (t["layers"] - 1 in t["cross_layers"])
-        self.model = meta.CrossAttentionTransformer(ModelArgs(
+        params = params or dict(
             dim=t["width"], n_layers=selfs, n_heads=t["heads"], n_kv_heads=t["kv_heads"], vocab_size=t["vocabulary"],
             multiple_of=t["mlp"], ffn_dim_multiplier=1.5 / int(8 * t["width"] / 3), norm_eps=t["norm_eps"],
-            rope_theta=t["rope_theta"], use_scaled_rope=t["rope_scaled"], max_batch_size=1, max_seq_len=ROWS,
-            vision_chunk_size=v["tile"], vision_max_num_chunks=TILES, vision_num_cross_attention_layers=len(t["cross_layers"])))
+            rope_theta=t["rope_theta"], use_scaled_rope=t["rope_scaled"],
+            vision_chunk_size=v["tile"], vision_max_num_chunks=TILES, vision_num_cross_attention_layers=len(t["cross_layers"]))
+        self.model = meta.CrossAttentionTransformer(ModelArgs(max_batch_size=1, max_seq_len=ROWS, **params))
         vision, text = self.model.vision_model, self.model.text_model
         vision.vision_projection = ColumnParallelLinear((len(v["taps"]) + 1) * v["width"], t["width"], bias=True)
         self.model.load_state_dict(tensors, strict=True)
