@@ -22,11 +22,13 @@ struct kernels {
 
 std::vector<kernels> all_kernels() {
     std::vector<kernels> all;
-    for (lv::tier level : {lv::tier::baseline, lv::tier::avx2, lv::tier::avx512})
-        for (bool vnni : {false, true})
-            if (lv::available(level) && (!vnni || blocks::has_vnni(level)))
-                all.push_back({std::string(lv::name_of(level)) + (vnni ? " with dot products" : ""),
-                               blocks::table_of(level, vnni)});
+    for (lv::tier level : lv::all_tiers)
+        for (bool vnni : {false, true}) {
+            if (!lv::available(level) || (vnni && !blocks::has_vnni(level))) continue;
+            blocks::block_table const& table = blocks::table_of(level, vnni); // several tiers may share one
+            if (std::none_of(all.begin(), all.end(), [&](kernels const& k) { return &k.table == &table; }))
+                all.push_back({std::string(lv::name_of(level)) + (vnni ? " with dot products" : ""), table});
+        }
     return all;
 }
 

@@ -78,8 +78,8 @@ inline std::string kind_of(source const& file) {
     if (text.starts_with("<?xml")) return "an XML document";
     if (text.size() > 2 && text[0] == 'p' && text[1] >= '1' && text[1] <= '7' && text[2] == '\n')
         return "a PNM picture";
-    auto const printable = [](char c) {
-        return (c >= ' ' && c != 0x7F) || c == '\n' || c == '\r' || c == '\t' || c < 0;
+    auto const printable = [](unsigned char c) {
+        return (c >= ' ' && c != 0x7F) || c == '\n' || c == '\r' || c == '\t';
     };
     if (std::all_of(text.begin(), text.end(), [](char c) { return c == 0; })) return "a file of zeros";
     if (std::all_of(text.begin(), text.end(), printable)) return "a text file";

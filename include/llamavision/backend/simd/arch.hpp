@@ -26,6 +26,14 @@
 #define LLAMAVISION_ARCH compiled_for_ssse3
 #elif defined(__SSE3__)
 #define LLAMAVISION_ARCH compiled_for_sse3
+#elif defined(__ARM_FEATURE_SVE2)
+#define LLAMAVISION_ARCH compiled_for_sve2
+#elif defined(__ARM_FEATURE_SVE)
+#define LLAMAVISION_ARCH compiled_for_sve
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#define LLAMAVISION_ARCH compiled_for_neon64_i8mm
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define LLAMAVISION_ARCH compiled_for_neon64_dotprod
 #elif defined(__aarch64__)
 #define LLAMAVISION_ARCH compiled_for_neon64
 #else

@@ -21,11 +21,11 @@ struct lanes {
     static constexpr tier level = tier::baseline;
     static constexpr std::size_t width = simd_words::width;
 #if defined(__AVX512F__) || defined(__aarch64__) // thirty-two registers
-    static constexpr std::size_t rows = 4, vectors = 4;
+    static constexpr std::size_t rows = 4, vectors = 4, panel_rows = 4;
 #else
-    static constexpr std::size_t rows = 2, vectors = 2;
+    static constexpr std::size_t rows = 2, vectors = 2, panel_rows = width < 8 ? 2 : 4;
 #endif
-    static constexpr std::size_t panel_rows = width < 8 ? 2 : 4, panel_group = 1;
+    static constexpr std::size_t panel_group = 1;
 
     static reg set(float a) { return reg(a); }
     static reg load(float const* p) { return simd_words::load(p); }
@@ -61,7 +61,10 @@ struct lanes {
         store(values, a);
         for (std::size_t i = 0; i < width; ++i) p[i] = bf16::round(values[i]);
     }
-    static void store_weight(float* p, reg const& a) { store_rounded(p, a); }
+    template <class To>
+    static void store_weight(To* p, reg const& a) {
+        store_rounded(p, a);
+    }
     static void store_low_bytes(std::uint8_t* p, reg const& a) {
         std::int32_t values[width];
         simd_words::cast_bits<simd_words::integers>(a).store_unaligned(values);

@@ -12,6 +12,7 @@
 #include <llamavision/backend/simd/blocks_avx2.hpp>
 #include <llamavision/backend/simd/blocks_avx512.hpp>
 #include <llamavision/backend/simd/blocks_baseline.hpp>
+#include <llamavision/backend/simd/blocks_neon.hpp>
 #include <llamavision/backend/simd/elementwise.hpp>
 #include <llamavision/support/thread_pool.hpp>
 #include <llamavision/weights/formats.hpp>
@@ -37,6 +38,9 @@ inline namespace LLAMAVISION_ARCH {
     if (level >= tier::avx512 && vnni) return avx512::table;
     if (level == tier::avx2 && vnni) return avx2_vnni::table;
     if (level != tier::baseline) return avx2::table; // AVX-512 cannot give bytes the signs of others
+#elif defined(__aarch64__)
+    if (level >= tier::neon_i8mm) return neon_i8mm::table;
+    if (level == tier::neon_dot) return neon_dot::table;
 #endif
     static_cast<void>(level), static_cast<void>(vnni);
     return baseline::table;

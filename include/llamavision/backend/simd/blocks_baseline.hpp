@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with blocks on any machine: SSE2's products of 16-bit pairs on x86, plain loops elsewhere.
+// Products with blocks on any machine: SSE2's products of 16-bit pairs on x86, NEON's of bytes on AArch64.
 #pragma once
 
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -79,74 +78,70 @@ struct lanes {
     };
 };
 
-#else
+#else // NEON
 
-/// Four outputs as arrays; compilers turn the loops into vectors.
 struct lanes {
-    struct ints {
-        std::uint8_t bytes[16];
-    };
-    struct floats {
-        float values[4];
-    };
+    using ints = int8x16_t;
+    using floats = float32x4_t;
     static constexpr std::size_t width = 4, rows = 2, panels = 1;
 
-    static ints load(std::uint8_t const* p) {
-        ints a;
-        std::memcpy(a.bytes, p, 16);
-        return a;
+    LLAMAVISION_LANE static ints load(std::uint8_t const* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
+    LLAMAVISION_LANE static floats load(float const* p) { return vld1q_f32(p); }
+    LLAMAVISION_LANE static floats load(f16 const* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(&p->bits))); }
+    LLAMAVISION_LANE static void store(float* p, floats a) { vst1q_f32(p, a); }
+    LLAMAVISION_LANE static void store(std::uint8_t* p, ints a) { vst1q_u8(p, vreinterpretq_u8_s8(a)); }
+    LLAMAVISION_LANE static floats set(float a) { return vdupq_n_f32(a); }
+    LLAMAVISION_LANE static floats fma(floats a, floats b, floats c) { return vfmaq_f32(c, a, b); }
+    LLAMAVISION_LANE static floats scaled(floats n, term const& t) { return fma(n, set(t.scale), set(t.shift)); }
+    LLAMAVISION_LANE static ints low(ints a) { return vandq_s8(a, vdupq_n_s8(15)); }
+    LLAMAVISION_LANE static ints high(ints a) { return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a), 4)); }
+    LLAMAVISION_LANE static void prefetch(std::uint8_t const* p) { __builtin_prefetch(p); }
+    /// Four activations, four times.
+    LLAMAVISION_LANE static ints four(std::int8_t const* p) {
+        std::int32_t word;
+        std::memcpy(&word, p, 4);
+        return vreinterpretq_s8_s32(vdupq_n_s32(word));
     }
-    static floats load(float const* p) { return {{p[0], p[1], p[2], p[3]}}; }
-    static floats load(f16 const* p) {
-        return {
-            {static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3])}};
-    }
-    static void store(float* p, floats const& a) { std::memcpy(p, a.values, 16); }
-    static void store(std::uint8_t* p, ints const& a) { std::memcpy(p, a.bytes, 16); }
-    static floats set(float a) { return {{a, a, a, a}}; }
-    /// Fused wherever the machine can: left to itself, a compiler fuses in one kernel and not in another, and a row's
-    /// bits would depend on the rows beside it.
-    static floats fma(floats const& a, floats const& b, floats const& c) {
-        floats y;
-#if defined(__FP_FAST_FMAF)
-        for (std::size_t i = 0; i < 4; ++i) y.values[i] = std::fma(a.values[i], b.values[i], c.values[i]);
-#else
-        for (std::size_t i = 0; i < 4; ++i) y.values[i] = a.values[i] * b.values[i] + c.values[i];
-#endif
-        return y;
-    }
-    static ints low(ints a) {
-        for (std::uint8_t& b : a.bytes) b = static_cast<std::uint8_t>(b & 15);
-        return a;
-    }
-    static ints high(ints a) {
-        for (std::uint8_t& b : a.bytes) b = static_cast<std::uint8_t>(b >> 4);
-        return a;
-    }
-    static floats scaled(floats n, term const& t) {
-        for (float& v : n.values) v = (v - magic) * t.scale;
-        return n;
-    }
-    static void prefetch(std::uint8_t const* p) { __builtin_prefetch(p); }
-    static std::int8_t const* four(std::int8_t const* p) { return p; }
 
     template <class F>
-    struct sums {
-        using weights = ints;
-        static constexpr std::int32_t zero = F::zero;
-        std::int32_t sum[4];
+    struct sums;
+};
 
-        void begin(std::int32_t start) { std::fill_n(sum, 4, start); }
-        static weights prepare(ints const& w) { return w; }
-        void add(weights const& w, std::int8_t const* x) {
-            for (std::size_t i = 0; i < 16; ++i) sum[i / 4] += w.bytes[i] * x[i % 4];
-        }
-        floats finish(std::int32_t) const {
-            floats y;
-            std::memcpy(y.values, sum, 16);
-            return y;
-        }
-    };
+/// Products of signed bytes in 16 bits, added in pairs: columns 0, 1 and 2, 3 of one output side by side.
+template <>
+struct lanes::sums<q8> {
+    using weights = ints;
+    static constexpr std::int32_t zero = 0;
+    int32x4_t first, last; ///< outputs 0, 1 and 2, 3
+
+    LLAMAVISION_LANE void begin(std::int32_t) { first = last = vdupq_n_s32(0); }
+    LLAMAVISION_LANE static weights prepare(ints w) { return veorq_s8(w, vdupq_n_s8(-128)); }
+    LLAMAVISION_LANE void add(weights w, ints x) {
+        first = vpadalq_s16(first, vmull_s8(vget_low_s8(w), vget_low_s8(x)));
+        last = vpadalq_s16(last, vmull_high_s8(w, x));
+    }
+    LLAMAVISION_LANE floats finish(std::int32_t start) const {
+        return vreinterpretq_f32_s32(vaddq_s32(vpaddq_s32(first, last), vdupq_n_s32(start)));
+    }
+};
+
+/// 8 · 15 · 127 fits into 16 bits: a whole block is added there.
+template <>
+struct lanes::sums<q4> {
+    using weights = ints;
+    static constexpr std::int32_t zero = q4::zero;
+    int16x8_t first, last;
+
+    LLAMAVISION_LANE void begin(std::int32_t) { first = last = vdupq_n_s16(0); }
+    LLAMAVISION_LANE static weights prepare(ints w) { return w; }
+    LLAMAVISION_LANE void add(weights w, ints x) {
+        first = vmlal_s8(first, vget_low_s8(w), vget_low_s8(x));
+        last = vmlal_high_s8(last, w, x);
+    }
+    LLAMAVISION_LANE floats finish(std::int32_t start) const {
+        int32x4_t const sum = vpaddq_s32(vpaddlq_s16(first), vpaddlq_s16(last));
+        return vreinterpretq_f32_s32(vaddq_s32(sum, vdupq_n_s32(start)));
+    }
 };
 
 #endif

@@ -14,6 +14,7 @@
 #include <llamavision/backend/simd/blocks.hpp>
 #include <llamavision/backend/simd/elementwise.hpp>
 #include <llamavision/backend/simd/linear.hpp>
+#include <llamavision/backend/simd/neon.hpp>
 #include <llamavision/backend/simd/norms.hpp>
 #include <llamavision/backend/simd/panel_attention.hpp>
 #include <llamavision/backend/simd/panel_products.hpp>
@@ -51,6 +52,11 @@ inline panel_table const& panels_of(tier level) {
         return bytes_by_avx2;
     }
     if (level == tier::avx2) return avx2::panels_table;
+#elif defined(__aarch64__)
+    if (level == tier::neon_bf16) return neon_bf16::panels_table;
+    if (level == tier::neon_i8mm) return neon_i8mm::panels_table;
+    if (level == tier::neon_dot) return neon_dot::panels_table;
+    return neon::panels_table;
 #endif
     return baseline::wide_panels;
 }

@@ -11,8 +11,11 @@
 #include <cpuid.h>
 #endif
 #if defined(__linux__)
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 #include <llamavision/support/half.hpp>
@@ -21,12 +24,17 @@ namespace llamavision {
 
 /// What the products and attention are computed with: the instruction set that the program was compiled for, or a
 /// wider one that the machine turns out to have.
-enum class tier : std::uint8_t { baseline, avx2, avx512, avx512_bf16, amx };
+///
+/// x86-64: avx2 … amx, each with all before it. AArch64, whose baseline is NEON: neon_dot … neon_bf16, each with all
+/// before it back to neon_dot.
+enum class tier : std::uint8_t { baseline, avx2, avx512, avx512_bf16, amx, neon_dot, neon_i8mm, neon_bf16 };
 
-inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2, tier::avx512, tier::avx512_bf16, tier::amx};
+inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2,     tier::avx512,    tier::avx512_bf16,
+                                     tier::amx,      tier::neon_dot, tier::neon_i8mm, tier::neon_bf16};
 
 [[nodiscard]] constexpr std::string_view name_of(tier level) {
-    constexpr std::string_view names[] = {"baseline", "avx2", "avx512", "avx512_bf16", "amx"};
+    constexpr std::string_view names[] = {"baseline", "avx2",     "avx512",    "avx512_bf16",
+                                          "amx",      "neon_dot", "neon_i8mm", "neon_bf16"};
     return names[static_cast<std::size_t>(level)];
 }
 
@@ -41,11 +49,28 @@ inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2, tier::avx512, t
 #endif
 }
 
+#if defined(__aarch64__)
+/// One of NEON's extensions: its bit in what Linux says of the processor, its name in what macOS says.
+[[nodiscard]] inline bool has_extension([[maybe_unused]] unsigned long type, [[maybe_unused]] int bit,
+                                        [[maybe_unused]] char const* name) {
+#if defined(__linux__)
+    return (getauxval(type) >> bit & 1) != 0;
+#elif defined(__APPLE__)
+    int present = 0;
+    std::size_t size = sizeof present;
+    return sysctlbyname(name, &present, &size, nullptr, 0) == 0 && present != 0;
+#else
+    return false;
+#endif
+}
+#endif
+
 /// Whether this machine and its operating system can run the tier.
 [[nodiscard]] inline bool available(tier level) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
     if (level == tier::baseline) return true;
+#if defined(__x86_64__)
+    if (level > tier::amx) return false;
+    __builtin_cpu_init();
     unsigned a = 0, b = 0, c = 0, d = 0;
     bool const f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
     bool const avx2 = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && f16c;
@@ -58,8 +83,14 @@ inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2, tier::avx512, t
     constexpr unsigned amx = 1u << 22 | 1u << 24 | 1u << 25; // bf16, tile, int8
     a = b = c = d = 0;
     return avx512 && bf16 && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & amx) == amx && amx_granted();
+#elif defined(__aarch64__)
+    constexpr unsigned long capabilities = 16, more = 26; // AT_HWCAP, AT_HWCAP2
+    if (level < tier::neon_dot || !has_extension(capabilities, 20, "hw.optional.arm.FEAT_DotProd")) return false;
+    if (level == tier::neon_dot) return true;
+    if (!has_extension(more, 13, "hw.optional.arm.FEAT_I8MM")) return false;
+    return level == tier::neon_i8mm || has_extension(more, 14, "hw.optional.arm.FEAT_BF16");
 #else
-    return level == tier::baseline;
+    return false;
 #endif
 }
 

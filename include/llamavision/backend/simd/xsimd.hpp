@@ -62,10 +62,14 @@ inline integers widen(std::uint16_t const* p) {
 /// binary16 in the low halves: exponent and mantissa moved to a float's place are 2^-112 of the value, subnormals
 /// included; what comes out at 2^16 or above had the exponent of infinities and NaNs.
 inline floats from_f16(integers const& h) {
+#if defined(__aarch64__)
+    return vcvt_f32_f16(vreinterpret_f16_s16(vmovn_s32(h)));
+#else
     floats const magnitude = cast_bits<floats>((h & integers(0x7fff)) << 13) * floats(0x1p112f);
     floats const special = cast_bits<floats>(cast_bits<integers>(magnitude) | integers(0x7f800000));
     floats const absolute = xsimd::select(magnitude >= floats(65536.0f), special, magnitude);
     return cast_bits<floats>(cast_bits<integers>(absolute) | ((h & integers(0x8000)) << 16));
+#endif
 }
 
 inline floats load(float const* p) { return floats::load_unaligned(p); }
