@@ -11,7 +11,7 @@ quick=false
 bash examples/packages.sh g++ cmake ninja-build python3 \
     libeigen3-dev libxsimd-dev libstb-dev nlohmann-json3-dev libcli11-dev doctest-dev || echo "Going on without them."
 if ! $quick; then # one by one: their names differ between releases, and the checks that need them can be missed
-    for package in clang libclang-rt-dev clang-format-14 clang-tidy-14; do
+    for package in clang libclang-rt-dev clang-format-14 clang-tidy-14 g++-aarch64-linux-gnu qemu-user; do
         bash examples/packages.sh "$package" || echo "Going on without $package."
     done
 fi
@@ -36,14 +36,22 @@ step() {
     echo "== $preset: done in $((SECONDS - start)) s"
 }
 
-step release all
-if ! $quick; then
+if $quick; then
+    step release all -LE emulated
+else
+    step release all
+    command -v qemu-x86_64 >/dev/null || echo "== SSE2 alone: skipped, as qemu is missing"
     if command -v clang++ >/dev/null; then
         step clang "fast_tests headers_alone fuzz_targets" -L 'fast|fuzz'
     else
         broken+=("clang++ is not installed")
     fi
     step sanitize fast_tests -L fast
+    if command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null; then
+        step aarch64 "test_backend test_weights" -R '^(weights|backend[.])' --parallel 2
+    else
+        echo "== aarch64: skipped, as its compiler or qemu is missing"
+    fi
 fi
 
 python3 tests/count.py "${logs[@]}" ${broken[@]+--broken "${broken[@]}"}
