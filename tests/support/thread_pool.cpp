@@ -59,6 +59,61 @@ TEST_CASE("calls within calls, and from several threads, finish") {
     CHECK(count == 4 * 100 * 5 * 3);
 }
 
+TEST_CASE("a second caller gets workers, too") {
+    thread_pool pool(3);
+    auto const until = [](std::atomic<int> const& n, int wanted) { // seconds at most, so that a fault does not hang
+        for (int i = 0; i < 10000 && n < wanted; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        return n >= wanted;
+    };
+    std::atomic<int> first = 0, second = 0, over = 0, met = 0;
+    std::thread other([&] {
+        pool.run(2, [&](std::size_t) { // its caller and one worker
+            ++first;
+            until(over, 1);
+        });
+    });
+    REQUIRE(until(first, 2));
+    pool.run(2, [&](std::size_t) { // one chunk waits for the other: only two threads at once get through
+        ++second;
+        met += until(second, 2);
+    });
+    ++over;
+    other.join();
+    CHECK(met == 2);
+}
+
+TEST_CASE("callers share the workers evenly") {
+    thread_pool pool(2); // one worker
+    std::atomic<int> begun = 0;
+    auto const share = [&](std::atomic<int>& helped) {
+        ++begun;
+        while (begun < 2) std::this_thread::yield();
+        auto const self = std::this_thread::get_id();
+        pool.run(400, [&](std::size_t) {
+            helped += std::this_thread::get_id() != self;
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+        });
+    };
+    std::atomic<int> a = 0, b = 0;
+    std::thread other([&] { share(a); });
+    share(b);
+    other.join();
+    CHECK(a > 40); // of about 133 each
+    CHECK(b > 40);
+}
+
+TEST_CASE("more callers than the pool takes at a time") {
+    thread_pool pool(2);
+    std::atomic<int> count = 0;
+    std::vector<std::thread> users;
+    for (int u = 0; u < 20; ++u)
+        users.emplace_back([&] {
+            for (int round = 0; round < 50; ++round) pool.run(7, [&](std::size_t) { ++count; });
+        });
+    for (std::thread& user : users) user.join();
+    CHECK(count == 20 * 50 * 7);
+}
+
 TEST_CASE("an exception comes out of run, and the pool works on") {
     for (std::size_t threads : {1u, 3u}) {
         thread_pool pool(threads);

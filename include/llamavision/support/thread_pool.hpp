@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fork-join pool: `run` hands numbered chunks of work to whoever is free, the caller included. Decoding one token
 // forks hundreds of times, so workers spin a little before they sleep, and a worker that sleeps is never waited for.
+// Several threads may call at once: workers go round the open calls, a chunk of each in turn.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -15,8 +18,13 @@
 
 namespace llamavision {
 
-/// Threads that share chunks of work. One pool may serve several sessions: a call that finds the pool taken, by another
-/// thread or by an outer call, does its chunks itself.
+/// Threads that share chunks of work. One pool may serve several models and sessions: each caller works on its own
+/// call, and the workers on all of them alike. What does not find a place among the open calls is done by its caller
+/// alone.
+///
+/// A worker that waits spins for some tens of microseconds, then sleeps; so does a caller for its last chunks. Where a
+/// core has gone to another program, whose turn lasts milliseconds, sleeping is what lets the system move a worker to
+/// the core that its caller leaves.
 class thread_pool {
   public:
     /// `threads` counts the caller of `run`; 0 stands for as many as the machine has.
@@ -35,31 +43,48 @@ class thread_pool {
     thread_pool& operator=(thread_pool const&) = delete;
     ~thread_pool() { stop(); }
 
-    /// Threads that may work at once, the caller included.
+    /// Threads that may work at once for one caller, the caller included.
     [[nodiscard]] std::size_t threads() const { return workers_.size() + 1; }
 
     /// Calls `f(chunk)` once for every chunk in [0, chunks), in any order, on any of the threads; returns when all are
     /// done. If calls throw, the first exception comes out of `run`, and chunks not yet begun are skipped.
     template <class F>
     void run(std::size_t chunks, F&& f) {
-        if (workers_.empty() || chunks < 2 || chunks >= none || busy_.test_and_set(std::memory_order_acquire)) {
+        job* const mine = workers_.empty() || chunks < 2 || chunks >= none ? nullptr : free_job();
+        if (!mine) {
             for (std::size_t i = 0; i < chunks; ++i) f(i);
             return;
         }
         using function = std::remove_reference_t<F>;
-        open([](void* context, std::size_t i) { (*static_cast<function*>(context))(i); },
-             const_cast<void*>(static_cast<void const*>(&f)), static_cast<std::uint32_t>(chunks));
-        take_chunks();
-        wait_until_done(static_cast<std::uint32_t>(chunks));
-        std::exception_ptr const thrown = std::exchange(thrown_, nullptr);
-        failed_.clear();
-        busy_.clear(std::memory_order_release);
+        open(
+            *mine, [](void* context, std::size_t i) { (*static_cast<function*>(context))(i); },
+            const_cast<void*>(static_cast<void const*>(&f)), static_cast<std::uint32_t>(chunks));
+        while (take_chunk(*mine)) {}
+        open_.fetch_and(~bit_of(*mine), std::memory_order_relaxed);
+        wait_until_done(*mine, static_cast<std::uint32_t>(chunks));
+        std::exception_ptr const thrown = std::exchange(mine->thrown, nullptr);
+        mine->failed.clear();
+        mine->taken.clear(std::memory_order_release);
         if (thrown) std::rethrow_exception(thrown);
     }
 
   private:
     using invoke = void (*)(void*, std::size_t);
     static constexpr std::uint32_t none = 0xffffffffu;
+
+    /// A call in work. Its ticket holds (call number, next chunk); it is closed while the other fields change, so
+    /// whoever read fields of another call than his ticket's fails to take a chunk.
+    struct job {
+        std::atomic_flag taken;
+        std::atomic_flag failed;
+        std::exception_ptr thrown; ///< written by whoever set `failed`, read when every chunk is done
+        std::atomic<invoke> function = nullptr;
+        std::atomic<void*> context = nullptr;
+        std::atomic<std::uint32_t> chunks = 0;
+        // On cache lines of their own: these are what the threads fight for.
+        alignas(64) std::atomic<std::uint64_t> ticket = none;
+        alignas(64) std::atomic<std::uint32_t> done = 0;
+    };
 
     static void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -69,59 +94,82 @@ class thread_pool {
 #endif
     }
 
-    /// The ticket holds (call number, next chunk). It is closed while the job's fields change, so whoever read fields
-    /// of another call than his ticket's fails to take a chunk.
-    void open(invoke function, void* context, std::uint32_t chunks) {
-        std::uint64_t const call = ((ticket_.load(std::memory_order_relaxed) >> 32) + 1) << 32;
-        ticket_.store(call | none, std::memory_order_relaxed);
-        function_.store(function, std::memory_order_release);
-        context_.store(context, std::memory_order_release);
-        chunks_.store(chunks, std::memory_order_release);
-        done_.store(0, std::memory_order_relaxed);
-        ticket_.store(call, std::memory_order_release);
+    [[nodiscard]] std::uint32_t bit_of(job const& j) const { return 1u << (&j - jobs_.data()); }
+
+    job* free_job() {
+        for (job& j : jobs_)
+            if (!j.taken.test_and_set(std::memory_order_acquire)) return &j;
+        return nullptr;
+    }
+
+    void open(job& j, invoke function, void* context, std::uint32_t chunks) {
+        std::uint64_t const call = ((j.ticket.load(std::memory_order_relaxed) >> 32) + 1) << 32;
+        j.ticket.store(call | none, std::memory_order_relaxed);
+        j.function.store(function, std::memory_order_release);
+        j.context.store(context, std::memory_order_release);
+        j.chunks.store(chunks, std::memory_order_release);
+        j.done.store(0, std::memory_order_relaxed);
+        j.ticket.store(call, std::memory_order_release);
+        open_.fetch_or(bit_of(j), std::memory_order_release);
         calls_.fetch_add(1, std::memory_order_release);
         calls_.notify_all();
     }
 
-    void take_chunks() {
-        std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    /// Does one chunk, if one is left.
+    bool take_chunk(job& j) {
+        std::uint64_t ticket = j.ticket.load(std::memory_order_acquire);
         for (;;) {
             auto const chunk = static_cast<std::uint32_t>(ticket);
-            invoke const function = function_.load(std::memory_order_acquire);
-            void* const context = context_.load(std::memory_order_acquire);
-            std::uint32_t const chunks = chunks_.load(std::memory_order_acquire);
-            if (chunk == none || chunk >= chunks) return;
-            if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
-            call(function, context, chunk);
-            if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == chunks) done_.notify_all();
-            ticket = ticket_.load(std::memory_order_acquire);
+            invoke const function = j.function.load(std::memory_order_acquire);
+            void* const context = j.context.load(std::memory_order_acquire);
+            std::uint32_t const chunks = j.chunks.load(std::memory_order_acquire);
+            if (chunk == none || chunk >= chunks) return false;
+            if (!j.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
+            call(j, function, context, chunk);
+            if (j.done.fetch_add(1, std::memory_order_acq_rel) + 1 == chunks) j.done.notify_all();
+            return true;
         }
     }
 
-    void call(invoke function, void* context, std::uint32_t chunk) {
-        if (failed_.test(std::memory_order_relaxed)) return;
+    static void call(job& j, invoke function, void* context, std::uint32_t chunk) {
+        if (j.failed.test(std::memory_order_relaxed)) return;
         try {
             function(context, chunk);
         } catch (...) {
-            if (!failed_.test_and_set(std::memory_order_relaxed)) thrown_ = std::current_exception();
+            if (!j.failed.test_and_set(std::memory_order_relaxed)) j.thrown = std::current_exception();
         }
     }
 
-    void wait_until_done(std::uint32_t chunks) {
-        for (int i = 0; i < patience_; ++i) {
-            if (done_.load(std::memory_order_acquire) == chunks) return;
+    void wait_until_done(job& j, std::uint32_t chunks) {
+        // While others call, there is better use for the core.
+        for (int i = 0; i < patience_ && open_.load(std::memory_order_relaxed) == 0; ++i) {
+            if (j.done.load(std::memory_order_acquire) == chunks) return;
             pause();
         }
-        for (std::uint32_t done; (done = done_.load(std::memory_order_acquire)) != chunks;)
-            done_.wait(done, std::memory_order_acquire);
+        for (std::uint32_t done; (done = j.done.load(std::memory_order_acquire)) != chunks;)
+            j.done.wait(done, std::memory_order_acquire);
     }
 
     void work() {
         for (std::uint32_t seen = 0; !stopping_.load(std::memory_order_acquire);) {
             for (int i = 0; i < patience_ && calls_.load(std::memory_order_relaxed) == seen; ++i) pause();
             calls_.wait(seen, std::memory_order_acquire);
-            seen = calls_.load(std::memory_order_acquire);
-            take_chunks();
+            take_chunks(seen);
+        }
+    }
+
+    /// Of every open call in turn, until none has chunks left; `seen` counts the calls that it knows of.
+    void take_chunks(std::uint32_t& seen) {
+        for (std::uint32_t finished = 0, turn = 0;;) {
+            if (std::uint32_t const now = calls_.load(std::memory_order_acquire); now != seen) {
+                seen = now;
+                finished = 0;
+            }
+            std::uint32_t const left = open_.load(std::memory_order_acquire) & ~finished;
+            if (left == 0) return;
+            std::uint32_t const later = left & ~((2u << turn) - 1);
+            turn = static_cast<std::uint32_t>(std::countr_zero(later ? later : left));
+            if (!take_chunk(jobs_[turn])) finished |= 1u << turn; // until somebody calls again
         }
     }
 
@@ -134,16 +182,9 @@ class thread_pool {
 
     std::vector<std::thread> workers_;
     int patience_ = 0;
-    std::atomic_flag busy_;
-    std::atomic_flag failed_;
-    std::exception_ptr thrown_; ///< written by whoever set `failed_`, read when every chunk is done
-    std::atomic<invoke> function_ = nullptr;
-    std::atomic<void*> context_ = nullptr;
-    std::atomic<std::uint32_t> chunks_ = 0;
+    std::array<job, 8> jobs_;
     std::atomic<bool> stopping_ = false;
-    // On cache lines of their own: these are what the threads fight for.
-    alignas(64) std::atomic<std::uint64_t> ticket_ = none;
-    alignas(64) std::atomic<std::uint32_t> done_ = 0;
+    alignas(64) std::atomic<std::uint32_t> open_ = 0; ///< bits of the jobs that may have chunks left
     alignas(64) std::atomic<std::uint32_t> calls_ = 0;
 };
 
