@@ -8,7 +8,6 @@
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/runtime/compiled_network.hpp>
 #include <llamavision/runtime/random_weights.hpp>
-#include <llamavision/support/machine_memory.hpp>
 
 #include "../support/message.hpp"
 #include "small_network.hpp"
@@ -102,10 +101,4 @@ TEST_CASE("a model that does not fit is refused with the figures, before anythin
     CHECK(message.find("the model takes 0.0 GB of memory (weights 0.0 GB") != std::string::npos);
     CHECK(message.find("0.0 GB are available") != std::string::npos);
     CHECK_NOTHROW(network(lv::random_weights<small>(7), lv::scalar(), {}, {}, std::size_t{1} << 30));
-}
-
-TEST_CASE("the machine says what memory it has") {
-    CHECK(lv::machine_memory() > 0);
-    CHECK(lv::available_memory() > 0);
-    CHECK(lv::available_memory() <= lv::machine_memory());
 }
