@@ -15,8 +15,10 @@
 #include <llamavision/checkpoint/adapter.hpp>
 #include <llamavision/checkpoint/gguf_names.hpp>
 #include <llamavision/checkpoint/gguf_own.hpp>
+#include <llamavision/checkpoint/meta.hpp>
 #include <llamavision/checkpoint/meta_mapping.hpp>
 #include <llamavision/checkpoint/meta_shards.hpp>
+#include <llamavision/checkpoint/names.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/replacement_folder.hpp>
 #include <llamavision/checkpoint/write_gguf.hpp>
@@ -174,7 +176,8 @@ std::vector<std::string> to_hugging_face(convert_options const& o, cp::opened co
     auto const type = type_of(o.dtype);
     std::vector<std::string> notes;
     auto const files = hugging_face_files(source, {type, o.config, o.base}, notes);
-    outgoing const tensors(source.tensors, type);
+    auto const named = source.model->text_alone ? cp::with_names_of_text_alone(source.tensors) : source.tensors;
+    outgoing const tensors(named, type);
     check_space(folder, tensors.bytes());
     conversion_progress progress;
     cp::write_sharded(folder, tensors.list(), sharding_of(o.shards), progress.report());
@@ -188,16 +191,14 @@ std::vector<std::string> to_hugging_face(convert_options const& o, cp::opened co
     return notes;
 }
 
-/// "consolidated.03.pth"
-std::string meta_file(std::size_t rank) {
-    return "consolidated." + std::string(rank < 10 ? "0" : "") + std::to_string(rank) + ".pth";
-}
-
 std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, fs::path const& folder, losses& lost) {
     auto const split = sharding_of(o.shards);
     std::size_t const files = std::max<std::size_t>(split.files, 1);
     if (split.files == 0 && !o.shards.empty())
         throw lv::argument_error("--shards: Meta's form is divided into a number of files, not by size");
+    if (cp::is_text_alone(source.tensors))
+        throw lv::mismatch_error(source.path.string()
+                                 + ": holds the text model alone, for which Meta's form has no place");
     std::vector<std::string> notes;
     write(meta_files(source, notes), folder); // first: it says whether Meta's form can hold the model at all
     auto const whole = cp::hugging_face_to_meta(std::move(source.tensors), source.model->values, source.spare);
@@ -206,7 +207,7 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
         auto const part = cp::shard_of(whole, rank, files);
         outgoing const tensors(part, type_of(o.dtype));
         check_space(folder, tensors.bytes() * (files - rank));
-        cp::write_pth(folder / meta_file(rank), tensors.list(), progress.report());
+        cp::write_pth(folder / cp::meta_file_name(rank), tensors.list(), progress.report());
         tensors.add_to(lost.of_type, lost.values);
     }
     return notes;

@@ -55,6 +55,7 @@ small_files files_of(description const& d) {
 /// The source's tokenizer and where it is; nothing if it has none.
 std::optional<std::pair<lv::tokens::tokenizer_contents, std::string>> words_of(description const& d) {
     auto const& inside = d.words;
+    if (!inside.text.empty()) return std::pair(lv::tokens::parse_tokenizer(inside.text, inside.file), inside.file);
     if (!inside.tokens.empty())
         return std::pair(lv::tokens::tokenizer_from_lists(inside.tokens, inside.types, inside.file), inside.file);
     auto const& file = d.tokenizer_json.empty() ? d.tokenizer_model : d.tokenizer_json;
@@ -124,7 +125,7 @@ small_files hugging_face_files(description const& d, small_files_options const& 
     add_licence(files, d.folder);
     if (d.form == kind::hugging_face) return files;
     files.try_emplace("generation_config.json", lv::checkpoint::generation_text(d.generation));
-    if (!files.contains("processor_config.json"))
+    if (!files.contains("processor_config.json") && !d.model->text_alone)
         files.try_emplace("preprocessor_config.json", lv::checkpoint::preprocessor_text(d.pictures));
     add_words(files, d, o.base, notes);
     add_template(files, d, o.base, notes);

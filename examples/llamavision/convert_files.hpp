@@ -3,18 +3,17 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <llamavision/checkpoint/description.hpp>
+#include <llamavision/checkpoint/gguf_own.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 
 namespace program {
 
-/// Name to content.
-using small_files = std::map<std::string, std::string>;
+using llamavision::checkpoint::small_files;
 
 struct small_files_options {
     std::optional<llamavision::checkpoint::dtype> type; ///< what the weights were changed to

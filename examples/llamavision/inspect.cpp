@@ -10,8 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include <llamavision/checkpoint/hub_cache.hpp>
 #include <llamavision/checkpoint/meta.hpp>
 #include <llamavision/config/header.hpp>
+#include <llamavision/config/print_number.hpp>
 #include <llamavision/config/read.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/support/error.hpp>
@@ -125,10 +127,11 @@ std::string plan_in_words(inspection const& i) {
         auto const size = [](std::size_t bytes) { return in_bytes(static_cast<double>(bytes)); };
         std::size_t const positions = std::min<std::size_t>(i.said.model->values.text.context, 8192);
         text += "\n  Beside the weights: " + size(m.cache_per_position) + " for each token of a conversation ("
-                + size(m.cache_per_position * positions) + " for " + std::to_string(positions) + "), " + size(m.image)
-                + " for each image of " + std::to_string(i.said.model->values.vision.tiles) + " tiles, "
-                + size(m.read_scratch) + " while text is read, " + size(m.encode_scratch)
-                + " while an image is encoded.\n";
+                + size(m.cache_per_position * positions) + " for " + std::to_string(positions) + "), ";
+        if (!i.text_alone)
+            text += size(m.image) + " for each image of " + std::to_string(i.said.model->values.vision.tiles)
+                    + " tiles, " + size(m.encode_scratch) + " while an image is encoded, ";
+        text += size(m.read_scratch) + " while text is read.\n";
     }
     std::size_t const memory = lv::machine_memory(), available = lv::available_memory();
     if (memory == 0) return text;
@@ -147,16 +150,38 @@ std::string plan_in_words(inspection const& i) {
     return text;
 }
 
+std::string adapter_in_words(adapter_facts const& a) {
+    auto const& c = a.config;
+    std::string scale = "rank " + std::to_string(c.rank) + ", alpha "
+                        + lv::config::print_number(static_cast<float>(c.alpha))
+                        + (c.by_root ? " over the rank's root (rsLoRA)" : "");
+    if (!c.ranks.empty() || !c.alphas.empty()) scale += "; some modules have their own";
+    return line("base model", c.base.empty() ? "not named" : c.base) + line("scale", scale)
+           + line("changes", joined(a.modules, ", "))
+           + line("replaces", a.whole == 0 ? "" : std::to_string(a.whole) + " whole tensors")
+           + line("size", std::to_string(a.size.tensors) + " tensors, " + joined(a.size.types, " ") + ", "
+                              + in_bytes(a.size.bytes))
+           + line("used with", "--model BASE --adapter THIS; `convert` with --adapter merges it for good");
+}
+
+std::string remarks(inspection const& i) {
+    std::string text = i.warnings.empty() && i.problems.empty() ? "" : "\n";
+    for (std::string const& w : i.warnings) text += "  Mind: " + w + "\n";
+    for (std::string const& p : i.problems) text += "  Wrong: " + p + "\n";
+    return text;
+}
+
 std::string page(inspection const& i) {
     auto const& d = i.said;
     std::string text = d.path.string() + ": " + std::string(lv::checkpoint::describe(d.form)) + "\n";
-    if (!lv::checkpoint::is_read(d.form)) return text;
+    if (i.adapter) return text + adapter_in_words(*i.adapter) + remarks(i);
     text += line("configuration", configuration_in_words(i));
     if (d.model) {
         std::string const& version = d.model->transformers_version;
         text += line("written by", version.empty() ? "" : "transformers " + version);
-        text += line("pictures", "up to " + std::to_string(d.pictures.tiles) + " tiles of "
-                                     + std::to_string(d.pictures.tile) + " pixels");
+        text += line("pictures", i.text_alone ? std::string("none: the text model alone")
+                                              : "up to " + std::to_string(d.pictures.tiles) + " tiles of "
+                                                    + std::to_string(d.pictures.tile) + " pixels");
     }
     text += line("tile tables", tables_in_words(i.tables));
     text += line("tokenizer", i.tokenizer.empty() ? "none" : i.tokenizer);
@@ -166,10 +191,7 @@ std::string page(inspection const& i) {
     text += line("files", std::to_string(d.weights.files.size()) + " of weights");
     text += weights_in_words(i) + blocks_in_words(i) + plan_in_words(i);
     if (i.configuration && i.configuration->published) text += "\n  " + std::string(licence) + "\n";
-    text += i.warnings.empty() && i.problems.empty() ? "" : "\n";
-    for (std::string const& w : i.warnings) text += "  Mind: " + w + "\n";
-    for (std::string const& p : i.problems) text += "  Wrong: " + p + "\n";
-    return text;
+    return text + remarks(i);
 }
 
 std::string text_or_null(std::string_view text) { return text.empty() ? "null" : json_string(text); }
@@ -190,6 +212,20 @@ std::string json(tile_tables const& t) {
     return json_object({{"say_more_than_two_dimensions", t.say_more() ? "true" : "false"},
                         {"padded_tiles", json_strings(t.padded)},
                         {"by_arrangement", json_strings(t.by_arrangement)}});
+}
+
+std::string json(adapter_facts const& a) {
+    auto const& base = a.config.base;
+    return json_object({{"base_model", text_or_null(base)},
+                        {"rank", std::to_string(a.config.rank)},
+                        {"alpha", json_number(a.config.alpha)},
+                        {"rslora", a.config.by_root ? "true" : "false"},
+                        {"modules", json_strings(a.modules)},
+                        {"whole_tensors", std::to_string(a.whole)},
+                        {"tensors", std::to_string(a.size.tensors)},
+                        {"parameters", whole(a.size.parameters)},
+                        {"bytes", whole(a.size.bytes)},
+                        {"types", json_strings(a.size.types)}});
 }
 
 std::string json(lv::memory_plan const& m) {
@@ -222,6 +258,7 @@ std::string json(inspection const& i) {
                         {"widened_types", json_strings(i.widened)},
                         {"stop_ids", json_integers(d.generation.stop_ids)},
                         {"parts", json_list(i.parts, [](part const& p) { return json(p); })},
+                        {"adapter", i.adapter ? json(*i.adapter) : "null"},
                         {"tile_tables", i.tables ? json(*i.tables) : "null"},
                         {"memory", i.plan ? json(*i.plan) : "null"},
                         {"machine_memory", std::to_string(lv::machine_memory())},
@@ -230,8 +267,9 @@ std::string json(inspection const& i) {
                         {"licence", i.configuration && i.configuration->published ? json_string(licence) : "null"},
                         {"files", json_list(d.weights.files, [](auto const& f) { return json_string(f.string()); })},
                         {"missing_files", json_strings(d.weights.missing)},
-                        {"pictures", json_object({{"tile", std::to_string(d.pictures.tile)},
-                                                  {"tiles", std::to_string(d.pictures.tiles)}})},
+                        {"pictures", i.text_alone ? "null"
+                                                  : json_object({{"tile", std::to_string(d.pictures.tile)},
+                                                                 {"tiles", std::to_string(d.pictures.tiles)}})},
                         {"answers", json_object({{"sampled", d.generation.do_sample ? "true" : "false"},
                                                  {"temperature", json_number(d.generation.temperature)},
                                                  {"top_p", json_number(d.generation.top_p)}})},
@@ -252,7 +290,8 @@ void print_header_of(lv::checkpoint::description const& d) {
 }
 
 /// Needs nothing but config.json, where there is one.
-int print_header(std::filesystem::path const& path, lv::checkpoint::gguf_dialect dialect) {
+int print_header(std::filesystem::path const& given, lv::checkpoint::gguf_dialect dialect) {
+    auto const path = lv::checkpoint::snapshot_of(given);
     auto const form = path.extension() == ".json" ? lv::checkpoint::kind::unknown : lv::checkpoint::recognise(path);
     if (form == lv::checkpoint::kind::meta || form == lv::checkpoint::kind::gguf) {
         print_header_of(lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect));
@@ -273,7 +312,7 @@ int inspect(inspect_options const& options) {
     inspection const i = look_at(options.path, dialect_of(options.gguf));
     if (options.json)
         print(json(i) + "\n");
-    else if (lv::checkpoint::is_read(i.said.form))
+    else if (lv::checkpoint::is_read(i.said.form) || i.adapter)
         print(page(i));
     else
         for (std::string const& warning : i.warnings) say("Mind: " + warning);

@@ -8,8 +8,10 @@
 #include <span>
 #include <utility>
 
+#include <llamavision/checkpoint/names.hpp>
 #include <llamavision/checkpoint/widen.hpp>
 #include <llamavision/config/differences.hpp>
+#include <llamavision/expression/bind.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/runtime/words.hpp>
 #include <llamavision/support/text_file.hpp>
@@ -37,6 +39,13 @@ part_index part_of(std::string_view name, std::vector<std::size_t> const& cross)
     return name.starts_with("language_model.") ? embeddings : rest;
 }
 
+void count(part& p, lv::checkpoint::tensor const& tensor) {
+    ++p.tensors;
+    p.bytes += static_cast<double>(lv::checkpoint::size_in_bytes(tensor));
+    p.parameters += static_cast<double>(lv::checkpoint::values_of(tensor));
+    p.types.emplace(lv::checkpoint::name_of(tensor.type));
+}
+
 std::vector<part> count_parts(lv::checkpoint::named_tensors const& tensors, std::vector<std::size_t> const& cross) {
     std::vector<part> parts(whole + 1);
     constexpr std::array names{
@@ -44,12 +53,7 @@ std::vector<part> count_parts(lv::checkpoint::named_tensors const& tensors, std:
         "other",        "whole model"};
     for (std::size_t i = 0; i < parts.size(); ++i) parts[i].name = names[i];
     for (auto const& [name, tensor] : tensors.tensors)
-        for (part* const p : {&parts[part_of(name, cross)], &parts[whole]}) {
-            ++p->tensors;
-            p->bytes += static_cast<double>(lv::checkpoint::size_in_bytes(tensor));
-            p->parameters += static_cast<double>(lv::checkpoint::values_of(tensor));
-            p->types.emplace(lv::checkpoint::name_of(tensor.type));
-        }
+        for (part* const p : {&parts[part_of(name, cross)], &parts[whole]}) count(*p, tensor);
     if (parts[rest].tensors == 0) parts.erase(parts.begin() + rest);
     return parts;
 }
@@ -110,13 +114,17 @@ std::string conversations_of(lv::checkpoint::chat_template const& chat) {
     return "Meta's format" + file;
 }
 
-/// Binding looks at shapes, small tensors and the tile tables: what is large and would have to be made first need not
-/// be.
-void leave_unmade(lv::checkpoint::named_tensors& tensors) {
-    for (auto& [name, tensor] : tensors.tensors)
-        if (tensor.make && name.find("tile_") == std::string::npos
-            && lv::checkpoint::size_in_bytes(tensor) > (std::size_t{1} << 20))
-            tensor.make = [](std::span<std::byte>) {};
+adapter_facts facts_of(lv::checkpoint::adapter const& adapter) {
+    adapter_facts facts{adapter.config, {}, 0, {}};
+    for (auto const& [name, tensor] : adapter.tensors.tensors) {
+        count(facts.size, tensor);
+        auto const factor = name.find(".lora_");
+        if (factor == std::string::npos)
+            ++facts.whole;
+        else
+            facts.modules.insert(name.substr(0, factor).substr(name.rfind('.', factor - 1) + 1));
+    }
+    return facts;
 }
 
 } // namespace
@@ -124,9 +132,8 @@ void leave_unmade(lv::checkpoint::named_tensors& tensors) {
 lv::memory_plan check_fit(built_in const& known, lv::checkpoint::named_tensors tensors,
                           std::filesystem::path const& path) {
     lv::checkpoint::widen_blocks(tensors, lv::checkpoint::dtype::f16);
-    leave_unmade(tensors);
     try {
-        return known.bind(std::move(tensors), {})->plan(256);
+        return known.plan(std::move(tensors));
     } catch (lv::mismatch_error const& fault) { throw lv::mismatch_error(path.string() + ": " + fault.what()); }
 }
 
@@ -136,15 +143,20 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
     i.said = static_cast<lv::checkpoint::description const&>(folder);
     i.problems = i.said.problems;
     i.warnings = i.said.warnings;
-    if (lv::is_folder(path))
+    if (lv::is_folder(i.said.path))
         for (auto& sentence : leftovers(i.said.folder, i.said.weights.files)) i.warnings.push_back(std::move(sentence));
-    if (!lv::checkpoint::is_read(i.said.form)) return i;
     auto const step = [&](auto const& f) {
         lv::checkpoint::detail::attempt(lv::checkpoint::faults::collected, i.problems, f);
     };
+    if (i.said.form == lv::checkpoint::kind::adapter) {
+        i.problems.clear(); // that it is no model
+        step([&] { i.adapter = facts_of(lv::checkpoint::open_adapter(i.said.path)); });
+    }
+    if (!lv::checkpoint::is_read(i.said.form)) return i;
     step([&] { read_tokenizer(i); });
     i.conversations = i.base ? "none: a base model, which continues texts and was not taught to answer"
                              : conversations_of(i.said.chat);
+    i.text_alone = (i.said.model && i.said.model->text_alone) || lv::checkpoint::is_text_alone(folder.tensors);
     if (i.said.model) {
         find_nearest(i);
         i.tables = examine_tile_tables(folder.tensors, i.said.model->values.vision);
@@ -161,6 +173,12 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
                         0,
                         {}}};
     }
+    if (auto const odd = std::count_if(folder.tensors.tensors.begin(), folder.tensors.tensors.end(),
+                                       [](auto const& entry) { return lv::binder::is_misaligned(entry.second); });
+        odd > 0)
+        i.warnings.push_back(path.string() + ": " + std::to_string(odd)
+                             + " tensors lie at odd bytes, so that they are copied into memory at load; `convert` "
+                               "writes them where they can be used as they are");
     bool const weights_read = i.said.weights.missing.empty() && !folder.tensors.tensors.empty();
     if (i.configuration && weights_read)
         step([&] { i.plan = check_fit(*i.configuration, std::move(folder.tensors), path); });

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include <llamavision/checkpoint/adapter.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/runtime/network.hpp>
 
@@ -36,8 +37,17 @@ struct weight_format {
 inline constexpr std::array<weight_format, 4> weight_formats{
     {{"f32", 4.0}, {"f16/bf16", 2.0}, {"q8", 34.0 / 32}, {"q4", 18.0 / 32}}};
 
+/// What an adapter's folder says, and what it would change.
+struct adapter_facts {
+    llamavision::checkpoint::adapter_config config;
+    std::set<std::string> modules; ///< last parts of the names of what has factors
+    std::size_t whole = 0;         ///< tensors that replace the model's
+    part size;
+};
+
 struct inspection {
     llamavision::checkpoint::description said;
+    std::optional<adapter_facts> adapter;    ///< of an adapter; most of what follows is then empty
     built_in const* configuration = nullptr; ///< null: this program was built for none such
     std::string nearest;                     ///< then: the nearest one, and in what it differs
     std::vector<std::string> differences;
@@ -48,11 +58,12 @@ struct inspection {
     double block_bytes = 0, widened_bytes = 0;  ///< of the latter: stored, and in memory
     std::string tokenizer;                      ///< in words; empty: none
     std::string conversations;                  ///< in words
+    bool text_alone = false;                    ///< no vision tower
     bool base = false;                          ///< no chat template, and no end of a turn among the stop ids
     std::vector<std::string> problems, warnings;
 };
 
-/// How the model would lie in memory. Makes no large tensor.
+/// How the model would lie in memory. Makes no tensor.
 /// Throws mismatch_error, naming `path`, unless the tensors are the configuration's.
 [[nodiscard]] llamavision::memory_plan check_fit(built_in const& known, llamavision::checkpoint::named_tensors tensors,
                                                  std::filesystem::path const& path);

@@ -48,6 +48,11 @@ std::shared_ptr<lv::network const> bind(lv::checkpoint::named_tensors tensors, b
                                                                      how.on_layout, how.room);
 }
 
+template <lv::configuration C>
+lv::memory_plan plan(lv::checkpoint::named_tensors tensors) {
+    return lv::compiled_network<C, lv::simd>::planned(std::move(tensors), lv::simd(std::size_t{1}), 256);
+}
+
 template <lv::configuration C, class... Published>
 constexpr bool is_one_of(lv::configurations<Published...>) {
     return (std::is_same_v<C, Published> || ...);
@@ -56,7 +61,7 @@ constexpr bool is_one_of(lv::configurations<Published...>) {
 template <lv::configuration... C>
 std::vector<built_in> list(lv::configurations<C...>) {
     return {{C::name, is_one_of<C>(lv::published{}), lv::config::numbers_of<C>(), lv::count(lv::mllama<C>), tree<C>,
-             lv::image_flops<C>, lv::read_flops<C>, bind<C>, lv::random_weights<C>}...};
+             lv::image_flops<C>, lv::read_flops<C>, bind<C>, plan<C>, lv::random_weights<C>}...};
 }
 
 } // namespace

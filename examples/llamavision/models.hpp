@@ -42,6 +42,8 @@ struct built_in {
     /// Throws mismatch_error if the tensors are not the configuration's, memory_error if there is too little room.
     std::shared_ptr<llamavision::network const> (*bind)(llamavision::checkpoint::named_tensors tensors,
                                                         binding const& how);
+    /// What it would take in memory, without a look at any weight. Throws mismatch_error likewise.
+    llamavision::memory_plan (*plan)(llamavision::checkpoint::named_tensors tensors);
     /// Weights that need no checkpoint.
     llamavision::checkpoint::named_tensors (*random)(std::uint64_t seed);
 };

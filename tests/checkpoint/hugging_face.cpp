@@ -267,7 +267,7 @@ TEST_CASE("other forms of checkpoint are called by name") {
     temporary_folder const folder;
     CHECK(recognise(folder.path()) == kind::unknown);
     CHECK(contains(fault<file_error>(folder.path()),
-                   "is no checkpoint of a known form; this build reads Hugging Face's form"));
+                   "is no checkpoint of a known form; these are read: Hugging Face's form"));
     folder.write("pytorch_model.bin", "");
     CHECK(recognise(folder.path()) == kind::pytorch);
     std::filesystem::create_directory(folder.path() / "folder.gguf");
@@ -291,14 +291,73 @@ TEST_CASE("other forms of checkpoint are called by name") {
     bare.write("preprocessor_config.json", R"({"size": 70})");
     CHECK(contains(fault<file_error>(bare.path()),
                    "holds no model.safetensors, nor shards with an index; Meta's files in original/"));
+    bare.write("original/consolidated.00.pth", "");
+    CHECK(recognise(bare.path()) == kind::meta); // everything but Hugging Face's weights was fetched
+    folder.write("only/pytorch_model.bin", "");
+    CHECK(contains(fault<file_error>(folder.path() / "only"), "save it again, which writes safetensors"));
+    folder.write("lora/adapter_config.json", "");
+    CHECK(contains(fault<file_error>(folder.path() / "lora"), "open its base model"));
 }
 
-TEST_CASE("the text model alone is told, but not where a single file is opened") {
+TEST_CASE("a folder of Hugging Face's cache stands for its snapshot") {
+    temporary_folder const cache;
+    checkpoint_folder const model;
+    auto const repository = cache.path() / "models--meta-llama--Llama-3.2-11B-Vision";
+    auto const add = [&](std::string const& revision) {
+        std::filesystem::create_directories(repository / "blobs");
+        std::filesystem::create_directories(repository / "snapshots" / revision);
+        for (auto const& entry : std::filesystem::directory_iterator(model.path())) {
+            auto const name = entry.path().filename();
+            std::filesystem::rename(entry.path(), repository / "blobs" / (revision + name.string()));
+            std::filesystem::create_symlink("../../blobs/" + revision + name.string(),
+                                            repository / "snapshots" / revision / name);
+        }
+    };
+    std::filesystem::create_directories(repository / "blobs");
+    std::filesystem::create_directories(repository / "snapshots");
+    CHECK(contains(fault<file_error>(repository), "with no snapshot in it; download it again"));
+    add("abc1");
+    auto const read = open(repository);
+    CHECK(read.path == repository / "snapshots/abc1");
+    CHECK(read.tensors.tensors.size() == 2);
+    CHECK(open(repository / "snapshots/abc1").tensors.tensors.size() == 2);
+    CHECK(open(repository / "snapshots/abc1/model.safetensors").tensors.tensors.size() == 2);
+
+    std::filesystem::create_directory(repository / "snapshots/def2");
+    CHECK(contains(fault<file_error>(repository), "several snapshots: abc1, def2; name the folder of one"));
+    static_cast<void>(cache.write("models--meta-llama--Llama-3.2-11B-Vision/refs/main", "abc1\n"));
+    CHECK(open(repository).path == repository / "snapshots/abc1");
+    static_cast<void>(cache.write("models--meta-llama--Llama-3.2-11B-Vision/refs/main", "../../elsewhere"));
+    CHECK(contains(fault<file_error>(repository), "several snapshots"));
+
+    std::filesystem::remove(repository / "blobs/abc1model.safetensors");
+    CHECK(contains(fault<file_error>(repository / "snapshots/abc1"), "is a link to a file that is not there"));
+}
+
+TEST_CASE("the text model alone, with a configuration of the whole or of its own") {
     checkpoint_folder const folder;
     write_tensors(folder.path() / "model.safetensors", {"language_model.model.norm.weight", "lm_head.weight"});
-    CHECK(contains(fault<mismatch_error>(folder.path()), "without a vision tower"));
-    CHECK(problems(folder.path()).size() == 1);
-    CHECK(open(folder.path() / "model.safetensors").tensors.tensors.size() == 2);
+    auto const stripped = open(folder.path());
+    CHECK(is_text_alone(stripped.tensors));
+    REQUIRE(stripped.warnings.size() == 1);
+    CHECK(contains(stripped.warnings.front(), "holds the text model alone, though config.json describes"));
+    CHECK(open(folder.path() / "model.safetensors").warnings.empty()); // a file may be one of several
+
+    auto config = nlohmann::json::parse(text_of_file(LLAMAVISION_TEST_DATA "/config/p1_4_45.json")).at("text_config");
+    config["model_type"] = "mllama_text_model";
+    folder.write("config.json", config.dump());
+    write_tensors(folder.path() / "model.safetensors", {"model.layers.0.input_layernorm.weight", "model.norm.weight",
+                                                        "model.embed_tokens.weight", "lm_head.weight"});
+    std::filesystem::remove(folder.path() / "preprocessor_config.json");
+    auto const own = open(folder.path());
+    CHECK(own.warnings.empty());
+    CHECK(own.model->text_alone);
+    CHECK(own.model->image_token == 512);
+    CHECK(own.model->values.text == stripped.model->values.text);
+    CHECK(own.tensors.tensors.contains("language_model.model.layers.0.input_layernorm.weight"));
+    CHECK(own.tensors.tensors.contains("language_model.model.embed_tokens.weight"));
+    CHECK(with_names_of_text_alone(own.tensors).tensors.contains("model.norm.weight"));
+    CHECK(with_names_of_text_alone(own.tensors).tensors.contains("lm_head.weight"));
 }
 
 TEST_CASE("weights of several types, in one folder") {

@@ -155,6 +155,8 @@ TEST_CASE("the places where Meta's files lie") {
     CHECK(contains(fault<file_error>(folder.path()), "holds no consolidated.pth nor consolidated.00.pth"));
     folder.write("config.json", "{}");
     CHECK(recognise(folder.path()) == kind::hugging_face);
+    fs::rename(folder.path() / "original/mine.pth", folder.path() / "original/consolidated.00.pth");
+    CHECK(recognise(folder.path()) == kind::meta); // all but Hugging Face's weights were fetched
     CHECK(contains(fault<file_error>(data / "1" / "none.pth"), "no such file"));
 }
 

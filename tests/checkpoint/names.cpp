@@ -16,12 +16,15 @@ TEST_CASE("the newer spelling becomes the hub's") {
     CHECK(canonical_name("lm_head.weight") == "language_model.lm_head.weight");
     CHECK(canonical_name("model.vision_model.class_embedding") == "vision_model.class_embedding");
     CHECK(canonical_name("model.multi_modal_projector.bias") == "multi_modal_projector.bias");
+    CHECK(canonical_name("model.layers.0.mlp.up_proj.weight") == "language_model.model.layers.0.mlp.up_proj.weight");
+    CHECK(canonical_name("model.embed_tokens.weight") == "language_model.model.embed_tokens.weight");
+    CHECK(canonical_name("model.norm.weight") == "language_model.model.norm.weight");
 }
 
 TEST_CASE("the hub's spelling and strangers stay") {
     for (char const* const name :
          {"language_model.model.norm.weight", "language_model.lm_head.weight", "vision_model.layernorm_pre.bias",
-          "multi_modal_projector.weight", "model.layers.0.mlp.up_proj.weight", "", "model.", "lm_headx"})
+          "multi_modal_projector.weight", "model.layer.0.mlp.up_proj.weight", "", "model.", "lm_headx"})
         CHECK(canonical_name(name) == name);
 }
 

@@ -219,7 +219,6 @@ TEST_CASE("numbers that contradict each other are all named") {
 TEST_CASE("what the library does not run is refused by name") {
     CHECK(contains(fault<mismatch_error>("/model_type", "llama"),
                    R"(model_type is "llama", but this library runs "mllama")"));
-    CHECK(contains(fault<mismatch_error>("/model_type", "mllama_text_model"), "the text model alone"));
     CHECK(contains(message_of<format_error>([] { return read(json::object(), "f"); }),
                    "f: has neither model_type nor text_config"));
     CHECK(contains(message_of<format_error>([] { return read(json::array(), "f"); }),
@@ -240,6 +239,21 @@ TEST_CASE("what the library does not run is refused by name") {
     CHECK(contains(fault<mismatch_error>("/vision_config/max_num_tiles", 2), "supported_aspect_ratios"));
     CHECK(contains(fault<format_error>("/vision_config/supported_aspect_ratios", json{{1, 1, 1}}),
                    "expected two numbers"));
+}
+
+TEST_CASE("the text model alone says nothing of a tower") {
+    json document = sample().at("text_config");
+    document["model_type"] = "mllama_text_model";
+    auto const result = read(document, "f");
+    CHECK(result.text_alone);
+    CHECK(result.values.text == read(sample(), "f").values.text);
+    CHECK(result.image_token == static_cast<std::int32_t>(result.values.text.vocabulary));
+    CHECK(differences(result.values, read(sample(), "f").values, result.unstated).empty());
+    CHECK(vision_names().size() == 12); // as many as differences() compares
+    document["num_attention_heads"] = 5;
+    CHECK(contains(message_of<format_error>([&] { return read(document, "f"); }), "num_attention_heads 5"));
+    document["hidden_act"] = "gelu";
+    CHECK(contains(message_of<mismatch_error>([&] { return read(document, "f"); }), "hidden_act"));
 }
 
 TEST_CASE("which release wrote the file") {

@@ -9,23 +9,14 @@
 #include <llamavision/config/params.hpp>
 #include <llamavision/config/read.hpp>
 
+#include "attempt.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size);
-
-namespace {
-
-template <class Step>
-void attempt(Step const& step) {
-    try {
-        step();
-    } catch (llamavision::error const&) {}
-}
-
-} // namespace
 
 int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
     using namespace llamavision;

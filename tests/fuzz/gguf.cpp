@@ -2,9 +2,12 @@
 // Any bytes as a GGUF file: read with an error of the library, or with values and tensors that lie inside the bytes;
 // and whatever can be read, as a model of each dialect.
 #include <llamavision/checkpoint/gguf.hpp>
+#include <llamavision/checkpoint/gguf_checkpoint.hpp>
 #include <llamavision/checkpoint/gguf_mapping.hpp>
 #include <llamavision/checkpoint/widen.hpp>
 #include <llamavision/tokens/tokenizer_lists.hpp>
+
+#include "attempt.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,13 +19,6 @@ namespace {
 
 using namespace llamavision;
 using namespace llamavision::checkpoint;
-
-template <class F>
-void attempt(F const& f) {
-    try {
-        f();
-    } catch (error const&) {}
-}
 
 void check(gguf_content const& read, std::span<std::byte const> bytes) {
     for (auto const& [key, value] : read.keys) {
@@ -62,8 +58,11 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
         check(read, bytes);
         for (auto const dialect : {gguf_dialect::llamavision, gguf_dialect::ollama, gguf_dialect::pair})
             attempt([&] { read_model(read, dialect); });
-        if (auto const* const words = read.find("tokenizer.ggml.tokens"))
-            attempt([&] { static_cast<void>(tokens::tokenizer_from_lists(words->texts(), {}, "input")); });
+        description said;
+        attempt([&] { checkpoint::detail::read_own_files(said, read); });
+        if (!read.find("tokenizer.ggml.tokens")) return;
+        attempt([&] { checkpoint::detail::read_gguf_words(said, read); });
+        attempt([&] { static_cast<void>(tokens::tokenizer_from_lists(said.words.tokens, said.words.types, "input")); });
     });
     return 0;
 }

@@ -6,6 +6,8 @@
 #include <llamavision/checkpoint/meta_shards.hpp>
 #include <llamavision/checkpoint/pth.hpp>
 
+#include "attempt.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -18,13 +20,6 @@ namespace {
 
 using namespace llamavision;
 using namespace llamavision::checkpoint;
-
-template <class Step>
-void attempt(Step const& step) {
-    try {
-        step();
-    } catch (error const&) {}
-}
 
 /// The numbers of the model in tests/data/meta, which is among the seeds.
 config::read_result model() {

@@ -32,7 +32,7 @@ def large_model(name, tensors, rows):
     folder = copy_of_model(name)
     header, at = {}, 0
     for i in range(tensors):
-        header[f"vision_model.layer{i}.weight"] = {"dtype": "BF16", "shape": [rows, 1024],
+        header[f"vision_model.transformer.layers.{i}.mlp.fc1.weight"] = {"dtype": "BF16", "shape": [rows, 1024],
                                                    "data_offsets": [at, at + 2048 * rows]}
         at += 2048 * rows
     text = json.dumps(header).encode()
@@ -186,6 +186,10 @@ class Convert(Case):
         self.converts(flat_model("flat for gguf"), "--to", "meta", out=meta)
         self.converts(meta, "--to", "gguf", "--config", MODEL / "config.json", "--force", out=file)
         self.assertEqual(self.answer(file), self.answer(meta))
+        again = self.around / "meta of gguf"
+        self.converts(file, "--to", "meta", out=again)
+        for name in ("consolidated.00.pth", "params.json", "tokenizer.model"):
+            self.assertEqual((again / name).read_bytes(), (meta / name).read_bytes(), name)
 
     def test_nothing_is_overwritten_unasked(self):
         self.converts(MODEL, "--to", "huggingface")
@@ -203,17 +207,24 @@ class Convert(Case):
         def limited():
             resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
         source = flat_model("flat for a full disk")
-        for form in ("huggingface", "meta"):
+        for form in ("huggingface", "meta", "gguf"):
             self.fails(run("convert", source, self.out, "--to", form, preexec_fn=limited), "cannot be written")
             self.nothing_left()
+        self.converts(source, "--to", "gguf")
+        before = self.out.read_bytes()
+        self.fails(run("convert", source, self.out, "--to", "gguf", "--dtype", "f32", "--force", preexec_fn=limited),
+                   "cannot be written")
+        self.assertEqual(self.out.read_bytes(), before)
+        self.assertEqual([p.name for p in self.around.iterdir()], ["out"])
 
     def test_signals(self):
         source, _ = large_model("large", 16, 1 << 16)
-        for number, status in ((signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGKILL, -signal.SIGKILL)):
-            with subprocess.Popen([PROGRAM, "convert", source, self.out, "--to", "huggingface", "--dtype", "f32"],
+        for form, number, status in (("huggingface", signal.SIGTERM, 1), ("gguf", signal.SIGINT, 1), ("huggingface", signal.SIGINT, 1),
+                                     ("gguf", signal.SIGKILL, -signal.SIGKILL), ("huggingface", signal.SIGKILL, -signal.SIGKILL)):
+            with subprocess.Popen([PROGRAM, "convert", source, self.out, "--to", form, "--dtype", "f32"],
                                   stderr=subprocess.PIPE, text=True) as process:
                 deadline = time.monotonic() + 60
-                while not any(p.stat().st_size > 1 << 20 for p in self.around.rglob("*.safetensors.part*")):
+                while not any(size > 1 << 20 for size in self.sizes_of_parts()):
                     self.assertIsNone(process.poll(), "ended before it could be interrupted")
                     self.assertLess(time.monotonic(), deadline)
                     time.sleep(0.002)
@@ -223,6 +234,14 @@ class Convert(Case):
                     self.assertIn("interrupted", process.stderr.read())
                     self.nothing_left()
             self.assertFalse(self.out.exists())
+
+    def sizes_of_parts(self):
+        for path in self.around.rglob("*.part*"):
+            try:
+                if path.is_file():
+                    yield path.stat().st_size
+            except FileNotFoundError:
+                pass
 
     def test_memory_is_bounded(self):
         source, size = large_model("larger", 24, 1 << 13)
@@ -279,19 +298,94 @@ class Adapters(Case):
 
 
 class Truncated(Case):
-    def test_a_file_that_shrinks_while_it_is_mapped(self):
-        folder = copy_of_model("shrinking")
-        with subprocess.Popen([PROGRAM, "chat", "--model", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    """A file that shrinks while it is mapped is an error that names it, in every form."""
+
+    def shrinks(self, model, file):
+        with subprocess.Popen([PROGRAM, "chat", "--model", model], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True) as process:
             process.stdin.write("How many shapes are there?\n")
             process.stdin.flush()
             process.stdout.read(1)  # the model is loaded
-            os.truncate(folder / "model.safetensors", 4096)
+            os.truncate(file, 4096)
             _, said = process.communicate("What is in this picture?\n", timeout=60)
         self.assertEqual(process.returncode, 1, said)
-        self.assertIn(f"{folder / 'model.safetensors'}", said)
-        self.assertIn("became shorter", said)
+        self.assertIn(f"{file}: became shorter", said)
 
+    def test_while_a_model_is_asked(self):
+        folder = copy_of_model("shrinking")
+        self.shrinks(folder, folder / "model.safetensors")
+        file = TEMPORARY / "shrinking.gguf"
+        self.succeeds(run("convert", MODEL, file, "--to", "gguf"))
+        self.shrinks(file, file)
+        meta = TEMPORARY / "shrinking meta"
+        self.succeeds(run("convert", flat_model("flat to shrink"), meta, "--to", "meta"))
+        self.shrinks(meta, meta / "consolidated.00.pth")
+
+    def test_while_a_model_is_converted(self):
+        around = TEMPORARY / "converted while shrinking"
+        around.mkdir()
+        source, size = large_model("large and shrinking", 16, 1 << 16)
+        with subprocess.Popen([PROGRAM, "convert", source, around / "out", "--to", "huggingface", "--dtype", "f32"],
+                              stderr=subprocess.PIPE, text=True) as process:
+            deadline = time.monotonic() + 60
+            while not any(p.stat().st_size > 1 << 20 for p in around.rglob("*.safetensors.part*")):
+                self.assertIsNone(process.poll())
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.002)
+            os.truncate(source / "model.safetensors", 1 << 20)
+            _, said = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, said)
+        self.assertIn("became shorter", said)
+        self.assertFalse((around / "out").exists())
+
+
+class TextAlone(Case):
+    """The text model as transformers' MllamaForCausalLM saves it."""
+
+    def setUp(self):
+        self.folder = TEMPORARY / self.id().rsplit(".", 1)[1]
+        self.folder.mkdir()
+        tensors = read_safetensors(MODEL / "model.safetensors")
+        prefix = "language_model."
+        write_safetensors(self.folder / "model.safetensors",
+                          {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+        config = json.loads((MODEL / "config.json").read_text())["text_config"]
+        config |= {"model_type": "mllama_text_model", "architectures": ["MllamaForCausalLM"]}
+        (self.folder / "config.json").write_text(json.dumps(config))
+        for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+            (self.folder / name).write_bytes((MODEL / name).read_bytes())
+
+    def test_asked_and_inspected(self):
+        ask = ["--prompt", "How many shapes are there?", "--json", "--greedy"]
+        found = [json.loads(self.succeeds(run("describe", "--model", m, *ask)))["tokens"] for m in (self.folder, MODEL)]
+        self.assertEqual(*found)
+        folder, list_of = scenes()
+        photo = folder / next(s["image"] for s in list_of if s["image"])
+        self.fails(run("describe", "--model", self.folder, photo), "sees no pictures")
+        page = self.succeeds(run("inspect", self.folder))
+        self.assertIn("none: the text model alone", page)
+        self.assertNotIn("for each image", page)
+        report = json.loads(self.succeeds(run("inspect", self.folder, "--json")))
+        self.assertEqual((report["pictures"], report["problems"], report["memory"]["image"]), (None, [], 0))
+
+    def test_converted(self):
+        file, back = TEMPORARY / "alone.gguf", TEMPORARY / "alone again"
+        self.succeeds(run("convert", self.folder, file, "--to", "gguf"))
+        self.succeeds(run("inspect", file))
+        self.succeeds(run("convert", file, back, "--to", "huggingface"))
+        self.assertEqual(all_tensors(back), all_tensors(self.folder))
+        self.assertEqual({p.name for p in back.iterdir()} - {p.name for p in self.folder.iterdir()}, {"chat_template.json"})
+        self.fails(run("convert", self.folder, TEMPORARY / "alone meta", "--to", "meta"), "text model alone")
+
+    def test_a_broken_one(self):
+        tensors = read_safetensors(self.folder / "model.safetensors")
+        tensors.pop("model.norm.weight")
+        for more, missing in (({}, "language_model.model.norm.weight"),
+                              ({"vision_model.class_embedding": ("F32", [1], bytes(4))}, "vision_model.patch_embedding.weight")):
+            write_safetensors(self.folder / "model.safetensors", tensors | more)
+            r = run("describe", "--model", self.folder, "--prompt", "Hello")
+            self.fails(r, self.folder)
+            self.assertIn(missing, r.stderr)
 
 
 main()

@@ -6,7 +6,7 @@ import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from harness import Case, DATA, MODEL, TEMPORARY, main, run
+from harness import Case, DATA, MODEL, TEMPORARY, main, read_safetensors, run
 
 FILES = DATA / "checkpoint" / "gguf"
 
@@ -71,6 +71,23 @@ class Gguf(Case):
             for form in ("huggingface", "gguf", "meta"):
                 self.fails(run("convert", file, out, "--to", form), word)
                 self.assertFalse(out.exists())
+
+    def test_every_dialect_converts_to_the_same_tensors(self):
+        def floats(source, *arguments):
+            self.succeeds(run("convert", source, TEMPORARY / "floats", "--to", "huggingface", "--dtype", "f32", "--force", *arguments))
+            return read_safetensors(TEMPORARY / "floats" / "model.safetensors")
+        wanted = floats(FILES / "hf")
+        self.assertEqual(floats(FILES / "ollama.gguf"), wanted)
+        self.assertEqual(floats(FILES / "pair", "--gguf-dialect", "pair"), wanted)
+
+    def test_a_file_in_parts(self):
+        raw = (FILES / "ollama.gguf").read_bytes()
+        count = int.from_bytes(raw[16:24], "little")
+        key = b"\x0b\0\0\0\0\0\0\0split.count\x02\0\0\0\x02\0"
+        at = raw.index(b"\x14\0\0\0\0\0\0\0general.architecture")
+        file = TEMPORARY / "model-00001-of-00002.gguf"
+        file.write_bytes(raw[:16] + (count + 1).to_bytes(8, "little") + raw[24:at] + key + raw[at:])
+        self.assertIn("is one of 2 files; join them first", self.report(file, status=1)["problems"][0])
 
     def test_hostile(self):
         file = TEMPORARY / "x.gguf"

@@ -167,6 +167,54 @@ class Inspect(Case):
             self.assertIn("this is a base model", run(*command, "--model", folder, stdin="Hello\n").stderr)
             self.assertNotIn("base model", run(*command, *GIVEN, stdin="Hello\n").stderr)
 
+    def test_an_adapter(self):
+        report = self.report(DATA / "checkpoint" / "adapter")
+        adapter = report["adapter"]
+        self.assertEqual((adapter["rank"], adapter["alpha"], adapter["rslora"]), (4, 6, True))
+        self.assertTrue({"q_proj", "fc1", "lm_head"} <= set(adapter["modules"]))
+        page = self.succeeds(look(DATA / "checkpoint" / "adapter"))
+        for word in ("an adapter (PEFT)", "rank 4, alpha 6.0 over the rank's root", "q_proj", "--adapter"):
+            self.assertIn(word, page)
+        broken = TEMPORARY / "broken adapter"
+        broken.mkdir()
+        (broken / "adapter_config.json").write_text('{"peft_type": "LORA", "use_dora": true}')
+        self.fails(look(broken), "DoRA")
+        (broken / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+        whole = (DATA / "checkpoint" / "adapter" / "adapter_model.safetensors").read_bytes()
+        (broken / "adapter_model.safetensors").write_bytes(whole[:-100])
+        self.fails(look(broken), "adapter_model.safetensors", "cut off")
+
+    def test_the_hub_s_cache(self):
+        repository = TEMPORARY / "models--somebody--something"
+        snapshot = repository / "snapshots" / "abc"
+        (repository / "blobs").mkdir(parents=True)
+        snapshot.mkdir(parents=True)
+        for i, path in enumerate(MODEL.iterdir()):
+            (repository / "blobs" / str(i)).write_bytes(path.read_bytes())
+            (snapshot / path.name).symlink_to(pathlib.Path("..", "..", "blobs", str(i)))
+        report = self.report(repository)
+        self.assertEqual((report["path"], report["configuration"]), (str(snapshot), "tiny"))
+        self.assertEqual(self.succeeds(run("describe", "--model", repository, "--prompt", "Hello", "--greedy")),
+                         self.succeeds(run("describe", "--model", MODEL, "--prompt", "Hello", "--greedy")))
+        self.assertIn("struct ", self.succeeds(look(repository, "--config-header")))
+
+    def test_tensors_at_odd_bytes(self):
+        folder = copy_of_model("odd")
+        tensors = read_safetensors(folder / "model.safetensors")
+        write_safetensors(folder / "model.safetensors", tensors)
+        raw = (folder / "model.safetensors").read_bytes()
+        length = int.from_bytes(raw[:8], "little")
+        odd = length + (length % 2 == 0)
+        (folder / "model.safetensors").write_bytes(odd.to_bytes(8, "little") + raw[8:8 + length] + b" " * (odd - length) + raw[8 + length:])
+        self.assertTrue([w for w in self.report(folder)["warnings"] if "at odd bytes" in w])
+        ask = ["--prompt", "How many shapes are there?", "--greedy"]
+        self.assertEqual(self.succeeds(run("describe", "--model", folder, *ask)), self.succeeds(run("describe", "--model", MODEL, *ask)))
+
+    def test_any_name_of_a_folder(self):
+        folder = copy_of_model("Größe 模型 (2) 'x'")
+        self.assertEqual(self.report(folder)["path"], str(folder))
+        self.assertIn(str(folder), self.succeeds(look(folder)))
+
     def test_this_machine(self):
         report = self.report(MODEL)
         self.assertLessEqual(report["available_memory"], report["machine_memory"])

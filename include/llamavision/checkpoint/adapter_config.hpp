@@ -7,9 +7,11 @@
 #include <llamavision/support/json_view.hpp>
 #include <llamavision/support/quoted.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -65,13 +67,15 @@ inline void refuse_other_adapters(json_view const& root) {
     };
     auto const type = root.at("peft_type").text();
     if (type != "LORA") refuse("the adapter's peft_type is " + in_quotes(type));
-    auto const set = [&](char const* key) {
-        auto const value = root.find(key);
-        return value && value->json() != false && value->json() != nlohmann::json::array()
-               && value->json() != nlohmann::json::object();
+    auto const is_set = [](json_view const& value) {
+        return value.json() != nullptr && value.json() != false && value.json() != nlohmann::json::array()
+               && value.json() != nlohmann::json::object();
     };
     for (auto const& [key, name] : {std::pair("use_dora", "DoRA"),
                                     {"use_qalora", "QALoRA"},
+                                    {"use_bdlora", "block-diagonal LoRA"},
+                                    {"kasa_config", "KaSA"},
+                                    {"monteclora_config", "Monte Carlo LoRA"},
                                     {"lora_bias", "LoRA with a bias"},
                                     {"fan_in_fan_out", "LoRA of transposed layers"},
                                     {"layer_replication", "replicated layers"},
@@ -80,10 +84,18 @@ inline void refuse_other_adapters(json_view const& root) {
                                     {"target_parameters", "LoRA of bare parameters"},
                                     {"alora_invocation_tokens", "activated LoRA"},
                                     {"arrow_config", "routing among adapters"}})
-        if (set(key)) refuse(std::string("the adapter is ") + name + " (" + key + ")");
+        if (auto const value = root.find(key); value && is_set(*value))
+            refuse(std::string("the adapter is ") + name + " (" + key + ")");
+    for (auto const& [key, value] : root.members()) { // kinds of LoRA that PEFT will have learnt by then
+        constexpr std::string_view harmless[] = {"use_rslora",    "loftq_config",   "eva_config",    "corda_config",
+                                                 "velora_config", "lora_ga_config", "runtime_config"};
+        bool const kind = key.starts_with("use_") || key.ends_with("_config");
+        if (kind && is_set(value) && std::find(std::begin(harmless), std::end(harmless), key) == std::end(harmless))
+            refuse("the adapter was made with " + in_quotes(key) + ", which this library does not know");
+    }
     auto const start = root.find("init_lora_weights");
     if (!start || !start->json().is_string()) return;
-    for (char const* const kind : {"pissa", "olora", "corda", "loftq"})
+    for (char const* const kind : {"pissa", "olora", "corda", "loftq", "lora_ga"}) // and their own *_config
         if (start->text().starts_with(kind))
             refuse("init_lora_weights is " + in_quotes(start->text())
                    + ", which changes the base model's weights as well");

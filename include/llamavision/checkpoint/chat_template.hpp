@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
@@ -19,20 +20,27 @@ struct chat_template {
     std::filesystem::path file;
 };
 
+/// The template in chat_template.json or tokenizer_config.json; of several named ones "default". Empty if there is
+/// none. Throws format_error.
+[[nodiscard]] inline std::string read_chat_template(nlohmann::json const& document, std::string const& file) {
+    auto const value = json_view(document, file).find("chat_template");
+    if (!value) return {};
+    if (!value->json().is_array()) return value->text();
+    for (auto const& item : value->items())
+        if (item.at("name").text() == "default") return item.at("template").text();
+    return {};
+}
+
 /// Looks into chat_template.jinja, chat_template.json and tokenizer_config.json, in that order, which is that of
-/// transformers. Of several named templates it takes "default". Throws file_error and format_error.
+/// transformers. Throws file_error and format_error.
 [[nodiscard]] inline chat_template find_chat_template(std::filesystem::path const& folder) {
     constexpr std::size_t limit = std::size_t{1} << 20;
     if (auto const path = folder / "chat_template.jinja"; is_there(path)) return {read_text_file(path, limit), path};
     for (char const* const name : {"chat_template.json", "tokenizer_config.json"}) {
         auto const path = folder / name;
         if (!is_there(path)) continue;
-        auto const document = read_json(path, {.bytes = 16 * limit});
-        auto const value = json_view(document, path.string()).find("chat_template");
-        if (!value) continue;
-        if (!value->json().is_array()) return {value->text(), path};
-        for (auto const& item : value->items())
-            if (item.at("name").text() == "default") return {item.at("template").text(), path};
+        auto text = read_chat_template(read_json(path, {.bytes = 16 * limit}), path.string());
+        if (!text.empty()) return {std::move(text), path};
     }
     return {};
 }

@@ -86,7 +86,8 @@ inline void check_gguf_halves(gguf_sources& s) {
             throw mismatch_error(name
                                  + ": is a projector alone, the part that sees; put it and its model into one "
                                    "folder, and name the folder");
-        if (has_text(s.model) && !has_tower(s.model) && s.model.find("mllama.block_count"))
+        bool const alone = s.model.find("llamavision.layout") != nullptr; // its own file says that nothing is lacking
+        if (!alone && has_text(s.model) && !has_tower(s.model) && s.model.find("mllama.block_count"))
             throw mismatch_error(name
                                  + ": holds only the text's half of a model; put it and its projector into one "
                                    "folder, and name the folder");
@@ -204,11 +205,15 @@ inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
             if (!d.model) d.model = read_gguf_config(s.model, s.other(), d.path.string());
         });
         if (d.words.text.empty()) step([&] { detail::read_gguf_words(d, s.model); });
-        if (!s.paths.parameters.empty()) step([&] { read_ollama_parameters(s.paths.parameters, d.generation); });
+        if (auto const& file = s.paths.parameters; !file.empty())
+            step([&] {
+                read_ollama_parameters(read_json(file, {.bytes = std::size_t{1} << 20}), file.string(), d.generation);
+            });
         if (!d.model) return;
         if (d.generation.stop_ids.empty()) d.generation.stop_ids = d.model->stop_ids;
         if (!d.generation.bos) d.generation.bos = d.model->bos;
         if (!d.generation.pad) d.generation.pad = d.model->pad;
+        if (d.model->text_alone) return;
         auto const& v = d.model->values.vision;
         if (!s.model.find(std::string(gguf_file_key) + "preprocessor_config.json")
             && !s.model.find(std::string(gguf_file_key) + "processor_config.json"))

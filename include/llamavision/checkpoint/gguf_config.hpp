@@ -173,7 +173,7 @@ inline void read_gguf_rope(config::text_numbers& t, named_tensors const& tensors
     return result;
 }
 
-/// The keys that read_gguf_config reads, with `general.architecture` first. @param projection for a projector file
+/// The keys that read_gguf_config reads, with `general.architecture` first.
 inline void add_gguf_config(gguf_to_write& file, config::read_result const& model) {
     auto const add = [&](std::string_view key, gguf_value_to_write value) {
         file.keys.emplace_back("mllama." + std::string(key), std::move(value));
@@ -196,6 +196,7 @@ inline void add_gguf_config(gguf_to_write& file, config::read_result const& mode
     add("rope.dimension_count", whole(t.width / t.heads));
     add("rope.freq_base", static_cast<float>(t.rope.theta));
     add("vocab_size", whole(t.vocabulary));
+    if (model.text_alone) return;
     add("vision.block_count", whole(v.layers));
     add("vision.global.block_count", whole(v.global_layers));
     add("vision.intermediate_layers_indices", indices(v.taps));

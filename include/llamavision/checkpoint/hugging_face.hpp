@@ -4,6 +4,7 @@
 
 #include <llamavision/checkpoint/description.hpp>
 #include <llamavision/checkpoint/faults.hpp>
+#include <llamavision/checkpoint/names.hpp>
 #include <llamavision/checkpoint/safetensors.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/progress.hpp>
@@ -41,7 +42,7 @@ inline void check_tiles(preprocessor const& p, config::vision_numbers const& v, 
 inline void read_pictures_into(description& d) {
     auto const found = find_preprocessor(d.folder);
     if (found) d.pictures = *found;
-    if (!d.model) return;
+    if (!d.model || d.model->text_alone) return;
     auto const& vision = d.model->values.vision;
     if (!found) {
         d.pictures = published_preprocessor(vision.tile, vision.tiles);
@@ -78,19 +79,6 @@ inline void check_types(named_tensors const& tensors, std::string const& path) {
     if (!strange.empty())
         throw mismatch_error(
             path + ": weights must be F32, F16 or BF16; quantised models are not supported: " + listed(strange));
-}
-
-/// The text half of the model is passed around alone (transformers: MllamaForCausalLM); it runs nowhere without the
-/// other.
-inline void check_vision(named_tensors const& tensors, std::string const& path) {
-    auto const any = [&tensors](std::string_view prefix) {
-        auto const at = tensors.tensors.lower_bound(prefix);
-        return at != tensors.tensors.end() && std::string_view(at->first).starts_with(prefix);
-    };
-    if (any("language_model.") && !any("vision_model."))
-        throw mismatch_error(path
-                             + ": holds the text model alone, without a vision tower; it can be inspected, but not "
-                               "loaded");
 }
 
 /// Llama Guard 3 has the numbers of an assistant, and another purpose, which only its chat template shows.
@@ -133,8 +121,11 @@ inline void map_hugging_face(opened& o, progress const& report, faults mode) {
     if (auto const file = o.folder / spare_cells_file; is_there(file))
         detail::attempt(mode, o.problems, [&] { o.spare = read_safetensors(file); });
     detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
-    if (is_folder(o.path) && o.weights.missing.empty())
-        detail::attempt(mode, o.problems, [&] { detail::check_vision(o.tensors, o.path.string()); });
+    bool const whole = is_folder(o.path) && o.weights.missing.empty();
+    if (whole && o.model && !o.model->text_alone && is_text_alone(o.tensors))
+        o.warnings.push_back(o.path.string()
+                             + ": holds the text model alone, though config.json describes a vision tower; it answers "
+                               "texts, and sees no pictures");
 }
 
 } // namespace llamavision::checkpoint

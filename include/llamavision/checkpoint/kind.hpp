@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which form of checkpoint lies under a path, told by names alone; here readers of other forms will be dispatched.
+// Which form of checkpoint lies under a path, told by names alone.
 #pragma once
 
 #include <llamavision/checkpoint/ollama_path.hpp>
@@ -27,10 +27,10 @@ enum class kind {
 [[nodiscard]] constexpr std::string_view describe(kind form) {
     switch (form) {
     case kind::hugging_face: return "a Hugging Face checkpoint";
-    case kind::adapter: return "an adapter (PEFT), which supplements a model; merge it into its base model first";
+    case kind::adapter: return "an adapter (PEFT), which supplements a model";
     case kind::meta: return "Meta's form (params.json, consolidated*.pth)";
     case kind::gguf: return "a GGUF file (llama.cpp, ollama)";
-    case kind::pytorch: return "PyTorch's form (pytorch_model*.bin); convert it to safetensors";
+    case kind::pytorch: return "PyTorch's form (pytorch_model*.bin)";
     case kind::unknown: break;
     }
     return "no checkpoint of a known form";
@@ -76,8 +76,15 @@ enum class kind {
     if (fault) throw file_error(path.string() + ": cannot be listed: " + fault.message());
     for (kind const form : {kind::hugging_face, kind::adapter, kind::meta, kind::gguf, kind::pytorch})
         if (forms.contains(form)) return form;
-    if (has_config) return kind::hugging_face;
-    return std::filesystem::exists(path / "original" / "params.json", fault) ? kind::meta : kind::unknown;
+    bool const original = std::filesystem::exists(path / "original" / "params.json", fault);
+    auto const holds_weights = [&](std::filesystem::path const& folder) {
+        std::filesystem::directory_iterator file(folder, fault);
+        for (; !fault && file != std::filesystem::directory_iterator(); file.increment(fault))
+            if (file->path().filename().string().starts_with("consolidated.")) return true;
+        return false;
+    };
+    if (has_config && !(original && holds_weights(path / "original"))) return kind::hugging_face;
+    return original ? kind::meta : kind::unknown;
 }
 
 } // namespace llamavision::checkpoint

@@ -27,6 +27,11 @@
 
 namespace llamavision::checkpoint {
 
+/// The file of that rank among several: "consolidated.07.pth".
+[[nodiscard]] inline std::string meta_file_name(std::size_t number) {
+    return "consolidated." + std::string(number < 10 ? "0" : "") + std::to_string(number) + ".pth";
+}
+
 namespace detail {
 
 /// The number in "consolidated.07.pth".
@@ -63,11 +68,10 @@ namespace detail {
     }
     if (shards.empty()) throw file_error(folder.string() + ": holds no consolidated.pth nor consolidated.00.pth");
     for (std::size_t i = 0; i <= shards.rbegin()->first; ++i) {
-        std::string const digits = std::to_string(i);
         if (auto const at = shards.find(i); at != shards.end())
             result.files.push_back(at->second);
         else
-            result.missing.push_back("consolidated." + std::string(digits.size() < 2 ? 1 : 0, '0') + digits + ".pth");
+            result.missing.push_back(meta_file_name(i));
     }
     return result;
 }

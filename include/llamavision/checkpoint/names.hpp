@@ -20,6 +20,13 @@ namespace llamavision::checkpoint {
 ///     model.vision_model.X           vision_model.X
 ///     model.multi_modal_projector.X  multi_modal_projector.X
 ///
+/// and the text model that is saved alone (MllamaForCausalLM) has names of its own, which agree with the newer ones in
+/// the head:
+///
+///     model.embed_tokens.X           language_model.model.embed_tokens.X
+///     model.layers.X                 language_model.model.layers.X
+///     model.norm.X                   language_model.model.norm.X
+///
 /// Every other name is returned as it is.
 [[nodiscard]] inline std::string canonical_name(std::string_view name) {
     constexpr std::pair<std::string_view, std::string_view> prefixes[] = {
@@ -27,10 +34,32 @@ namespace llamavision::checkpoint {
         {"lm_head.", "language_model.lm_head."},
         {"model.vision_model.", "vision_model."},
         {"model.multi_modal_projector.", "multi_modal_projector."},
+        {"model.embed_tokens.", "language_model.model.embed_tokens."},
+        {"model.layers.", "language_model.model.layers."},
+        {"model.norm.", "language_model.model.norm."},
     };
     for (auto const& [newer, older] : prefixes)
         if (name.starts_with(newer)) return std::string(older) + std::string(name.substr(newer.size()));
     return std::string(name);
+}
+
+/// Whether there is a language model among the tensors, under canonical names, and nothing of a vision tower.
+[[nodiscard]] inline bool is_text_alone(named_tensors const& tensors) {
+    auto const any = [&tensors](std::string_view prefix) {
+        auto const at = tensors.tensors.lower_bound(prefix);
+        return at != tensors.tensors.end() && std::string_view(at->first).starts_with(prefix);
+    };
+    return any("language_model.") && !any("vision_model.") && !any("multi_modal_projector.");
+}
+
+/// The tensors of the text model, under canonical names, as it has them when it is saved alone.
+[[nodiscard]] inline named_tensors with_names_of_text_alone(named_tensors const& source) {
+    constexpr std::string_view prefix = "language_model.";
+    named_tensors result;
+    result.owners = source.owners;
+    for (auto const& [name, value] : source.tensors)
+        result.tensors.emplace(name.starts_with(prefix) ? name.substr(prefix.size()) : name, value);
+    return result;
 }
 
 /// Whether only an adapter (PEFT: LoRA and its kin) has tensors of this name: a supplement to a model, not a model.
@@ -46,7 +75,8 @@ namespace llamavision::checkpoint {
     for (auto& [name, value] : source.tensors) {
         if (is_adapter_name(name))
             throw format_error(file + ": the tensor " + in_quotes(name)
-                               + " belongs to an adapter (PEFT), not to a model; merge it into its base model first");
+                               + " belongs to an adapter (PEFT), not to a model; give it beside its base model "
+                                 "(load_options::adapter, --adapter)");
         auto canonical = canonical_name(name);
         if (result.tensors.contains(canonical))
             throw format_error(file + ": the tensor " + in_quotes(canonical) + " occurs in two spellings");

@@ -11,11 +11,13 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace llamavision::checkpoint {
@@ -24,6 +26,42 @@ namespace llamavision::checkpoint {
 struct ollama_model {
     std::filesystem::path model, projector, parameters;
 };
+
+/// A part of a model as a manifest names it.
+struct ollama_part {
+    std::string file; ///< in the folder "blobs"
+    std::size_t bytes = 0;
+};
+
+/// Which parts a manifest names.
+struct ollama_parts {
+    std::optional<ollama_part> model, projector, parameters;
+};
+
+/// Reads the manifest `document`, called `file` in errors. Throws format_error, and mismatch_error for a model with an
+/// adapter.
+[[nodiscard]] inline ollama_parts read_ollama_manifest(nlohmann::json const& document, std::string const& file) {
+    constexpr std::string_view method = "sha256:", types = "application/vnd.ollama.image.";
+    ollama_parts result;
+    for (json_view const& layer : json_view(document, file).at("layers").items()) {
+        auto const& type = layer.at("mediaType").text();
+        if (type == std::string(types) + "adapter")
+            throw mismatch_error(file + ": the model has an adapter, which is not supported");
+        for (auto const& [name, part] : {std::pair("model", &result.model), std::pair("projector", &result.projector),
+                                         std::pair("params", &result.parameters)}) {
+            if (type != std::string(types) + name) continue;
+            if (*part) layer.fail("one layer of the type " + type);
+            auto digest = layer.at("digest").text();
+            if (!digest.starts_with(method) || digest.size() != method.size() + 64
+                || digest.find_first_not_of("0123456789abcdef", method.size()) != std::string::npos)
+                layer.at("digest").fail("\"sha256:\" and 64 hexadecimal digits");
+            digest[method.size() - 1] = '-';
+            *part = {std::move(digest), layer.at("size").natural()};
+        }
+    }
+    if (!result.model) throw format_error(file + ": names no model among its layers");
+    return result;
+}
 
 namespace detail {
 
@@ -37,21 +75,17 @@ namespace detail {
     return blobs;
 }
 
-/// The file that a layer names, of the size that it says.
-[[nodiscard]] inline std::filesystem::path ollama_blob(json_view const& layer, std::filesystem::path const& blobs) {
-    auto digest = layer.at("digest").text();
-    constexpr std::string_view method = "sha256:";
-    if (!digest.starts_with(method) || digest.size() != method.size() + 64
-        || digest.find_first_not_of("0123456789abcdef", method.size()) != std::string::npos)
-        layer.at("digest").fail("\"sha256:\" and 64 hexadecimal digits");
-    digest[method.size() - 1] = '-';
-    auto path = blobs / digest;
+/// The file of a part, of the size that the manifest says; an empty path for a part that it does not name.
+[[nodiscard]] inline std::filesystem::path ollama_blob(std::optional<ollama_part> const& part,
+                                                       std::filesystem::path const& blobs) {
+    if (!part) return {};
+    auto path = blobs / part->file;
     std::error_code fault;
     auto const size = std::filesystem::file_size(path, fault);
     if (fault) throw file_error(path.string() + ": is missing, a part of the ollama model; pull it again");
-    if (auto const expected = layer.at("size").natural(); expected != size)
+    if (part->bytes != size)
         throw file_error(path.string() + ": has " + std::to_string(size) + " bytes, but the manifest says "
-                         + std::to_string(expected) + "; pull the model again");
+                         + std::to_string(part->bytes) + "; pull the model again");
     return path;
 }
 
@@ -75,31 +109,17 @@ namespace detail {
                 + "; name the file of one tag");
         manifest = path / tags.front();
     }
-    auto const document = read_json(manifest, {.bytes = std::size_t{1} << 20});
+    auto const parts = read_ollama_manifest(read_json(manifest, {.bytes = std::size_t{1} << 20}), manifest.string());
     auto const blobs = detail::ollama_blobs(manifest);
-    ollama_model result;
-    for (json_view const& layer : json_view(document, manifest.string()).at("layers").items()) {
-        auto const& type = layer.at("mediaType").text();
-        auto const place = [&](std::filesystem::path& to) {
-            if (!to.empty()) layer.fail("one layer of the type " + type);
-            to = detail::ollama_blob(layer, blobs);
-        };
-        if (type == "application/vnd.ollama.image.model") place(result.model);
-        if (type == "application/vnd.ollama.image.projector") place(result.projector);
-        if (type == "application/vnd.ollama.image.params") place(result.parameters);
-        if (type == "application/vnd.ollama.image.adapter")
-            throw mismatch_error(manifest.string() + ": the model has an adapter, which is not supported");
-    }
-    if (result.model.empty()) throw format_error(manifest.string() + ": names no model among its layers");
-    return result;
+    return {detail::ollama_blob(parts.model, blobs), detail::ollama_blob(parts.projector, blobs),
+            detail::ollama_blob(parts.parameters, blobs)};
 }
 
-/// How the model wants its answers drawn: ollama samples wherever the temperature is not 0. Throws as read_json, and
-/// format_error.
-inline void read_ollama_parameters(std::filesystem::path const& path, generation_defaults& g) {
-    auto const document = read_json(path, {.bytes = std::size_t{1} << 20});
-    json_view const root(document, path.string());
-    auto const found = read_generation(document, path.string());
+/// How the model wants its answers drawn: ollama samples wherever the temperature is not 0. `document` is called `file`
+/// in errors. Throws format_error.
+inline void read_ollama_parameters(nlohmann::json const& document, std::string const& file, generation_defaults& g) {
+    json_view const root(document, file);
+    auto const found = read_generation(document, file);
     auto const penalty = root.find("repeat_penalty");
     g.do_sample = root.find("temperature") && found.temperature > 0;
     g.temperature = found.temperature;

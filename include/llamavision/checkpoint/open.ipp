@@ -3,6 +3,7 @@
 #pragma once
 
 #include <llamavision/checkpoint/gguf_checkpoint.hpp>
+#include <llamavision/checkpoint/hub_cache.hpp>
 #include <llamavision/checkpoint/hugging_face.hpp>
 #include <llamavision/checkpoint/kind.hpp>
 #include <llamavision/checkpoint/meta.hpp>
@@ -11,15 +12,29 @@
 #include <llamavision/support/text_file.hpp>
 
 #include <string>
+#include <string_view>
 
 namespace llamavision::checkpoint {
 
 namespace detail {
 
-inline void describe_into(description& d, std::filesystem::path const& path, faults mode, gguf_dialect dialect) {
-    d.path = path;
-    d.folder = path.has_parent_path() ? path.parent_path() : ".";
+/// What to do with a form that is not read.
+[[nodiscard]] inline std::string_view advice(kind form) {
+    switch (form) {
+    case kind::adapter: return "open its base model, and give this as its adapter (load_options::adapter, --adapter)";
+    case kind::pytorch: return "load it in transformers and save it again, which writes safetensors";
+    default:
+        return "these are read: Hugging Face's form (config.json, *.safetensors), Meta's (params.json, "
+               "consolidated*.pth) "
+               "and GGUF";
+    }
+}
+
+inline void describe_into(description& d, std::filesystem::path const& given, faults mode, gguf_dialect dialect) {
+    d.path = d.folder = given;
     attempt(mode, d.problems, [&] {
+        auto const path = d.path = snapshot_of(given);
+        d.folder = path.has_parent_path() ? path.parent_path() : ".";
         d.form = recognise(path);
         if (is_folder(path)) d.folder = path;
         switch (d.form) {
@@ -27,9 +42,8 @@ inline void describe_into(description& d, std::filesystem::path const& path, fau
         case kind::meta: return describe_meta(d, mode);
         case kind::gguf: return describe_gguf(d, mode, dialect);
         default:
-            throw file_error(path.string() + ": is " + std::string(describe(d.form))
-                             + "; this build reads Hugging Face's form (config.json, *.safetensors), Meta's "
-                               "(params.json, consolidated*.pth) and GGUF");
+            throw file_error(path.string() + ": is " + std::string(describe(d.form)) + "; "
+                             + std::string(advice(d.form)));
         }
     });
 }

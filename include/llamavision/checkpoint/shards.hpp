@@ -42,17 +42,30 @@ namespace detail {
            && name.find('\0') == std::string::npos;
 }
 
+} // namespace detail
+
+/// What an index says: tensor to file name. `file` is the index's own name in errors. Throws format_error: not of that
+/// kind, or file names that lead out of the folder.
+[[nodiscard]] inline std::map<std::string, std::string> read_weight_map(nlohmann::json const& document,
+                                                                        std::string const& file) {
+    std::map<std::string, std::string> result;
+    for (auto const& [tensor, place] : json_view(document, file).at("weight_map").members()) {
+        if (!detail::stays_inside(place.text())) place.fail("the name of a file in the same folder");
+        result.emplace(tensor, place.text());
+    }
+    if (result.empty()) throw format_error(file + ": weight_map names no tensor");
+    return result;
+}
+
+namespace detail {
+
+/// Finds the files that the index at `path` names.
 [[nodiscard]] inline weight_files read_index(std::filesystem::path const& path) {
     weight_files result;
     result.index = path;
-    auto const document = read_json(path);
+    result.located = read_weight_map(read_json(path), path.string());
     std::set<std::string> names;
-    for (auto const& [tensor_name, file] : json_view(document, path.string()).at("weight_map").members()) {
-        if (!stays_inside(file.text())) file.fail("the name of a file in the same folder");
-        result.located.emplace(tensor_name, file.text());
-        names.insert(file.text());
-    }
-    if (names.empty()) throw format_error(path.string() + ": weight_map names no tensor");
+    for (auto const& place : result.located) names.insert(place.second);
     for (std::string const& name : names) {
         auto file = path.parent_path() / name;
         if (is_there(file)) {
@@ -112,6 +125,9 @@ inline void check_index(weight_files const& weights, std::set<std::pair<std::str
     auto const index = path / "model.safetensors.index.json";
     if (!is_there(index)) {
         auto const found = detail::safetensors_in(path);
+        for (std::string const& name : found)
+            if (!is_there(path / name))
+                throw file_error((path / name).string() + ": is a link to a file that is not there; fetch it again");
         if (found.empty())
             throw file_error(path.string() + ": holds no model.safetensors, nor shards with an index"
                              + (is_there(path / "original") ? "; Meta's files in original/ are another form" : ""));

@@ -30,6 +30,13 @@ template <class T>
 
 } // namespace detail
 
+/// What `differences` calls the numbers of the vision tower.
+[[nodiscard]] inline std::vector<std::string> vision_names() {
+    return {"vision.width",         "vision.mlp",  "vision.heads",         "vision.layers",
+            "vision.global_layers", "vision.tile", "vision.patch",         "vision.channels",
+            "vision.tiles",         "vision.taps", "vision.aspect_ratios", "vision.norm_eps"};
+}
+
 /// One sentence for each number in which `file` and `compiled` differ; empty if the program fits the file.
 /// Real numbers are compared as float, the precision in which the model uses them. Numbers that are `unstated` in the
 /// file (read_result) are the program's.

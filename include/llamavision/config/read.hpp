@@ -4,6 +4,7 @@
 
 #include <llamavision/config/check.hpp>
 #include <llamavision/config/configuration.hpp>
+#include <llamavision/config/differences.hpp>
 #include <llamavision/config/numbers.hpp>
 #include <llamavision/config/token_ids.hpp>
 #include <llamavision/config/version.hpp>
@@ -36,6 +37,8 @@ struct read_result {
     /// Written by transformers 4.56 or later, which taps the tower after layer i instead of before it: weights that
     /// were *fine-tuned* with it expect that, weights that were only saved again do not. The file cannot tell which.
     bool taps_after_layer_suspected = false;
+    /// The file describes the text model without the tower (transformers: MllamaForCausalLM).
+    bool text_alone = false;
     /// Numbers on which the file is silent, by the names that `differences` has for them.
     std::vector<std::string> unstated;
     std::vector<std::string> warnings;
@@ -146,8 +149,8 @@ inline constexpr std::uint64_t extent_limit = std::uint64_t{1} << 21;
 }
 
 /// What a valid file may ask for and this library does not do.
-inline void refuse(json_view const& root, json_view const& text, json_view const& vision, numbers const& values,
-                   std::vector<std::string>& unsupported) {
+inline void refuse(json_view const& root, json_view const& text, std::optional<json_view> const& vision,
+                   numbers const& values, std::vector<std::string>& unsupported) {
     for (json_view const& object : {root, text})
         if (auto const quantised = object.find("quantization_config")) {
             auto const method = quantised->find("quant_method");
@@ -155,10 +158,13 @@ inline void refuse(json_view const& root, json_view const& text, json_view const
                                   + (method ? method->text() : std::string("method not named"))
                                   + "), which is not supported; use the original model");
         }
-    for (auto const& [object, expected] : {std::pair(text, "silu"), std::pair(vision, "gelu")})
-        if (auto const act = object.find("hidden_act"); act && act->text() != expected)
-            unsupported.push_back(act->path() + " " + in_quotes(act->text()) + " is not supported, \"" + expected
+    auto const expect = [&](json_view const& object, std::string const& activation) {
+        if (auto const act = object.find("hidden_act"); act && act->text() != activation)
+            unsupported.push_back(act->path() + " " + in_quotes(act->text()) + " is not supported, \"" + activation
                                   + "\" is");
+    };
+    expect(text, "silu");
+    if (vision) expect(*vision, "gelu");
     if (auto const tie = text.find("tie_word_embeddings"); tie && tie->boolean())
         unsupported.push_back(tie->path() + ": true is not supported, the head has its own weights");
     if (auto const width = text.find("head_dim"); width && width->positive() * values.text.heads != values.text.width)
@@ -169,18 +175,16 @@ inline void refuse(json_view const& root, json_view const& text, json_view const
                               + std::to_string(values.vision.tiles) + " tiles, rows first, is not supported");
 }
 
-/// Throws unless the file says that it describes this architecture.
-inline void check_model_type(json_view const& root) {
+/// Whether the file describes the text model alone. Throws unless it says that it describes this architecture.
+[[nodiscard]] inline bool describes_text_alone(json_view const& root) {
     auto const type = root.find("model_type");
-    if (type && type->text() == "mllama_text_model")
-        throw mismatch_error(root.place()
-                             + "describes the text model alone (mllama_text_model); this library runs the whole "
-                               "model, \"mllama\"");
+    if (type && type->text() == "mllama_text_model") return true;
     if (type && type->text() != "mllama")
         throw mismatch_error(root.place() + "model_type is " + in_quotes(type->text())
                              + ", but this library runs \"mllama\" (Llama 3.2 Vision)");
     if (!type && !root.find("text_config"))
         throw format_error(root.place() + "has neither model_type nor text_config; not a configuration of this model");
+    return false;
 }
 
 inline void read_version(json_view const& root, read_result& result) {
@@ -216,18 +220,21 @@ inline void read_version(json_view const& root, read_result& result) {
 /// fault.
 [[nodiscard]] inline read_result read(nlohmann::json const& document, std::string const& file) {
     json_view const root(document, file);
-    detail::check_model_type(root);
-    auto const text = root.at("text_config"), vision = root.at("vision_config");
-
     read_result result;
+    result.text_alone = detail::describes_text_alone(root);
+    auto const text = result.text_alone ? root : root.at("text_config");
+    auto const vision = result.text_alone ? std::nullopt : std::optional(root.at("vision_config"));
+
     std::vector<std::string> unsupported;
     result.values.text = detail::read_text(text, unsupported);
-    result.values.vision = detail::read_vision(vision);
+    auto const nothing = nlohmann::json::object();
+    result.values.vision = detail::read_vision(vision ? *vision : json_view(nothing, file));
+    if (!vision) result.unstated = vision_names();
     detail::refuse(root, text, vision, result.values, unsupported);
     if (!unsupported.empty()) throw mismatch_error(root.place() + detail::joined(unsupported));
 
     auto found = contradictions(result.values);
-    if (auto const width = vision.find("vision_output_dim")) {
+    if (auto const width = vision ? vision->find("vision_output_dim") : std::nullopt) {
         std::size_t const expected = result.values.vision.width * (1 + result.values.vision.taps.size());
         if (width->positive() != expected)
             found.push_back(width->path() + " is " + std::to_string(width->positive())
@@ -235,6 +242,7 @@ inline void read_version(json_view const& root, read_result& result) {
                             + std::to_string(expected));
     }
     char const* const image_key = root.find("image_token_index") ? "image_token_index" : "image_token_id";
+    if (result.text_alone) result.image_token = static_cast<std::int32_t>(result.values.text.vocabulary);
     if (auto const id = token_id(root, image_key)) result.image_token = *id;
     std::size_t const rows = result.values.text.vocabulary + extra_tokens;
     if (static_cast<std::size_t>(result.image_token) >= rows)

@@ -99,6 +99,12 @@ class binder {
         }
     }
 
+    /// A file may put a tensor at any byte. Kernels want their alignment, so such a tensor is copied.
+    static bool is_misaligned(checkpoint::tensor const& t) {
+        std::size_t const alignment = t.type == checkpoint::dtype::f32 ? 4 : 2;
+        return reinterpret_cast<std::uintptr_t>(t.bytes.data()) % alignment != 0;
+    }
+
   private:
     struct pending {
         matrix* weight;
@@ -148,8 +154,8 @@ class binder {
         std::shared_ptr<void const> owner;
         if (p.tensor->make)
             owner = made(*p.tensor, p.size);
-        else if (reinterpret_cast<std::uintptr_t>(p.tensor->bytes.data()) % (m.type == format::f32 ? 4 : 2) != 0)
-            owner = copied(p.tensor->bytes); // a file may put a tensor at any byte; kernels want their alignment
+        else if (is_misaligned(*p.tensor))
+            owner = copied(p.tensor->bytes);
         m.data = owner ? owner.get() : p.tensor->bytes.data();
         if (!p.kind.is_matrix) {
             owner = widened(m);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <llamavision/backend/concept.hpp>
+#include <llamavision/checkpoint/names.hpp>
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/model/flops.hpp>
@@ -44,14 +45,18 @@ class compiled_network final : public network {
     ///         before anything large is allocated
     compiled_network(checkpoint::named_tensors tensors, B kernels, weight_formats const& formats = {},
                      progress const& on_progress = {}, std::size_t room = 0)
-        : backend_(std::move(kernels)), formats_(formats), weight_memory_(weigh<C>(backend_, tensors, formats)) {
-        binder bind(std::move(tensors), relay());
-        bind.bind(model.encoder, *encoder_);
-        bind.bind(model.reader, *reader_);
-        bind.check();
+        : backend_(std::move(kernels)), formats_(formats), sees_(!checkpoint::is_text_alone(tensors)),
+          weight_memory_(weigh<C>(backend_, tensors, formats)) {
+        binder bind = bound(std::move(tensors));
         if (room > 0) check_room(room);
         owners_ = bind.finish(on_progress);
-        check_padding();
+        if (sees_) check_padding();
+    }
+
+    /// What the model would take, from names, types and shapes alone: no weight is read, made or laid out.
+    /// @throws mismatch_error as the constructor
+    [[nodiscard]] static memory_plan planned(checkpoint::named_tensors tensors, B kernels, std::size_t rows) {
+        return compiled_network(without_weights{}, std::move(tensors), std::move(kernels)).plan(rows);
     }
 
     [[nodiscard]] std::string_view name() const override { return C::name; }
@@ -76,16 +81,20 @@ class compiled_network final : public network {
         std::size_t const features = image.kept_slots * image.tokens();
         memory_plan m;
         m.weights = weight_memory_;
-        m.encode_scratch = encode_scratch(image, false) * sizeof(float);
-        m.image = cross_count * 2 * key_floats(features, keeps_image()) * sizeof(float);
+        if (sees_) {
+            m.encode_scratch = encode_scratch(image, false) * sizeof(float);
+            m.image = cross_count * 2 * key_floats(features, keeps_image()) * sizeof(float);
+        }
         m.cache_per_position = self_count * 2 * cache_floats(32) * sizeof(float) / 32; // kept by steps of 32 rows
         m.read_scratch = read_scratch(rows, 1, false) * sizeof(float);
         m.rows = rows;
         return m;
     }
 
+    [[nodiscard]] bool sees() const override { return sees_; }
     [[nodiscard]] std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
                                                               encode_options const& options) const override {
+        if (!sees_) throw image_error("the checkpoint holds the text model alone, which sees no pictures");
         check_arrangement(numbers_.vision, tiles.rows, tiles.columns);
         std::size_t const real = tiles.rows * tiles.columns, values = real * V::channels * V::tile * V::tile;
         if (tiles.side != V::tile)
@@ -127,6 +136,22 @@ class compiled_network final : public network {
   private:
     static constexpr auto model = mllama<C>;
     static constexpr attention_shape text_shape{T::heads, T::kv_heads, T::width / T::heads};
+
+    struct without_weights {};
+    compiled_network(without_weights, checkpoint::named_tensors tensors, B kernels)
+        : backend_(std::move(kernels)), sees_(!checkpoint::is_text_alone(tensors)),
+          weight_memory_(weigh<C>(backend_, tensors, formats_)) {
+        static_cast<void>(bound(std::move(tensors)));
+    }
+
+    /// The weights know their tensors, which were found to fit.
+    [[nodiscard]] binder bound(checkpoint::named_tensors tensors) {
+        binder bind(std::move(tensors), relay());
+        if (sees_) bind.bind(model.encoder, *encoder_);
+        bind.bind(model.reader, *reader_);
+        bind.check();
+        return bind;
+    }
 
     [[nodiscard]] bool keeps_cache() const { return keeps_keys<B> && formats_.self != weight_format::stored; }
     [[nodiscard]] bool keeps_image() const { return keeps_keys<B> && formats_.cross != weight_format::stored; }
@@ -287,6 +312,7 @@ class compiled_network final : public network {
 
     B backend_;
     weight_formats formats_;
+    bool sees_;
     weight_memory weight_memory_;
     config::numbers numbers_ = config::numbers_of<C>();
     std::unique_ptr<weights<image_encoder<C>>> encoder_ = std::make_unique<weights<image_encoder<C>>>();

@@ -88,7 +88,9 @@ class network {
     [[nodiscard]] virtual std::size_t cache_floats(std::size_t capacity) const = 0;
     [[nodiscard]] virtual memory_plan plan(std::size_t rows) const = 0;
 
-    /// @throws image_error if the tiles are not the model's; cancelled
+    /// Whether there is a vision tower. The text model is also passed around alone.
+    [[nodiscard]] virtual bool sees() const { return true; }
+    /// @throws image_error if the tiles are not the model's, or nothing is seen; cancelled
     [[nodiscard]] virtual std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
                                                                       encode_options const& options) const = 0;
 

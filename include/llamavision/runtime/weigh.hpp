@@ -32,7 +32,7 @@ weight_memory memory_of(B const& backend, checkpoint::tensor const& t, parameter
         m.own = p.count() * sizeof(float);
     else if (laid_out > 0)
         m.own = laid_out;
-    else if (t.make)
+    else if (t.make || binder::is_misaligned(t))
         m.own = stored;
     else
         m.mapped = stored;

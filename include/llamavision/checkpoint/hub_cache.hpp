@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cache into which huggingface-hub downloads unless it is told a folder: models--OWNER--NAME, with the files'
+// contents in "blobs", and in "snapshots" a folder of links to them for each revision.
+#pragma once
+
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/quoted.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace llamavision::checkpoint {
+
+/// The folder of a repository in the cache stands for the snapshot that its refs/main names, or for its only one; every
+/// other path for itself. Throws file_error: no snapshot, or several without a reference.
+[[nodiscard]] inline std::filesystem::path snapshot_of(std::filesystem::path const& path) {
+    auto const snapshots = path / "snapshots";
+    if (!is_folder(snapshots) || !is_folder(path / "blobs")) return path;
+    if (auto const reference = path / "refs" / "main"; is_there(reference)) {
+        auto revision = read_text_file(reference, std::size_t{1} << 10);
+        std::erase_if(revision, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
+        bool const name = !revision.empty() && revision.find_first_not_of("0123456789abcdef") == std::string::npos;
+        if (name && is_folder(snapshots / revision)) return snapshots / revision;
+    }
+    std::vector<std::string> revisions;
+    std::error_code fault;
+    std::filesystem::directory_iterator entry(snapshots, fault);
+    for (; !fault && entry != std::filesystem::directory_iterator(); entry.increment(fault))
+        if (is_folder(entry->path())) revisions.push_back(entry->path().filename().string());
+    std::sort(revisions.begin(), revisions.end());
+    if (revisions.size() == 1) return snapshots / revisions.front();
+    throw file_error(path.string() + ": is a repository in Hugging Face's cache, with "
+                     + (revisions.empty() ? "no snapshot in it; download it again"
+                                          : "several snapshots: " + listed(revisions) + "; name the folder of one"));
+}
+
+} // namespace llamavision::checkpoint
