@@ -12,6 +12,7 @@ using model = llamavision::llama_3_2_11b_vision;
 // Reading `count`.
 static_assert(count(llamavision::mllama<model>).tensors == 906);
 static_assert(count(llamavision::mllama<model>).parameters == 10'670'220'835);
+static_assert(count(llamavision::mllama<model>).bytes(llamavision::format::bf16) == 21'340'441'670);
 
 // Any part can be taken out and read by itself.
 constexpr auto block = llamavision::text_block<model::text>{};

@@ -2,7 +2,6 @@
 // From settings to an answer, with progress bars and a clock.
 #include "answers.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include <llamavision/checkpoint/open.hpp>
@@ -22,10 +21,10 @@ lv::model open(answer_settings const& s) {
     lv::model model = open_model(s);
     auto const said = lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect_of(s.gguf));
     for (std::string const& warning : said.warnings) say("Mind: " + warning);
-    auto const& stops = model.manners().answers.stop_ids;
-    if (std::find(stops.begin(), stops.end(), model.words().eot()) == stops.end())
-        say("Mind: this is a base model (its answers do not end with <|eot_id|>); it continues texts, and was not "
-            "taught to answer.");
+    if (model.manners().chat.form == lv::tokens::preset::base)
+        say("Mind: this is a base model (no chat template, and answers that do not end with <|eot_id|>); it continues "
+            "the "
+            "prompt as it stands, and was not taught to answer.");
     if (is_published(model.net()))
         say("Built with Llama. Llama 3.2 is licensed under the Llama 3.2 Community License, "
             "Copyright (c) Meta Platforms, Inc. All Rights Reserved.");

@@ -4,10 +4,9 @@
 
 #include <algorithm>
 
-#include <llamavision/config/differences.hpp>
-#include <llamavision/config/read.hpp>
+#include <llamavision/checkpoint/open.hpp>
 #include <llamavision/expression/describe.hpp>
-#include <llamavision/support/text_file.hpp>
+#include <llamavision/support/error.hpp>
 
 #include "bundled.hpp"
 #include "console.hpp"
@@ -19,10 +18,12 @@ namespace program {
 
 namespace {
 
-built_in const& by_folder(std::filesystem::path const& path) {
-    auto const folder = lv::is_there(path) && !lv::is_folder(path) ? path.parent_path() : path;
-    auto const numbers = lv::config::read(folder / "config.json").values;
-    if (built_in const* const found = find_built_in(numbers)) return *found;
+/// Of a checkpoint whose weights may still be missing.
+built_in const& by_checkpoint(std::filesystem::path const& path) {
+    auto const said = lv::checkpoint::read_description(path, lv::checkpoint::faults::collected);
+    if (!said.model)
+        throw lv::file_error(said.problems.empty() ? path.string() + ": says no numbers" : said.problems[0]);
+    if (built_in const* const found = find_built_in(said.model->values, said.model->unstated)) return *found;
     throw lv::mismatch_error(path.string()
                              + ": has the numbers of no configuration that this program was built for; `llamavision "
                                "inspect DIR --config-header` prints the type to build it with");
@@ -33,6 +34,8 @@ std::string cost(std::string what, double flops) {
     if (what.size() < 50) what.resize(50, ' ');
     return what + "  " + in_thousands(flops) + "FLOP\n";
 }
+
+std::string bytes(lv::totals const& size, lv::format type) { return in_bytes(static_cast<double>(size.bytes(type))); }
 
 std::string costs(built_in const& b) {
     auto const& v = b.numbers.vision;
@@ -51,9 +54,11 @@ std::string costs(built_in const& b) {
 } // namespace
 
 int architecture(architecture_options const& options) {
-    built_in const& b = options.config.empty() ? by_folder(model_path(options.model)) : built_in_named(options.config);
+    built_in const& b =
+        options.config.empty() ? by_checkpoint(model_path(options.model)) : built_in_named(options.config);
     print(std::string(b.name) + ": " + lv::detail::grouped(b.size.parameters) + " parameters in "
-          + lv::detail::grouped(b.size.tensors) + " tensors\n\n" + b.tree() + "\n" + costs(b));
+          + lv::detail::grouped(b.size.tensors) + " tensors; " + bytes(b.size, lv::format::f32) + " in f32, "
+          + bytes(b.size, lv::format::bf16) + " in f16 or bf16\n\n" + b.tree() + "\n" + costs(b));
     return 0;
 }
 

@@ -22,6 +22,7 @@ struct model_settings {
     std::string model;         ///< a checkpoint; empty: the bundled model
     std::string adapter;       ///< a LoRA adapter's folder; empty: none
     std::string gguf = "auto"; ///< the dialect, of a GGUF file
+    std::string format;        ///< how conversations are written; empty: as the checkpoint says
     format_settings formats;
     std::size_t threads = 0;       ///< 0: as many as the machine has
     bool taps_after_layer = false; ///< for weights fine-tuned with transformers 4.56 or later

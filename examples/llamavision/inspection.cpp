@@ -89,9 +89,7 @@ void read_tokenizer(inspection& i) {
         return;
     }
     auto const words = lv::open_tokenizer(i.said).value();
-    auto const& stops = i.said.generation.stop_ids;
-    i.base =
-        i.said.chat.text.empty() && !stops.empty() && std::find(stops.begin(), stops.end(), words.eot()) == stops.end();
+    i.base = lv::is_base(i.said, words);
     i.tokenizer = std::filesystem::path(place).filename().string() + ", "
                   + lv::detail::grouped(static_cast<std::size_t>(words.ordinary())) + " ordinary tokens";
     if (i.said.model && static_cast<std::size_t>(words.image()) != i.said.model->values.text.vocabulary)
@@ -109,7 +107,8 @@ std::string conversations_of(lv::checkpoint::chat_template const& chat) {
     case preset::hub: return "the hub's format, with dates" + file;
     case preset::hub_original: return "the hub's first format, no system prompt beside images" + file;
     case preset::converter: return "the format of transformers' conversion script" + file;
-    case preset::meta: break;
+    case preset::meta:
+    case preset::base: break;
     }
     return "Meta's format" + file;
 }

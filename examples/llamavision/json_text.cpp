@@ -6,25 +6,21 @@
 #include <cmath>
 #include <cstdio>
 
+#include <llamavision/tokens/python_text.hpp>
 #include <llamavision/tokens/unicode.hpp>
 
 namespace program {
 
 std::string json_string(std::string_view text) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string out = "\"";
-    for (char const c : llamavision::tokens::repaired(text)) {
-        auto const byte = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\')
-            out += {'\\', c};
-        else if (c == '\n')
-            out += "\\n";
-        else if (byte < 0x20 || byte == 0x7f)
-            out += {'\\', 'u', '0', '0', digits[byte >> 4], digits[byte & 15]};
-        else
-            out += c;
-    }
-    return out + '"';
+    namespace tokens = llamavision::tokens;
+    // Characters that some readers of lines, such as Python's splitlines, take for the end of one.
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 3> line_ends{
+        {{"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}}};
+    std::string out = tokens::python::json_string(tokens::repaired(text));
+    for (auto const& [character, escape] : line_ends)
+        for (auto at = out.find(character); at != std::string::npos; at = out.find(character, at))
+            out.replace(at, character.size(), escape);
+    return out;
 }
 
 std::string json_number(double value) {

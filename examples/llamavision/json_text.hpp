@@ -9,7 +9,7 @@
 
 namespace program {
 
-/// A string in quotes; bytes that are no UTF-8 become U+FFFD.
+/// A string in quotes, on one line for every reader of lines; bytes that are no UTF-8 become U+FFFD.
 [[nodiscard]] std::string json_string(std::string_view text);
 [[nodiscard]] std::string json_number(double value);
 

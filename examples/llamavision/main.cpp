@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program `llamavision`: what can be typed, and what becomes of errors.
-#include <charconv>
-#include <cmath>
-#include <cstdint>
-#include <cstdlib>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <new>
-#include <optional>
 #include <string>
-#include <system_error>
-#include <vector>
 
 #include <CLI/CLI.hpp>
-#include <llamavision/checkpoint/gguf_dialect.hpp>
 
 #include "commands.hpp"
 #include "console.hpp"
 #include "mapped_guard.hpp"
+#include "options.hpp"
 
 namespace program {
 namespace {
@@ -30,117 +24,6 @@ constexpr char const* footer =
 
 /// Every command's function, called when its words have been read.
 using run = std::function<int()>;
-
-/// A list takes one word for each time it is named, so that `--stop a photo.png` has a photo.
-template <class T>
-CLI::Option* add_list(CLI::App* app, std::string const& name, T& list, std::string const& text) {
-    return app->add_option(name, list, text)->allow_extra_args(false);
-}
-
-/// A natural number; the parser alone would take -1 for a very large one.
-template <class T>
-CLI::Option* add_natural(CLI::App* app, std::string const& name, T& number, std::string const& text) {
-    auto const check = [](std::string const& word) -> std::string {
-        std::uint64_t value = 0;
-        auto const [end, fault] = std::from_chars(word.data(), word.data() + word.size(), value);
-        bool const natural = fault == std::errc() && end == word.data() + word.size();
-        return natural ? "" : "\"" + word + "\" is no natural number below 2^64";
-    };
-    return app->add_option(name, number, text)->check(CLI::Validator(check, ""))->type_name("N");
-}
-
-/// A real number; `range` says in words which of them `fits`.
-template <class Fits>
-CLI::Option* add_number(CLI::App* app, std::string const& name, std::optional<double>& number, std::string const& text,
-                        std::string const& range, Fits fits) {
-    auto const check = [=](std::string const& word) -> std::string {
-        char* end = nullptr;
-        double const value = std::strtod(word.c_str(), &end);
-        bool const good = !word.empty() && *end == '\0' && std::isfinite(value) && fits(value);
-        return good ? "" : "\"" + word + "\" is no number " + range;
-    };
-    return app->add_option(name, number, text)->check(CLI::Validator(check, ""));
-}
-
-void add_model(CLI::App* app, std::string& model) {
-    app->add_option("--model", model,
-                    "The checkpoint: a folder in Hugging Face's form or in Meta's, a GGUF file or a folder with model "
-                    "and projector, or the manifest of an ollama model")
-        ->type_name("DIR|FILE");
-}
-
-void add_gguf(CLI::App* app, std::string& dialect) {
-    std::vector<std::string> names;
-    for (auto const& entry : llamavision::checkpoint::detail::gguf_dialects) names.emplace_back(entry.second);
-    app->add_option("--gguf-dialect", dialect,
-                    "How a GGUF file was written, where it does not show: auto (default), llamavision, ollama (0.7.1 "
-                    "and later), ollama-0.7.0, pair (model and projector of 0.4 to 0.6), pair-permuted (the same with "
-                    "the q and k rows of cross-attention in rotary pairs)")
-        ->check(CLI::IsMember(names))
-        ->type_name("NAME");
-}
-
-void add_adapter(CLI::App* app, std::string& adapter) {
-    app->add_option("--adapter", adapter, "Folder of a LoRA adapter (PEFT), merged into the weights")->type_name("DIR");
-}
-
-void add_parity(CLI::App* app, std::string& parity) {
-    app->add_option("--parity", parity,
-                    "Whose reading of the model: meta (Meta's code exactly), hf (transformers up to 4.54 exactly), "
-                    "default (Meta's, and the last image stays in sight)")
-        ->check(CLI::IsMember({"meta", "hf", "default"}))
-        ->type_name("MODE");
-}
-
-void add_formats(CLI::App* app, format_settings& s) {
-    app->add_option("--text", s.text,
-                    "What the text's weights are kept in: stored (as in the checkpoint; exact), bf16, q8, q4 (smaller "
-                    "and faster; activations are rounded, too)")
-        ->check(CLI::IsMember({"stored", "bf16", "q8", "q4"}))
-        ->type_name("FORMAT");
-    app->add_option("--vision", s.vision, "The same for the vision tower: stored, bf16, i8, q8, q4")
-        ->check(CLI::IsMember({"stored", "bf16", "i8", "q8", "q4"}))
-        ->type_name("FORMAT");
-}
-
-void add_threads(CLI::App* app, std::size_t& threads) {
-    app->add_option("--threads", threads, "Threads; by default as many as the machine has")
-        ->check(CLI::Range(1, 1024))
-        ->type_name("N");
-}
-
-/// Which model, and how it is loaded.
-void add_loading(CLI::App* app, model_settings& s) {
-    add_model(app, s.model);
-    add_gguf(app, s.gguf);
-    add_adapter(app, s.adapter);
-    add_formats(app, s.formats);
-    add_threads(app, s.threads);
-    app->add_flag("--taps-after-layer", s.taps_after_layer, "For weights fine-tuned with transformers 4.56 or later");
-    app->add_flag("--beyond-memory", s.beyond_memory, "Load even what does not fit into the memory that is left");
-}
-
-void add_answers(CLI::App* app, answer_settings& s) {
-    add_loading(app, s);
-    app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
-    add_natural(app, "--max-tokens", s.max_tokens, "Longest answer; 1024 by default");
-    add_number(app, "--temperature", s.temperature, "0 is greedy; by default the checkpoint's", "of at least 0",
-               [](double t) { return t >= 0; })
-        ->type_name("T");
-    add_number(app, "--top-p", s.top_p, "Draw from the most likely tokens that have this share", "above 0, at most 1",
-               [](double p) { return p > 0 && p <= 1; })
-        ->type_name("P");
-    add_natural(app, "--top-k", s.top_k, "Draw from so many tokens; 0: all");
-    add_number(app, "--repetition-penalty", s.repetition_penalty, "1 is none", "above 0", [](double r) {
-        return r > 0;
-    })->type_name("R");
-    add_natural(app, "--seed", s.seed, "Of the draws; the same seed, the same answer. 0 by default");
-    app->add_flag("--greedy", s.greedy, "Always the most likely token");
-    add_list(app, "--stop", s.stop, "Text that ends the answer; may be given more than once")->type_name("TEXT");
-    add_natural(app, "--context", s.context,
-                "Tokens that a conversation may have; by default the model's, at most 8192");
-    add_parity(app, s.parity);
-}
 
 void add_describe(CLI::App& app, describe_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("describe", "Asks one question about each photo, or one without a photo");
@@ -188,9 +71,7 @@ void add_tokenize(CLI::App& app, tokenize_options& o, run& chosen) {
         ->excludes(decode);
     c->add_flag("--bos", o.bos, "Begin with <|begin_of_text|>")->excludes(decode);
     c->add_flag("--special", o.special, "Read special tokens in the text; otherwise they are text")->excludes(decode);
-    c->add_option("--format", o.format, "Of conversations; by default what the folder's chat template says, else meta")
-        ->check(CLI::IsMember({"meta", "hub", "hub-original", "converter"}))
-        ->type_name("NAME");
+    add_chat_format(c, o.format);
     c->callback([&o, &chosen] {
         if (o.jsonl && !o.texts.empty()) throw CLI::ValidationError("--jsonl reads standard input, not arguments");
         chosen = [&o] { return tokenize(o); };
@@ -238,6 +119,7 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
     CLI::Option* const tokens =
         c->add_option("--tokens", o.tokens, "The prompt's ids, with an image id for every image")->type_name("1,2,3");
     prompt->excludes(tokens);
+    add_chat_format(c, o.format);
     add_natural(c, "--max-tokens", o.max_tokens, "Length of the greedy continuation, 16 by default");
     c->add_option("--out", o.out, "Where to write")->required()->type_name("FILE.safetensors");
     add_parity(c, o.parity);
@@ -337,7 +219,7 @@ void add_bench(CLI::App& app, bench_options& o, run& chosen) {
 void add_architecture(CLI::App& app, architecture_options& o, run& chosen) {
     CLI::App* const c =
         app.add_subcommand("architecture", "The model's expression as a tree: shapes, parameters, FLOPs");
-    CLI::Option* const model = c->add_option("--model", o.model, "Folder of a checkpoint")->type_name("DIR");
+    CLI::Option* const model = c->add_option("--model", o.model, "A checkpoint of any form")->type_name("DIR|FILE");
     c->add_option("--config", o.config, "Name of a configuration: tiny, llama-3.2-11b-vision, ...")
         ->excludes(model)
         ->type_name("NAME");

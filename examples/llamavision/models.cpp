@@ -17,7 +17,6 @@
 #include <llamavision/support/error.hpp>
 
 #include "bundled.hpp"
-#include "console.hpp"
 
 #ifdef LLAMAVISION_PROGRAM_CONFIGS
 #include LLAMAVISION_PROGRAM_CONFIGS
@@ -112,6 +111,7 @@ lv::model open_model(model_settings const& settings) {
     loading.taps_after_layer = settings.taps_after_layer;
     loading.adapter = settings.adapter;
     loading.gguf = dialect_of(settings.gguf);
+    loading.chat = lv::tokens::preset_of(settings.format);
     loading.weights = formats_of(settings.formats);
     loading.beyond_memory = settings.beyond_memory;
     loading.on_layout = bar.report();

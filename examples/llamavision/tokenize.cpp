@@ -56,11 +56,8 @@ found_words find_words(tokenize_options const& o) {
 }
 
 lv::tokens::preset preset_of(tokenize_options const& o, std::string const& chat) {
-    using lv::tokens::preset;
-    if (o.format == "hub") return preset::hub;
-    if (o.format == "hub-original") return preset::hub_original;
-    if (o.format == "converter") return preset::converter;
-    return o.format.empty() ? lv::tokens::recognise(chat).value_or(preset::meta) : preset::meta;
+    auto const chosen = o.format.empty() ? lv::tokens::recognise(chat) : lv::tokens::preset_of(o.format);
+    return chosen.value_or(lv::tokens::preset::meta);
 }
 
 class converter {

@@ -17,6 +17,9 @@ using b90 = lv::llama_3_2_90b_vision;
 static_assert(count(lv::mllama<b11>) == lv::totals{906, 10'670'220'835});
 static_assert(count(lv::mllama<b11_448>) == lv::totals{906, 10'642'941'475});
 static_assert(count(lv::mllama<b90>) == lv::totals{1494, 88'593'355'323});
+static_assert(count(lv::mllama<b11>).bytes(lv::format::f32) == 42'680'883'340);
+static_assert(count(lv::mllama<b11>).bytes(lv::format::f16) == 21'340'441'670);
+static_assert(count(lv::mllama<b90>).bytes(lv::format::bf16) == 177'186'710'646);
 
 // The parts: tower, projector, cross-attention layers, the rest of the language model.
 template <class C>

@@ -166,6 +166,13 @@ class Inspect(Case):
         for command in (["describe", "--prompt", "Hello", "--max-tokens", "2"], ["chat", "--max-tokens", "2"]):
             self.assertIn("this is a base model", run(*command, "--model", folder, stdin="Hello\n").stderr)
             self.assertNotIn("base model", run(*command, *GIVEN, stdin="Hello\n").stderr)
+        ids = self.succeeds(run("tokenize", "Hello", "--tokenizer", folder)).split()
+        for model, arguments in ((folder, []), (MODEL, ["--format", "base"])):  # begin of text, and the prompt as it stands
+            r = run("describe", "--json", "--prompt", "Hello", "--max-tokens", "1", "--model", model, *arguments)
+            self.assertEqual(json.loads(self.succeeds(r))["timing"]["prompt_tokens"], 1 + len(ids))
+        r = run("describe", "--json", "--prompt", "Hello", "--max-tokens", "1", "--model", folder, "--format", "meta")
+        self.assertGreater(json.loads(self.succeeds(r))["timing"]["prompt_tokens"], 1 + len(ids))
+        self.fails(run("describe", "--prompt", "Hello", "--system", "Be brief.", "--model", folder), "system prompt")
 
     def test_an_adapter(self):
         report = self.report(DATA / "checkpoint" / "adapter")
@@ -245,15 +252,17 @@ class Architecture(Case):
             self.assertIn(word, tree)
 
     def test_published(self):
-        for name, parameters, tensors in (("llama-3.2-11b-vision", "10'670'220'835", "906"),
-                                          ("llama-3.2-11b-vision-448", "10'642'941'475", "906"),
-                                          ("llama-3.2-90b-vision", "88'593'355'323", "1'494")):
+        for name, parameters, tensors, f32, bf16 in (("llama-3.2-11b-vision", "10'670'220'835", "906", "42.7", "21.3"),
+                                                     ("llama-3.2-11b-vision-448", "10'642'941'475", "906", "42.6", "21.3"),
+                                                     ("llama-3.2-90b-vision", "88'593'355'323", "1'494", "354", "177")):
             tree = self.succeeds(run("architecture", "--config", name))
-            self.assertTrue(tree.startswith(f"{name}: {parameters} parameters in {tensors} tensors\n"), tree[:100])
+            self.assertTrue(tree.startswith(f"{name}: {parameters} parameters in {tensors} tensors; "
+                                            f"{f32} GB in f32, {bf16} GB in f16 or bf16\n"), tree[:100])
 
     def test_faults(self):
         self.fails(run("architecture", "--config", "huge"), "huge", "tiny")
-        self.fails(run("architecture", "--model", GOLDEN / "p1" / "hf"), "--config-header")
+        for other in (GOLDEN / "p1" / "hf", DATA / "meta" / "1", DATA / "checkpoint" / "gguf" / "ollama.gguf"):
+            self.fails(run("architecture", "--model", other), other.name, "--config-header")
         self.fails(run("architecture", "--model", TEMPORARY / "nowhere"), "nowhere")
 
 

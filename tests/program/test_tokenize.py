@@ -10,7 +10,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
 from harness import Case, DATA, MODEL, TEMPORARY, main, run
 
 REAL = os.environ.get("LLAMAVISION_TOKENIZER_MODEL")
-TEXTS = ["What is in this picture?", "", " ", "Größe: 3 m²\n\n", "日本語 😀", "<|eot_id|>", "a\u0000b", "it's  DON'T 12345"]
+TEXTS = ["What is in this picture?", "", " ", "Größe: 3 m²\n\n", "日本語 😀", "<|eot_id|>", "a\u0000b", "it's  DON'T 12345",
+         "a line\u2028another\u2029a third\u0085a fourth"]
 
 
 def tokenize(*arguments, stdin="", file=MODEL):

@@ -2,6 +2,7 @@
 // Conversations with the bundled model: what the session holds after any turn is what the whole conversation, written
 // down and read afresh, would be; and every way in which an answer can end.
 #include <cstdint>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -106,6 +107,22 @@ TEST_CASE("a further turn is answered as in a conversation read afresh") {
     std::string text;
     while (auto const piece = g.next()) text += *piece;
     CHECK(text == grown);
+}
+
+TEST_CASE("a base model's text flows on: no frame, and one beginning") {
+    model const base = load<tiny>(checkpoint_path, {.threads = 2, .chat = tokens::preset::base});
+    tokens::tokenizer const& words = base.words();
+    chat c(base);
+    image::pixels const picture = drawing(84);
+    answer const a = c.ask({&picture, 1}, "On a grey", greedy(c, 4));
+    static_cast<void>(a.text());
+    std::vector<token> all{words.bos(), words.image()};
+    auto const add = [&](std::vector<token> const& ids) { all.insert(all.end(), ids.begin(), ids.end()); };
+    add(words.encode("On a grey"));
+    add(a.ids());
+    static_cast<void>(c.ask(std::span<image::pixels const>(), " and", greedy(c, 1)));
+    add(words.encode(" and"));
+    CHECK(held(c) == all);
 }
 
 TEST_CASE("an answer that was cut short is closed before the next turn") {

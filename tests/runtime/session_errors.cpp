@@ -52,8 +52,8 @@ TEST_CASE_FIXTURE(fixture, "ids outside the vocabulary") {
 }
 
 TEST_CASE_FIXTURE(fixture, "images and their places differ in number") {
-    CHECK(contains(refused(s, {1, image_token}), "1 places for images, and 0 images were given"));
-    CHECK(contains(refused(s, {1, 2}, {picture(1, 1)}), "0 places for images, and 1 images were given"));
+    CHECK(contains(refused(s, {1, image_token}), "places for images in the text: 1, images given: 0"));
+    CHECK(contains(refused(s, {1, 2}, {picture(1, 1)}), "places for images in the text: 0, images given: 1"));
     CHECK_THROWS_AS(s.append_generated(image_token), lv::argument_error);
     check_unchanged();
 }

@@ -100,6 +100,27 @@ TEST_CASE("the real vocabulary: ids of every conversation") {
     CHECK(hf.encode_base(std::vector<part>{"Look: ", image_here}) == ids{128000, 10596, 25, 220, 128256});
 }
 
+TEST_CASE("base: no frame, and one beginning") {
+    auto const t = small_tokenizer();
+    chat_format const format(t, options_for(preset::base, special_text::as_text));
+    std::vector<message> said{{role::user, {image_here, "th", "e"}}, {role::assistant, {" end"}}};
+    auto const first = join({{t.bos(), t.image()}, t.encode("th"), t.encode("e")});
+    CHECK(format.encode({said.data(), 1}) == first);
+    CHECK(format.encode({said.data(), 1}) == format.encode_base(said[0].content));
+    CHECK(format.encode(said) == join({first, t.encode(" end")}));
+    CHECK(format.encode({}) == ids{t.bos()});
+    CHECK(format.encode_turn(said[1], false) == t.encode(" end"));
+    CHECK_FALSE(format.turn_end());
+    CHECK(chat_format(t).turn_end() == t.eot());
+    CHECK_THROWS_AS(format.encode(std::vector<message>{{role::system, {"the"}}}), llamavision::token_error);
+}
+
+TEST_CASE("presets by name") {
+    CHECK(preset_of("hub-original") == preset::hub_original);
+    CHECK(preset_of("base") == preset::base);
+    CHECK_FALSE(preset_of("hub original"));
+}
+
 TEST_CASE("base prompts in Hugging Face's manner") {
     auto const t = small_tokenizer();
     auto const hf = chat_format(t, options_for(preset::converter, special_text::recognised));

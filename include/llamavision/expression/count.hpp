@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reading `count`: tensors, parameters and floating point operations, known to the compiler.
+// The reading `count`: tensors, parameters, bytes and floating point operations, known to the compiler.
 //
 //   static_assert(count(mllama<llama_3_2_11b_vision>).parameters == 10'670'220'835);
+//   static_assert(count(mllama<llama_3_2_11b_vision>).bytes(format::bf16) == 21'340'441'670);
 #pragma once
 
 #include <cstddef>
 
 #include <llamavision/expression/grammar.hpp>
+#include <llamavision/weights/matrix.hpp>
 
 namespace llamavision {
 
 struct totals {
     std::size_t tensors = 0;
     std::size_t parameters = 0;
+
+    /// What the tensors of a checkpoint take whose values are all stored in that type.
+    /// @pre f32, f16 or bf16; of blocks and panels, which only some tensors can be in, `weigh` knows more
+    [[nodiscard]] constexpr std::size_t bytes(format type) const { return bytes_of(type, parameters); }
 
     constexpr totals& operator+=(totals const& other) {
         tensors += other.tensors;

@@ -31,6 +31,11 @@ struct attend_base : expression_base {
     static constexpr std::size_t kv_width = width_out<K>;
     static constexpr attention_shape shape{Heads, kv_width / head_dim, head_dim};
     using parts = part_list<Q, K, V>;
+
+    /// Of queries, keys and values that are all made of the rows at hand.
+    static constexpr double product_flops(work const& w, double& rows) {
+        return llamavision::flops(Q{}, w, rows) + llamavision::flops(K{}, w, rows) + llamavision::flops(V{}, w, rows);
+    }
 };
 
 /// Causal self-attention of text: a row sees itself and every row before it. Keys and values go straight into the
@@ -41,9 +46,7 @@ struct attend_past : attend_base<Heads, Q, K, V> {
     using base = attend_base<Heads, Q, K, V>;
 
     static constexpr double flops(work const& w, double& rows) {
-        double const qkv =
-            llamavision::flops(Q{}, w, rows) + llamavision::flops(K{}, w, rows) + llamavision::flops(V{}, w, rows);
-        return qkv + attention_flops(w.text_pairs, base::out);
+        return base::product_flops(w, rows) + attention_flops(w.text_pairs, base::out);
     }
 
     template <class B>
@@ -84,9 +87,7 @@ struct attend_tiles : attend_base<Heads, Q, K, V> {
     using base = attend_base<Heads, Q, K, V>;
 
     static constexpr double flops(work const& w, double& rows) {
-        double const qkv =
-            llamavision::flops(Q{}, w, rows) + llamavision::flops(K{}, w, rows) + llamavision::flops(V{}, w, rows);
-        return qkv + attention_flops(w.tower_pairs, base::out);
+        return base::product_flops(w, rows) + attention_flops(w.tower_pairs, base::out);
     }
 
     template <class B>

@@ -18,10 +18,6 @@ void run_fused(B const& backend, product<chain<word::linear<Gate, In, Out>, word
     backend.fused_swiglu(gate, up, x.data, x.count, y.data);
 }
 
-} // namespace llamavision::grammar
-
-namespace llamavision::grammar {
-
 /// linear | gelu: the activation in the product's epilogue.
 template <fuses_linear_gelu B, name Name, std::size_t In, std::size_t Out>
 void run_fused(B const& backend, chain<word::linear<Name, In, Out, true>, word::gelu>,

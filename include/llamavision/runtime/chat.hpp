@@ -160,7 +160,7 @@ class chat {
         }
         std::vector<token> ids;
         if (answer_ && answer_->owes_last_id()) ids.push_back(answer_->ids().back());
-        ids.push_back(model_.words().eot());
+        if (auto const end = format_.turn_end()) ids.push_back(*end);
         std::vector<token> const rest = format_.encode_turn(turn, false);
         ids.insert(ids.end(), rest.begin(), rest.end());
         return ids;

@@ -67,7 +67,8 @@ B make_backend(load_options const& options) {
 }
 
 /// What the description says about pictures, conversation and answers.
-inline model_manners manners_of(checkpoint::description const& d, load_options const& options) {
+inline model_manners manners_of(checkpoint::description const& d, std::optional<tokens::tokenizer> const& words,
+                                load_options const& options) {
     model_manners m;
     checkpoint::preprocessor const& p = d.pictures;
     m.pictures = {p.tile, p.tiles, {p.mean, p.deviation, p.rescale}};
@@ -75,6 +76,8 @@ inline model_manners manners_of(checkpoint::description const& d, load_options c
         m.chat.form = *options.chat;
     else if (auto const recognised = tokens::recognise(d.chat.text))
         m.chat.form = *recognised;
+    else if (words && is_base(d, *words))
+        m.chat.form = tokens::preset::base;
     checkpoint::generation_defaults const& g = d.generation;
     m.answers.sampling.greedy = !g.do_sample;
     m.answers.sampling.temperature = g.temperature;
@@ -111,7 +114,8 @@ model assemble(checkpoint::opened folder, load_options const& options) {
     auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), make_backend<B>(options),
                                                               options.weights, options.on_layout,
                                                               options.beyond_memory ? 0 : available_memory());
-    return model(std::move(net), std::move(words), manners_of(folder, options));
+    model_manners manners = manners_of(folder, words, options);
+    return model(std::move(net), std::move(words), std::move(manners));
 }
 
 inline std::string listed(std::vector<std::string> const& sentences) {

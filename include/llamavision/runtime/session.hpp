@@ -167,8 +167,8 @@ class session {
                                      + std::to_string(vocabulary()));
         auto const places = static_cast<std::size_t>(std::count(ids.begin(), ids.end(), image_id()));
         if (places != images)
-            throw argument_error("the text has " + std::to_string(places) + " places for images, and "
-                                 + std::to_string(images) + " images were given");
+            throw argument_error("places for images in the text: " + std::to_string(places)
+                                 + ", images given: " + std::to_string(images));
     }
 
     void check(encoded_image const* image) const {

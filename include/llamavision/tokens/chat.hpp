@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conversations to ids: Meta's format, and the three chat templates that deployed checkpoints carry.
+// Conversations to ids: Meta's format, the three chat templates that deployed checkpoints carry, and none at all, for
+// base models.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <llamavision/support/error.hpp>
 #include <llamavision/tokens/message.hpp>
@@ -23,8 +25,24 @@ enum class preset {
     meta, ///< llama-models, chat_format.py: nothing is added; role, "\n\n" and each text are encoded by themselves
     hub,  ///< the Instruct checkpoints' template since December 2024: a system block with dates
     hub_original, ///< the same until then: an image and a system prompt exclude each other
-    converter     ///< transformers' conversion script: no dates, no tools
+    converter,    ///< transformers' conversion script: no dates, no tools
+    base ///< no frame: a base model continues what stands after <|begin_of_text|> (Meta: ChatFormat.encode_content)
 };
+
+namespace detail {
+inline constexpr std::array<std::pair<preset, std::string_view>, 5> presets{{{preset::meta, "meta"},
+                                                                             {preset::hub, "hub"},
+                                                                             {preset::hub_original, "hub-original"},
+                                                                             {preset::converter, "converter"},
+                                                                             {preset::base, "base"}}};
+} // namespace detail
+
+/// The preset of that name, or nothing.
+constexpr std::optional<preset> preset_of(std::string_view name) {
+    for (auto const& [form, known] : detail::presets)
+        if (known == name) return form;
+    return std::nullopt;
+}
 
 /// The preset that a checkpoint's chat template (its Jinja text) amounts to; nothing if it is none of these.
 inline std::optional<preset> recognise(std::string_view chat_template) {
@@ -55,8 +73,9 @@ class chat_format {
             throw argument_error("tool definitions need one of the hub's chat formats");
     }
 
-    /// The ids of a whole conversation, ending with the assistant's header if a reply is to follow. An image is
-    /// tokenizer::image(). Throws token_error with the template's own words for what the template refuses.
+    /// The ids of a whole conversation, ending with the assistant's header, where there are headers, if a reply is to
+    /// follow. An image is tokenizer::image(). Throws token_error with the template's own words for what the template
+    /// refuses.
     ///
     /// Two traps of the hub's templates are kept: a system prompt given as a list is printed as a Python list; and with
     /// tools in the user message, so is a first message with an image, which then shows no image.
@@ -72,7 +91,12 @@ class chat_format {
         return text;
     }
 
-    /// One further turn and the assistant's header, for a session whose ids so far end with <|eot_id|>: appended to
+    /// What ends an answer before the next turn; nothing for a base model, whose texts flow on.
+    std::optional<token> turn_end() const {
+        return options_.form == preset::base ? std::nullopt : std::optional(words_.eot());
+    }
+
+    /// One further turn and the assistant's header, for a session whose ids so far end with turn_end(): appended to
     /// them, they are what encode() makes of the conversation. If `first`, the conversation begins with this message.
     /// (One difference: the hub's templates drop their dates once any turn shows an image; a session keeps its
     /// beginning.)
@@ -80,16 +104,16 @@ class chat_format {
         if (first) return encode({&turn, 1});
         script s{joins_text(), {}};
         write_message(s, turn);
-        write_header(s, role_name(role::assistant));
+        write_reply_header(s);
         return ids(s);
     }
 
-    /// A prompt for a base model: no frame. Meta begins with <|begin_of_text|>; Hugging Face's processor (any other
-    /// preset) puts images that stand first before it.
+    /// A prompt for a base model: no frame. Meta begins with <|begin_of_text|>, as preset::base does; Hugging Face's
+    /// processor (the other presets) puts images that stand first before it.
     std::vector<token> encode_base(std::span<part const> content) const {
         script s{joins_text(), {}};
         std::size_t leading = 0;
-        if (options_.form != preset::meta)
+        if (joins_text())
             while (leading < content.size() && std::holds_alternative<image_mark>(content[leading])) ++leading;
         write_parts(s, content.first(leading));
         if (!content.empty() && !says_bos(content)) s.add(words_.bos());
@@ -122,7 +146,7 @@ class chat_format {
     };
 
     bool is_hub() const { return options_.form == preset::hub || options_.form == preset::hub_original; }
-    bool joins_text() const { return options_.form != preset::meta; }
+    bool joins_text() const { return options_.form != preset::meta && options_.form != preset::base; }
 
     std::vector<token> ids(script const& s) const {
         std::vector<token> out;
@@ -137,7 +161,7 @@ class chat_format {
 
     // Hugging Face: build_string_from_input leaves a text alone that has a <|begin_of_text|> in it.
     bool says_bos(std::span<part const> content) const {
-        if (options_.form == preset::meta || options_.content == special_text::as_text) return false;
+        if (!joins_text() || options_.content == special_text::as_text) return false;
         for (auto const& p : content)
             if (auto const* text = std::get_if<std::string>(&p))
                 if (text->find("<|begin_of_text|>") != std::string::npos) return true;
@@ -149,8 +173,12 @@ class chat_format {
         if (options_.form != preset::converter || !messages.empty()) s.add(words_.bos());
         if (is_hub()) messages = write_hub_beginning(s, messages);
         for (auto const& m : messages) write_message(s, m);
-        if (add_generation_prompt) write_header(s, role_name(role::assistant));
+        if (add_generation_prompt) write_reply_header(s);
         return s;
+    }
+
+    void write_reply_header(script& s) const {
+        if (options_.form != preset::base) write_header(s, role_name(role::assistant));
     }
 
     void write_message(script& s, message const& m) const {
@@ -158,6 +186,7 @@ class chat_format {
         case preset::meta: return write_meta(s, m);
         case preset::hub:
         case preset::hub_original: return write_hub(s, m);
+        case preset::base: return write_base(s, m);
         case preset::converter: break;
         }
         write_header(s, m.speaker == role::tool ? "tool" : role_name(m.speaker)); // the template knows no ipython
@@ -179,6 +208,11 @@ class chat_format {
             else
                 s.add(words_.image());
         }
+    }
+
+    void write_base(script& s, message const& m) const {
+        if (m.speaker == role::system) throw token_error("a base model has no place for a system prompt");
+        write_parts(s, m.content);
     }
 
     // Meta: ChatFormat.encode_message

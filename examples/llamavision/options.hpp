@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options that several commands take, and values that the parser alone would not check.
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <llamavision/checkpoint/gguf_dialect.hpp>
+#include <llamavision/tokens/chat.hpp>
+
+#include "commands.hpp"
+
+namespace program {
+
+/// A list takes one word for each time it is named, so that `--stop a photo.png` has a photo.
+template <class T>
+CLI::Option* add_list(CLI::App* app, std::string const& name, T& list, std::string const& text) {
+    return app->add_option(name, list, text)->allow_extra_args(false);
+}
+
+/// A natural number; the parser alone would take -1 for a very large one.
+template <class T>
+CLI::Option* add_natural(CLI::App* app, std::string const& name, T& number, std::string const& text) {
+    auto const check = [](std::string const& word) -> std::string {
+        std::uint64_t value = 0;
+        auto const [end, fault] = std::from_chars(word.data(), word.data() + word.size(), value);
+        bool const natural = fault == std::errc() && end == word.data() + word.size();
+        return natural ? "" : "\"" + word + "\" is no natural number below 2^64";
+    };
+    return app->add_option(name, number, text)->check(CLI::Validator(check, ""))->type_name("N");
+}
+
+/// A real number; `range` says in words which of them `fits`.
+template <class Fits>
+CLI::Option* add_number(CLI::App* app, std::string const& name, std::optional<double>& number, std::string const& text,
+                        std::string const& range, Fits fits) {
+    auto const check = [=](std::string const& word) -> std::string {
+        char* end = nullptr;
+        double const value = std::strtod(word.c_str(), &end);
+        bool const good = !word.empty() && *end == '\0' && std::isfinite(value) && fits(value);
+        return good ? "" : "\"" + word + "\" is no number " + range;
+    };
+    return app->add_option(name, number, text)->check(CLI::Validator(check, ""));
+}
+
+inline void add_model(CLI::App* app, std::string& model) {
+    app->add_option("--model", model,
+                    "The checkpoint: a folder in Hugging Face's form or in Meta's, a GGUF file or a folder with model "
+                    "and projector, or the manifest of an ollama model")
+        ->type_name("DIR|FILE");
+}
+
+inline void add_gguf(CLI::App* app, std::string& dialect) {
+    std::vector<std::string> names;
+    for (auto const& entry : llamavision::checkpoint::detail::gguf_dialects) names.emplace_back(entry.second);
+    app->add_option("--gguf-dialect", dialect,
+                    "How a GGUF file was written, where it does not show: auto (default), llamavision, ollama (0.7.1 "
+                    "and later), ollama-0.7.0, pair (model and projector of 0.4 to 0.6), pair-permuted (the same with "
+                    "the q and k rows of cross-attention in rotary pairs)")
+        ->check(CLI::IsMember(names))
+        ->type_name("NAME");
+}
+
+inline void add_adapter(CLI::App* app, std::string& adapter) {
+    app->add_option("--adapter", adapter, "Folder of a LoRA adapter (PEFT), merged into the weights")->type_name("DIR");
+}
+
+inline void add_parity(CLI::App* app, std::string& parity) {
+    app->add_option("--parity", parity,
+                    "Whose reading of the model: meta (Meta's code exactly), hf (transformers up to 4.54 exactly), "
+                    "default (Meta's, and the last image stays in sight)")
+        ->check(CLI::IsMember({"meta", "hf", "default"}))
+        ->type_name("MODE");
+}
+
+inline void add_chat_format(CLI::App* app, std::string& format) {
+    std::vector<std::string> names;
+    for (auto const& entry : llamavision::tokens::detail::presets) names.emplace_back(entry.second);
+    app->add_option("--format", format,
+                    "How conversations are written; by default what the checkpoint's chat template says, else meta. "
+                    "base: a base model's prompt, without any frame")
+        ->check(CLI::IsMember(names))
+        ->type_name("NAME");
+}
+
+inline void add_formats(CLI::App* app, format_settings& s) {
+    app->add_option("--text", s.text,
+                    "What the text's weights are kept in: stored (as in the checkpoint; exact), bf16, q8, q4 (smaller "
+                    "and faster; activations are rounded, too)")
+        ->check(CLI::IsMember({"stored", "bf16", "q8", "q4"}))
+        ->type_name("FORMAT");
+    app->add_option("--vision", s.vision, "The same for the vision tower: stored, bf16, i8, q8, q4")
+        ->check(CLI::IsMember({"stored", "bf16", "i8", "q8", "q4"}))
+        ->type_name("FORMAT");
+}
+
+inline void add_threads(CLI::App* app, std::size_t& threads) {
+    app->add_option("--threads", threads, "Threads; by default as many as the machine has")
+        ->check(CLI::Range(1, 1024))
+        ->type_name("N");
+}
+
+/// Which model, and how it is loaded.
+inline void add_loading(CLI::App* app, model_settings& s) {
+    add_model(app, s.model);
+    add_gguf(app, s.gguf);
+    add_adapter(app, s.adapter);
+    add_formats(app, s.formats);
+    add_threads(app, s.threads);
+    app->add_flag("--taps-after-layer", s.taps_after_layer, "For weights fine-tuned with transformers 4.56 or later");
+    app->add_flag("--beyond-memory", s.beyond_memory, "Load even what does not fit into the memory that is left");
+}
+
+inline void add_answers(CLI::App* app, answer_settings& s) {
+    add_loading(app, s);
+    add_chat_format(app, s.format);
+    app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
+    add_natural(app, "--max-tokens", s.max_tokens, "Longest answer; 1024 by default");
+    add_number(app, "--temperature", s.temperature, "0 is greedy; by default the checkpoint's", "of at least 0",
+               [](double t) { return t >= 0; })
+        ->type_name("T");
+    add_number(app, "--top-p", s.top_p, "Draw from the most likely tokens that have this share", "above 0, at most 1",
+               [](double p) { return p > 0 && p <= 1; })
+        ->type_name("P");
+    add_natural(app, "--top-k", s.top_k, "Draw from so many tokens; 0: all");
+    add_number(app, "--repetition-penalty", s.repetition_penalty, "1 is none", "above 0", [](double r) {
+        return r > 0;
+    })->type_name("R");
+    add_natural(app, "--seed", s.seed, "Of the draws; the same seed, the same answer. 0 by default");
+    app->add_flag("--greedy", s.greedy, "Always the most likely token");
+    add_list(app, "--stop", s.stop, "Text that ends the answer; may be given more than once")->type_name("TEXT");
+    add_natural(app, "--context", s.context,
+                "Tokens that a conversation may have; by default the model's, at most 8192");
+    add_parity(app, s.parity);
+}
+
+} // namespace program
