@@ -71,7 +71,7 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t block, std::
 template <bool Integers>
 LLAMAVISION_TARGET inline void multiply(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
                                         void const* w, std::size_t panel, std::size_t count, std::size_t steps,
-                                        float* c, std::size_t stride, bool add) {
+                                        float* c, std::size_t stride, bool add, upcoming const&) {
     auto const* const weights = static_cast<std::byte const*>(w);
     configure(height);
     for (std::size_t p = 0; p < count; p += 2)
@@ -97,7 +97,9 @@ inline constexpr panel_table table = [] {
     t.wide = false;
     t.most_steps = 16;
     t.group = 2;
+    t.together = 16; // setting up the tiles takes a while
     t.most_panels = 24;
+    t.most_blocks = 16;
     t.round = &avx512::round_rows<bf16>;
     t.softmax = &avx512::softmax_row<bf16>;
     t.multiply = &multiply<false>;

@@ -29,6 +29,8 @@ struct lanes {
         return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
     }
     LLAMAVISION_LANE static void store(float* p, reg a) { _mm256_storeu_ps(p, a); }
+    LLAMAVISION_LANE static bool can_stream(float* p) { return reinterpret_cast<std::uintptr_t>(p) % 64 == 0; }
+    LLAMAVISION_LANE static void stream(float* p, reg a) { _mm256_stream_ps(p, a); }
     LLAMAVISION_LANE static reg fma(reg a, reg b, reg c) { return _mm256_fmadd_ps(a, b, c); }
     LLAMAVISION_LANE static reg add(reg a, reg b) { return _mm256_add_ps(a, b); }
     LLAMAVISION_LANE static reg subtract(reg a, reg b) { return _mm256_sub_ps(a, b); }
@@ -118,7 +120,7 @@ LLAMAVISION_TARGET inline void i8_tile(std::uint8_t const* x, std::size_t height
 
 LLAMAVISION_TARGET inline void multiply_i8(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
                                            void const* w, std::size_t panel, std::size_t count, std::size_t steps,
-                                           float* c, std::size_t stride, bool add) {
+                                           float* c, std::size_t stride, bool add, upcoming const&) {
     for (std::size_t p = 0; p < count; ++p)
         for (std::size_t r = 0; r < blocks * height; r += height < 4 ? 1 : 4) {
             auto const* const rows =

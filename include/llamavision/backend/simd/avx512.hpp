@@ -31,6 +31,8 @@ struct lanes {
         return _mm512_maskz_cvtph_ps(all, _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p)));
     }
     LLAMAVISION_LANE static void store(float* p, reg a) { _mm512_storeu_ps(p, a); }
+    LLAMAVISION_LANE static bool can_stream(float* p) { return reinterpret_cast<std::uintptr_t>(p) % 64 == 0; }
+    LLAMAVISION_LANE static void stream(float* p, reg a) { _mm512_stream_ps(p, a); }
     LLAMAVISION_LANE static reg fma(reg a, reg b, reg c) { return _mm512_fmadd_ps(a, b, c); }
     LLAMAVISION_LANE static reg add(reg a, reg b) { return _mm512_add_ps(a, b); }
     LLAMAVISION_LANE static reg subtract(reg a, reg b) { return _mm512_sub_ps(a, b); }

@@ -24,7 +24,7 @@ struct sum_of<true> {
 /// Rows × (16 Panels) of c. 8 × 3 sums, 3 registers of w and one of x are 28 of the 32.
 template <bool Integers, std::size_t Rows, std::size_t Panels>
 LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std::byte const* w, std::size_t panel,
-                                    std::size_t steps, float* c, std::size_t stride, bool add) {
+                                    std::size_t steps, float* c, std::size_t stride, bool add, upcoming const& next) {
     using sum = typename sum_of<Integers>::type;
     sum sums[Rows][Panels];
     LLAMAVISION_UNROLL
@@ -33,15 +33,24 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std:
         for (std::size_t v = 0; v < Panels; ++v)
             sums[r][v] = (sum)(add ? _mm512_loadu_ps(c + r * stride + v * panels::side) : _mm512_setzero_ps());
     }
-    constexpr std::size_t ahead = 4096; // bytes: what comes next has left memory when it is needed
-    for (std::size_t s = 0; s < steps; ++s, x += height * 64, w += panels::tile)
-        for (std::size_t k = 0; k < panels::step / 2; ++k) {
+    // Where the panels are read once, the lines four steps ahead: they have left memory when they are needed.
+    bool const again = next.panels.step != nullptr;
+    std::byte const* ask = again ? next.panels.step + next.panels.first * 64 : w + 4 * panels::tile;
+    std::byte const* ask_x = next.rows.step + next.rows.first * 64;
+    std::size_t const lines = again ? next.panels.count : panels::side, x_lines = next.rows.step ? next.rows.count : 0;
+    for (std::size_t s = 0; s < steps; ++s, x += height * 64, w += panels::tile) {
+        for (std::size_t i = 0; i < lines; ++i) {
+            LLAMAVISION_UNROLL
+            for (std::size_t v = 0; v < Panels; ++v) _mm_prefetch(ask + v * panel + i * 64, _MM_HINT_T1);
+        }
+        for (std::size_t i = 0; i < x_lines; ++i) _mm_prefetch(ask_x + i * 64, _MM_HINT_T1);
+        ask += panels::tile;
+        ask_x += height * 64;
+        std::size_t const pairs_here = panels::side - (s + 1 == steps ? next.zeros : 0);
+        for (std::size_t k = 0; k < pairs_here; ++k) {
             __m512i pairs[Panels];
             LLAMAVISION_UNROLL
-            for (std::size_t v = 0; v < Panels; ++v) {
-                pairs[v] = _mm512_loadu_si512(w + v * panel + k * 64);
-                _mm_prefetch(w + v * panel + k * 64 + ahead, _MM_HINT_T0);
-            }
+            for (std::size_t v = 0; v < Panels; ++v) pairs[v] = _mm512_loadu_si512(w + v * panel + k * 64);
             LLAMAVISION_UNROLL
             for (std::size_t r = 0; r < Rows; ++r) {
                 std::int32_t both;
@@ -55,6 +64,7 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std:
                         sums[r][v] = (sum)_mm512_dpbf16_ps((__m512)sums[r][v], (__m512bh)a, (__m512bh)pairs[v]);
             }
         }
+    }
     LLAMAVISION_UNROLL
     for (std::size_t r = 0; r < Rows; ++r) {
         LLAMAVISION_UNROLL
@@ -65,34 +75,35 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std:
 
 template <bool Integers, std::size_t Panels>
 LLAMAVISION_TARGET inline void rows(std::byte const* x, std::size_t height, std::byte const* w, std::size_t panel,
-                                    std::size_t steps, float* c, std::size_t stride, bool add) {
-    if (height == 1) return tile<Integers, 1, Panels>(x, height, w, panel, steps, c, stride, add);
+                                    std::size_t steps, float* c, std::size_t stride, bool add, upcoming const& next) {
+    if (height == 1) return tile<Integers, 1, Panels>(x, height, w, panel, steps, c, stride, add, next);
     if (height < 8) {
         for (std::size_t r = 0; r < height; r += 2)
-            tile<Integers, 2, Panels>(x + r * 64, height, w, panel, steps, c + r * stride, stride, add);
+            tile<Integers, 2, Panels>(x + r * 64, height, w, panel, steps, c + r * stride, stride, add, next);
         return;
     }
-    for (std::size_t r = 0; r < height; r += 8)
-        tile<Integers, 8, Panels>(x + r * 64, height, w, panel, steps, c + r * stride, stride, add);
+    std::size_t const tiles = height / 8;
+    for (std::size_t i = 0; i < tiles; ++i)
+        tile<Integers, 8, Panels>(x + i * 8 * 64, height, w, panel, steps, c + i * 8 * stride, stride, add,
+                                  {next.panels.share(i, tiles), next.rows.share(i, tiles), next.zeros});
 }
 
 template <bool Integers>
 LLAMAVISION_TARGET inline void multiply(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
                                         void const* w, std::size_t panel, std::size_t count, std::size_t steps,
-                                        float* c, std::size_t stride, bool add) {
+                                        float* c, std::size_t stride, bool add, upcoming const& next) {
     auto const* const weights = static_cast<std::byte const*>(w);
-    for (std::size_t p = 0; p < count;) {
-        std::size_t const now = p + 3 <= count ? 3 : 1;
+    for (std::size_t p = 0; p < count; p += 3)
         for (std::size_t b = 0; b < blocks; ++b) {
             auto const* const at = static_cast<std::byte const*>(x) + b * block;
+            auto const* const from = weights + p * panel;
             float* const to = c + b * height * stride + p * panels::side;
-            if (now == 3)
-                rows<Integers, 3>(at, height, weights + p * panel, panel, steps, to, stride, add);
-            else
-                rows<Integers, 1>(at, height, weights + p * panel, panel, steps, to, stride, add);
+            switch (count - p) {
+            case 1: rows<Integers, 1>(at, height, from, panel, steps, to, stride, add, next); break;
+            case 2: rows<Integers, 2>(at, height, from, panel, steps, to, stride, add, next); break;
+            default: rows<Integers, 3>(at, height, from, panel, steps, to, stride, add, next);
+            }
         }
-        p += now;
-    }
 }
 
 inline constexpr panel_table table = [] {

@@ -119,7 +119,7 @@ LLAMAVISION_TARGET inline void block_of_rows(std::byte const* x, std::size_t hei
 template <class Lanes>
 LLAMAVISION_TARGET inline void multiply(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
                                         void const* w, std::size_t panel, std::size_t count, std::size_t steps,
-                                        float* c, std::size_t stride, bool add) {
+                                        float* c, std::size_t stride, bool add, upcoming const&) {
     for (std::size_t p = 0; p < count; ++p)
         for (std::size_t b = 0; b < blocks; ++b)
             block_of_rows<Lanes>(static_cast<std::byte const*>(x) + b * block, height,

@@ -77,6 +77,9 @@ class attending {
         t_.round(scores_, dim, it_.count, dim, height_, scale, queries_);
     }
 
+    /// Keys and values are read for several blocks of queries, or straight on: nothing is asked for ahead of them.
+    static upcoming::lines near(bf16 const* panels) { return {reinterpret_cast<std::byte const*>(panels), 0, 0}; }
+
     /// Takes keys k … k + count - 1 of block b into largest, total and o.
     void piece(std::size_t b, std::size_t k, std::size_t count) {
         panel_block const& kept = blocks_[b];
@@ -86,7 +89,7 @@ class attending {
         bf16 const* const keys = kept.keys + it_.kv_head * layout.keys_of_head() + k / side * layout.key_panel();
         t_.multiply(queries_, height_ * layout.key_steps() * step * element_, height_, blocks, keys,
                     layout.key_panel() * sizeof(bf16), ceiling(count, side), layout.key_steps(), scores_, score_stride,
-                    false);
+                    false, {near(keys), {}, (layout.key_steps() * step - shape_.head_dim) / 2});
         for (std::size_t i = 0; i < it_.count; ++i) {
             std::size_t const seen = std::clamp(it_.seen(b, it_.row(i)), k, k + count) - k;
             std::size_t const at = i / height_ * height_ * filled + i % height_ * step;
@@ -96,7 +99,7 @@ class attending {
         }
         bf16 const* const values = kept.values + it_.kv_head * layout.values_of_head() + k / step * step * side;
         t_.multiply(weights_, height_ * filled * element_, height_, blocks, values, layout.value_panel() * sizeof(bf16),
-                    layout.value_panels(), steps, o_, width_, true);
+                    layout.value_panels(), steps, o_, width_, true, {near(values), {}, 0});
     }
 
     panel_table const& t_;

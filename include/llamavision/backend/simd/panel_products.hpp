@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products on panels: x is rounded and laid out once, then parts of the output go to whoever is free. A part is up to
-// 256 rows, whose x stays in a second-level cache, times a few panels, whose piece of k stays in a first-level one.
+// Products on panels: x is rounded and laid out once, then parts of the output go to whoever is free. A part is some
+// rows times a few panels; their pieces of k stay in the second-level cache while they meet.
 //
 // Each output is summed by one thread, along k: its bits depend on its row of x, its row of w and the tier alone.
 #pragma once
@@ -24,9 +24,6 @@ struct epilogue {
     float scale = 1.0f;
     float* y = nullptr; ///< (rows, w.rows)
 };
-
-/// Blocks of one part: 256 rows.
-inline constexpr std::size_t part_blocks = 16;
 
 /// x as blocks of bf16 or of integers, rounded side by side.
 class rounded_rows {
@@ -66,74 +63,142 @@ inline std::size_t panels_at_once(panel_table const& t, rounded_rows const& x, s
     std::size_t const group_bytes = std::max<std::size_t>(1, x.steps()) * tile * t.group;
     std::size_t groups = x.blocks() <= 2 ? (std::size_t{1} << 18) / group_bytes : t.most_panels / t.group;
     groups = std::clamp<std::size_t>(groups, 1, t.most_panels / t.group);
-    std::size_t const high = ceiling(x.blocks(), part_blocks);
+    std::size_t const high = ceiling(x.blocks(), t.most_blocks);
     while (groups > 1 && high * ceiling(count, groups * t.group) < 6 * threads) groups = (groups + 1) / 2;
     return groups * t.group;
 }
 
-/// c (blocks · height, 16 count) = x wᵀ for some blocks of x and some panels of w.
-inline void multiply(panel_table const& t, rounded_rows const& x, std::size_t block, std::size_t blocks,
-                     matrix const& w, std::size_t panel, std::size_t count, float* c) {
-    std::size_t const steps = x.steps(), bytes = steps * tile, stride = count * side, rows = blocks * x.height();
-    auto const* const base = static_cast<std::byte const*>(w.data);
-    bool const integers = w.type == format::i8_panels;
-    auto const* const scales = reinterpret_cast<float const*>(base + i8_scales(w.rows, w.columns));
-    bool add = steps == 0;
-    if (add) std::fill_n(c, rows * stride, 0.0f);
-    if (integers && t.biased) {
-        for (std::size_t r = 0; r < rows; ++r)
-            std::memcpy(c + r * stride, scales + ceiling(w.rows, side) * side + panel * side, stride * sizeof(float));
-        add = true;
-    }
-    // Few rows read w once, in its order; many go through it in pieces of k.
-    std::size_t const pieces = blocks <= 2 ? 1 : ceiling(steps, t.most_steps), piece = ceiling(steps, pieces);
-    for (std::size_t s = 0; s < steps; s += piece, add = true)
-        (integers ? t.multiply_i8 : t.multiply)(x.at(block) + s * (x.block() / steps), x.block(), x.height(), blocks,
-                                                base + panel * bytes + s * tile, bytes, count,
-                                                std::min(piece, steps - s), c, stride, add);
-    if (!integers) return;
-    for (std::size_t r = 0; r < rows; ++r)
-        t.to_floats(c + r * stride, x.scales()[block * x.height() + r], scales + panel * side, stride);
-}
+/// Some blocks of x times some panels of a weight, or of two. k is cut into pieces; a tile of sums waits in memory
+/// between them, and becomes outputs as soon as the last piece was added, while it is in the first-level cache.
+class part {
+  public:
+    /// @param second the other weight of `swiglu`, else null
+    /// @param rows of x in all
+    part(panel_table const& t, rounded_rows const& x, std::size_t rows, matrix const& w, matrix const* second,
+         epilogue const& e, std::size_t threads)
+        : t_(t), x_(x), rows_(rows), weights_{&w, second}, e_(e), integers_(w.type == format::i8_panels),
+          bytes_(x.steps() * tile), threads_(threads), past_caches_(rows * w.rows * sizeof(float) > large) {}
 
-inline void put(panel_table const& t, epilogue const& e, float const* c, float const* c2, std::size_t output,
-                std::size_t count, float* y) {
-    float const* const bias = e.bias ? e.bias + output : nullptr;
-    switch (e.what) {
-    case epilogue::kind::plain: return t.put(c, bias, count, y);
-    case epilogue::kind::gelu: return t.put_gelu(c, bias, count, y);
-    case epilogue::kind::add: return t.put_add(c, bias, e.scale, count, y);
-    case epilogue::kind::swiglu: return t.put_swiglu(c, c2, count, y);
+    void run(std::size_t block, std::size_t blocks, std::size_t panel, std::size_t panels) const {
+        std::size_t const steps = x_.steps(), height = x_.height();
+        // Few rows read w once, in its order; many go through it in pieces.
+        std::size_t const pieces = blocks <= 2 ? 1 : std::max<std::size_t>(1, ceiling(steps, t_.most_steps));
+        std::size_t const piece = ceiling(steps, pieces), together = std::min(blocks, t_.together);
+        // (panel groups, blocks, group · 16) of each weight; one tile where nothing waits.
+        std::size_t const stride = t_.group * side, of_tile = together * height * stride;
+        std::size_t const tiles = pieces == 1 ? 1 : ceiling(panels, t_.group) * ceiling(blocks, together);
+        float* const sums = scratch<3>(2 * tiles * of_tile);
+        for (std::size_t s = 0; s < pieces; ++s) {
+            span const k{s * piece, std::min(piece, steps - s * piece)};
+            float* c = sums;
+            for (std::size_t p = 0; p < panels; p += t_.group)
+                for (std::size_t b = 0; b < blocks; b += together) {
+                    span const across{panel + p, std::min(t_.group, panels - p)};
+                    span const down{block + b, std::min(together, blocks - b)};
+                    bool const last = s + 1 == pieces;
+                    // A share of what is next: the group beside, the piece below, or a part that this thread may get.
+                    std::size_t beside = panel + p + t_.group, below = k.first;
+                    if (p + t_.group >= panels) {
+                        below = last ? 0 : k.first + piece;
+                        beside = last ? panel + panels * threads_ : panel;
+                    }
+                    upcoming next;
+                    if (blocks > 2 && !last)
+                        next.rows =
+                            upcoming::lines{x_.at(down.first) + (k.first + piece) * row_step(), 0, x_.height()}.share(
+                                p / t_.group, ceiling(panels, t_.group));
+                    for (std::size_t w = 0; w < 2 && weights_[w]; ++w) {
+                        auto const* const first = static_cast<std::byte const*>(weights_[w]->data);
+                        if (blocks > 2)
+                            next.panels = upcoming::lines{first + beside * bytes_ + below * tile, 0, side}.share(
+                                b / together, ceiling(blocks, together));
+                        multiply(*weights_[w], down, across, k, c + w * of_tile, stride, next);
+                    }
+                    if (last) put(down, across, c, c + of_tile, stride);
+                    if (pieces > 1) c += 2 * of_tile;
+                }
+        }
     }
-}
 
-/// The rows of x that are laid out at a time: 8 MB of them.
-inline std::size_t rows_at_once(std::size_t columns) {
-    std::size_t const bytes = std::max<std::size_t>(1, steps_of(columns)) * step * 2, part = part_blocks * side;
+  private:
+    static constexpr std::size_t large = std::size_t{1} << 21;
+
+    struct span {
+        std::size_t first, count;
+    };
+
+    [[nodiscard]] std::int32_t const* starts(matrix const& w) const {
+        return reinterpret_cast<std::int32_t const*>(scales(w) + ceiling(w.rows, side) * side);
+    }
+    [[nodiscard]] static float const* scales(matrix const& w) {
+        return reinterpret_cast<float const*>(static_cast<std::byte const*>(w.data) + i8_scales(w.rows, w.columns));
+    }
+    /// Bytes of a block's step.
+    [[nodiscard]] std::size_t row_step() const { return x_.block() / x_.steps(); }
+    [[nodiscard]] std::size_t rows_of(span down) const {
+        return std::min(down.count * x_.height(), rows_ - down.first * x_.height());
+    }
+
+    void multiply(matrix const& w, span down, span across, span k, float* c, std::size_t stride,
+                  upcoming const& next) const {
+        if (k.count == 0) return std::fill_n(c, down.count * x_.height() * stride, 0.0f), void();
+        (integers_ ? t_.multiply_i8
+                   : t_.multiply)(x_.at(down.first) + k.first * row_step(), x_.block(), x_.height(), down.count,
+                                  static_cast<std::byte const*>(w.data) + across.first * bytes_ + k.first * tile,
+                                  bytes_, across.count, k.count, c, stride, k.first > 0, next);
+    }
+
+    void put(span down, span across, float* c, float* c2, std::size_t stride) const {
+        std::size_t const outputs = weights_[0]->rows, first = across.first * side;
+        std::size_t const count = std::min(across.count * side, outputs - first);
+        float const* const bias = e_.bias ? e_.bias + first : nullptr;
+        for (std::size_t r = 0; r < rows_of(down); ++r, c += stride, c2 += stride) {
+            std::size_t const row = down.first * x_.height() + r;
+            for (std::size_t w = 0; integers_ && w < 2 && weights_[w]; ++w)
+                t_.to_floats(w == 0 ? c : c2, x_.scales()[row], scales(*weights_[w]) + first,
+                             t_.biased ? starts(*weights_[w]) + first : nullptr, across.count * side);
+            float* const y = e_.y + row * outputs + first;
+            switch (e_.what) {
+            case epilogue::kind::plain: t_.put(c, bias, count, y, past_caches_); break;
+            case epilogue::kind::gelu: t_.put_gelu(c, bias, count, y, past_caches_); break;
+            case epilogue::kind::add: t_.put_add(c, bias, e_.scale, count, y); break;
+            case epilogue::kind::swiglu: t_.put_swiglu(c, c2, count, y, past_caches_); break;
+            }
+        }
+    }
+
+    panel_table const& t_;
+    rounded_rows const& x_;
+    std::size_t rows_;
+    matrix const* weights_[2];
+    epilogue const& e_;
+    bool integers_;
+    std::size_t bytes_; ///< of a panel
+    std::size_t threads_;
+    bool past_caches_; ///< y is too large to be found in a cache again, so it is not brought into one to be written
+};
+
+/// The rows of x that are laid out at a time: 8 MB of them, in whole parts.
+inline std::size_t rows_at_once(panel_table const& t, std::size_t columns) {
+    std::size_t const bytes = std::max<std::size_t>(1, steps_of(columns)) * step * 2, part = t.most_blocks * side;
     return std::max<std::size_t>(1, (std::size_t{8} << 20) / bytes / part) * part;
 }
 
 /// @param second the other weight of `swiglu`, else null
 inline void compute(thread_pool& pool, panel_table const& t, matrix const& w, matrix const* second, float const* x,
                     std::size_t rows, epilogue const& e) {
-    std::size_t const most = rows_at_once(w.columns), all_panels = ceiling(w.rows, side);
+    std::size_t const most = rows_at_once(t, w.columns), panels = ceiling(w.rows, side);
     for (std::size_t from = 0; from < rows; from += most) {
         std::size_t const now = std::min(most, rows - from);
         rounded_rows const blocks(pool, t, w.type == format::i8_panels, x + from * w.columns, now, w.columns);
-        std::size_t const at_once = panels_at_once(t, blocks, all_panels, pool.threads());
-        std::size_t const across = ceiling(all_panels, at_once), part = part_blocks * side * at_once * side;
-        pool.run(across * ceiling(blocks.blocks(), part_blocks), [&](std::size_t i) {
-            std::size_t const block = i / across * part_blocks, panel = i % across * at_once;
-            std::size_t const high = std::min(part_blocks, blocks.blocks() - block);
-            std::size_t const wide = std::min(at_once, all_panels - panel), stride = wide * side;
-            std::size_t const first = block * blocks.height(), output = panel * side;
-            float* const c = scratch<3>((second ? 2 : 1) * part);
-            float* const c2 = c + part;
-            multiply(t, blocks, block, high, w, panel, wide, c);
-            if (second) multiply(t, blocks, block, high, *second, panel, wide, c2);
-            for (std::size_t r = 0; r < std::min(high * blocks.height(), now - first); ++r)
-                put(t, e, c + r * stride, c2 + r * stride, output, std::min(stride, w.rows - output),
-                    e.y + (from + first + r) * w.rows + output);
+        std::size_t const at_once = panels_at_once(t, blocks, panels, pool.threads());
+        std::size_t const across = ceiling(panels, at_once);
+        epilogue here = e;
+        here.y += from * w.rows;
+        part const all(t, blocks, now, w, second, here, pool.threads());
+        pool.run(across * ceiling(blocks.blocks(), t.most_blocks), [&](std::size_t i) {
+            std::size_t const block = i / across * t.most_blocks, panel = i % across * at_once;
+            all.run(block, std::min(t.most_blocks, blocks.blocks() - block), panel, std::min(at_once, panels - panel));
         });
     }
 }

@@ -57,7 +57,7 @@ LLAMAVISION_TARGET inline void quantise_rows(float const* x, std::size_t stride,
 LLAMAVISION_TARGET inline void multiply_plain_i8(void const* x, std::size_t block, std::size_t height,
                                                  std::size_t blocks, void const* w, std::size_t panel,
                                                  std::size_t count, std::size_t steps, float* c, std::size_t stride,
-                                                 bool add) {
+                                                 bool add, upcoming const&) {
     for (std::size_t p = 0; p < count; ++p)
         for (std::size_t r = 0; r < blocks * height; ++r) {
             auto const* rows = static_cast<std::uint8_t const*>(x) + r / height * block + r % height * panels::i8_step;
@@ -73,12 +73,19 @@ LLAMAVISION_TARGET inline void multiply_plain_i8(void const* x, std::size_t bloc
         }
 }
 
-LLAMAVISION_TARGET inline void integers_to_floats(float* c, float row_scale, float const* scales, std::size_t count) {
-    for (std::size_t i = 0; i < count; i += panels::side) {
-        std::int32_t sums[panels::side];
-        std::memcpy(sums, c + i, sizeof sums);
-        for (std::size_t o = 0; o < panels::side; ++o)
-            c[i + o] = static_cast<float>(sums[o]) * (row_scale * scales[i + o]);
+LLAMAVISION_TARGET inline void integers_to_floats(float* c, float row_scale, float const* scales,
+                                                  std::int32_t const* starts, std::size_t count) {
+    // The compiler's own vectors: every tier converts integers, and none of the lanes says how.
+    using integers = std::int32_t __attribute__((vector_size(lanes::width * 4)));
+    using floats = float __attribute__((vector_size(lanes::width * 4)));
+    for (std::size_t i = 0; i < count; i += lanes::width) {
+        integers sums, start = {};
+        floats scale;
+        std::memcpy(&sums, c + i, sizeof sums);
+        std::memcpy(&scale, scales + i, sizeof scale);
+        if (starts) std::memcpy(&start, starts + i, sizeof start);
+        floats const y = __builtin_convertvector(sums + start, floats) * (scale * row_scale);
+        std::memcpy(c + i, &y, sizeof y);
     }
 }
 
@@ -130,7 +137,7 @@ LLAMAVISION_TARGET inline void wide_rows(float const* x, std::size_t height, std
 
 LLAMAVISION_TARGET inline void multiply_wide(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
                                              void const* w, std::size_t panel, std::size_t count, std::size_t steps,
-                                             float* c, std::size_t stride, bool add) {
+                                             float* c, std::size_t stride, bool add, upcoming const&) {
     std::byte const* weights = static_cast<std::byte const*>(w);
     constexpr std::size_t group = lanes::panel_group;
     for (std::size_t p = 0; p < count;) {
@@ -172,55 +179,74 @@ LLAMAVISION_LANE reg silu_of(reg x) {
     return lanes::divide(lanes::fma(down, e, up), lanes::add(one, e));
 }
 
+LLAMAVISION_LANE reg load_up_to(float const* p, std::size_t i, std::size_t count) {
+    return i + lanes::width <= count ? lanes::load(p + i) : load_some(p + i, count - i);
+}
+
 struct put_plain {
-    LLAMAVISION_LANE reg operator()(reg c, reg) const { return c; }
+    LLAMAVISION_LANE reg operator()(reg c, std::size_t) const { return c; }
 };
 struct put_gelu {
-    LLAMAVISION_LANE reg operator()(reg c, reg) const { return gelu_of(c); }
+    LLAMAVISION_LANE reg operator()(reg c, std::size_t) const { return gelu_of(c); }
 };
 struct put_add {
     reg scale;
-    LLAMAVISION_LANE reg operator()(reg c, reg y) const { return lanes::fma(scale, c, y); }
+    float const* y;
+    std::size_t count;
+    LLAMAVISION_LANE reg operator()(reg c, std::size_t i) const {
+        return lanes::fma(scale, c, load_up_to(y, i, count));
+    }
+};
+struct put_times {
+    float const* up;
+    std::size_t count;
+    LLAMAVISION_LANE reg operator()(reg gate, std::size_t i) const {
+        return lanes::multiply(silu_of(gate), load_up_to(up, i, count));
+    }
 };
 
+LLAMAVISION_LANE void store_some(float* y, reg a, std::size_t count) {
+    float values[lanes::width];
+    lanes::store(values, a);
+    for (std::size_t i = 0; i < count; ++i) y[i] = values[i];
+}
+
 /// y[i] = f(c[i] + bias[i], y[i])
-template <class F>
-LLAMAVISION_TARGET inline void put(float const* c, float const* bias, std::size_t count, float* y, F const& f) {
+template <class F, class Lanes = lanes>
+LLAMAVISION_TARGET inline void put(float const* c, float const* bias, std::size_t count, float* y, bool past,
+                                   F const& f) {
+    constexpr bool streams = requires { Lanes::can_stream(y); };
+    if constexpr (streams) past = past && Lanes::can_stream(y);
     for (std::size_t i = 0; i < count; i += lanes::width) {
         std::size_t const rest = count - i;
         bool const whole = rest >= lanes::width;
         reg a = whole ? lanes::load(c + i) : load_some(c + i, rest);
         if (bias) a = lanes::add(a, whole ? lanes::load(bias + i) : load_some(bias + i, rest));
-        a = f(a, whole ? lanes::load(y + i) : load_some(y + i, rest));
-        if (whole)
-            lanes::store(y + i, a);
-        else {
-            float values[lanes::width];
-            lanes::store(values, a);
-            for (std::size_t j = 0; j < rest; ++j) y[i + j] = values[j];
+        a = f(a, i);
+        if (!whole) {
+            store_some(y + i, a, rest);
+            continue;
         }
+        if constexpr (streams)
+            if (past) {
+                Lanes::stream(y + i, a);
+                continue;
+            }
+        lanes::store(y + i, a);
     }
 }
 
-LLAMAVISION_TARGET inline void put_plainly(float const* c, float const* bias, std::size_t count, float* y) {
-    put(c, bias, count, y, put_plain{});
+LLAMAVISION_TARGET inline void put_plainly(float const* c, float const* bias, std::size_t count, float* y, bool past) {
+    put(c, bias, count, y, past, put_plain{});
 }
-LLAMAVISION_TARGET inline void put_gelu_of(float const* c, float const* bias, std::size_t count, float* y) {
-    put(c, bias, count, y, put_gelu{});
+LLAMAVISION_TARGET inline void put_gelu_of(float const* c, float const* bias, std::size_t count, float* y, bool past) {
+    put(c, bias, count, y, past, put_gelu{});
 }
 LLAMAVISION_TARGET inline void put_added(float const* c, float const* bias, float scale, std::size_t count, float* y) {
-    put(c, bias, count, y, put_add{lanes::set(scale)});
+    put(c, bias, count, y, false, put_add{lanes::set(scale), y, count});
 }
-LLAMAVISION_TARGET inline void put_swiglu(float const* gate, float const* up, std::size_t count, float* y) {
-    for (std::size_t i = 0; i < count; i += lanes::width) {
-        std::size_t const rest = count - i;
-        bool const whole = rest >= lanes::width;
-        reg const g = whole ? lanes::load(gate + i) : load_some(gate + i, rest);
-        reg const a = lanes::multiply(silu_of(g), whole ? lanes::load(up + i) : load_some(up + i, rest));
-        float values[lanes::width];
-        lanes::store(whole ? y + i : values, a);
-        for (std::size_t j = 0; !whole && j < rest; ++j) y[i + j] = values[j];
-    }
+LLAMAVISION_TARGET inline void put_swiglu(float const* gate, float const* up, std::size_t count, float* y, bool past) {
+    put(gate, nullptr, count, y, past, put_times{up, count});
 }
 
 /// 2^x for x <= 0, to 1e-4 of it: what follows is rounded to bf16, to 2e-3. 0 below -126.
@@ -314,9 +340,11 @@ LLAMAVISION_TARGET inline void scale_values(float* o, float factor, std::size_t 
 inline constexpr panel_table wide_panels = [] {
     panel_table t = {};
     t.wide = true;
-    t.most_steps = 32;
+    t.most_steps = 40;
     t.group = lanes::panel_group;
-    t.most_panels = 6;
+    t.together = 1;
+    t.most_panels = 12;
+    t.most_blocks = 8;
     t.round = &round_rows<float>;
     t.multiply = &multiply_wide;
     t.biased = true;

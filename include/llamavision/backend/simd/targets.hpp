@@ -138,35 +138,55 @@ struct kernel_table {
                   float const* other_o, std::size_t stride, std::size_t dim);
 };
 
+/// What a kernel asks memory for while it computes: some of the 16 lines of every step of what comes next.
+struct upcoming {
+    struct lines {
+        std::byte const* step = nullptr; ///< the first; null: nothing
+        std::size_t first = 0, count = 0;
+
+        /// The share that tile `i` of `n` fetches.
+        [[nodiscard]] lines share(std::size_t i, std::size_t n) const {
+            std::size_t const from = count * i / n;
+            return {step, first + from, count * (i + 1) / n - from};
+        }
+    };
+    lines panels;          ///< of each; null: those at hand are read once, and what is ahead in them is asked for
+    lines rows;            ///< of the block of x
+    std::size_t zeros = 0; ///< lines at the end of the last step at hand that are all zero, and need not be multiplied
+};
+
 /// The kernels of one tier on panels (panels.hpp).
 struct panel_table {
     bool wide;               ///< x as floats of rounded values, for tiers that widen w; else as bf16
     std::size_t most_steps;  ///< of a call of `multiply`, so that what it reads again stays in a cache
     std::size_t group;       ///< panels that are multiplied side by side
+    std::size_t together;    ///< blocks of x that a call of `multiply` is worth
     std::size_t most_panels; ///< of one part of an output
+    std::size_t most_blocks; ///< of x in one part
 
     /// Blocks of `scale` · x, rounded to bf16 to nearest even; `height` rows each, and in all at least `rows`.
     void (*round)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                   float scale, void* to);
     /// c (blocks · height, panels · 16) = x wᵀ, or += with `add`, over `steps`; x and w point at their first step, and
     /// their next block or panel lies so many bytes on.
-    void (*multiply)(void const* x, std::size_t block, std::size_t height, std::size_t blocks, void const* w,
-                     std::size_t panel, std::size_t panels, std::size_t steps, float* c, std::size_t stride, bool add);
+    using product = void (*)(void const* x, std::size_t block, std::size_t height, std::size_t blocks, void const* w,
+                             std::size_t panel, std::size_t panels, std::size_t steps, float* c, std::size_t stride,
+                             bool add, upcoming const& next);
+    product multiply;
     bool biased; ///< whether x's integers come as q + 128 in the sums, or as q
     /// Blocks of x as integers, and one scale a row.
     void (*quantise)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                      void* to, float* scales);
-    /// As `multiply`, with sums of integers.
-    void (*multiply_i8)(void const* x, std::size_t block, std::size_t height, std::size_t blocks, void const* w,
-                        std::size_t panel, std::size_t panels, std::size_t steps, float* c, std::size_t stride,
-                        bool add);
-    /// c, in place, from integers to floats times a row's scale and the outputs' own; `count` is a multiple of 16.
-    void (*to_floats)(float* c, float row_scale, float const* scales, std::size_t count);
-    /// y = c + bias, its gelu, y + scale (c + bias), silu(gate) · up; bias may be null.
-    void (*put)(float const* c, float const* bias, std::size_t count, float* y);
-    void (*put_gelu)(float const* c, float const* bias, std::size_t count, float* y);
+    product multiply_i8; ///< with sums of integers
+    /// c = (c + starts) · row_scale · scales, in place, from integers to floats; starts may be null, `count` is a
+    /// multiple of 16.
+    void (*to_floats)(float* c, float row_scale, float const* scales, std::int32_t const* starts, std::size_t count);
+    /// y = c + bias, its gelu, y + scale (c + bias), silu(gate) · up; bias may be null. `past` writes whole lines past
+    /// the caches, which saves reading them first.
+    void (*put)(float const* c, float const* bias, std::size_t count, float* y, bool past);
+    void (*put_gelu)(float const* c, float const* bias, std::size_t count, float* y, bool past);
     void (*put_add)(float const* c, float const* bias, float scale, std::size_t count, float* y);
-    void (*put_swiglu)(float const* gate, float const* up, std::size_t count, float* y);
+    void (*put_swiglu)(float const* gate, float const* up, std::size_t count, float* y, bool past);
     /// `round` to bf16 on every tier.
     void (*narrow)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                    float scale, void* to);
