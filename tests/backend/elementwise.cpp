@@ -2,6 +2,8 @@
 // Functions of single values, norms, rope, embedding and copies on every backend: odd sizes, unaligned, in place.
 #include "backends.hpp"
 
+#include <algorithm>
+
 using namespace backends;
 
 namespace {
@@ -63,6 +65,38 @@ TEST_CASE_TEMPLATE("silu and gelu are within 1e-6, multiply and add_scaled withi
         check(
             size, 1.0f, 1e-30, 1.0, [&](float const*, std::size_t n, float* y) { b.zero(y, n); },
             [](double, std::size_t) { return 0.0; });
+    }
+}
+
+TEST_CASE_TEMPLATE("one row added to many has the bits of an addition for each", B, ALL_BACKENDS) {
+    if (!B::usable()) return;
+    B const b;
+    for (std::size_t width : {1u, 7u, 37u, 1290u}) {
+        CAPTURE(width);
+        std::size_t const rows = 11;
+        numbers n(width);
+        std::vector<float> x = n.floats(rows * width + 1), y(rows * width + 1, 777.0f), each = y;
+        std::vector<float> const f = n.floats(width);
+        b.add_row(x.data() + 1, rows, width, 0.3f, f.data(), y.data());
+        for (std::size_t r = 0; r < rows; ++r)
+            b.add_scaled(x.data() + 1 + r * width, 0.3f, f.data(), width, each.data() + r * width);
+        CHECK(same_bits(y, each));
+        b.add_row(x.data() + 1, rows, width, 0.3f, f.data(), x.data() + 1);
+        CHECK(same_bits({x.begin() + 1, x.end()}, {y.begin(), y.end() - 1}));
+    }
+}
+
+TEST_CASE_TEMPLATE("stored values are alike if their bytes are", B, ALL_BACKENDS) {
+    if (!B::usable()) return;
+    B const b;
+    for (lv::format type : formats) {
+        CAPTURE(lv::name_of(type).data());
+        std::vector<float> values = numbers(3).floats(96);
+        std::copy_n(values.begin(), 32, values.begin() + 64);
+        weight const w(type, 3, 32, values);
+        CHECK(b.alike(w.view(), 0, 64, 32));
+        CHECK_FALSE(b.alike(w.view(), 0, 32, 32));
+        CHECK(b.alike(w.view(), 0, 32, 0));
     }
 }
 

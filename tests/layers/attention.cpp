@@ -144,16 +144,16 @@ TEST_CASE("text: a row sees itself and all before it, also those that only the c
 namespace {
 /// An image memory of one layer made from feature rows: some of real tiles, then padded ones that stand for several.
 struct picture {
-    floats features, keys, values;
+    floats features, keys, values, bias;
     lv::image_memory memory;
 
     picture(std::uint64_t seed, std::size_t real, std::size_t padded, float multiplicity)
         : features(random_floats(seed).many((real + padded) * width)), keys(project(features, 1, kv)),
-          values(project(features, 2, kv)) {
+          values(project(features, 2, kv)), bias(padded, std::log(multiplicity)) {
         memory.layers = {{keys.data(), values.data(), keys.data() + real * kv, values.data() + real * kv}};
         memory.rows = real;
         memory.padded_rows = padded;
-        memory.padded_bias.assign(padded, std::log(multiplicity));
+        memory.padded_bias = bias.data();
     }
 };
 } // namespace

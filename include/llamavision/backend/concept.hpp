@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -22,17 +23,18 @@ namespace llamavision {
 /// - `linear(w, bias, x, rows, y)`: y (rows, w.rows) = x (rows, w.columns) wᵀ + bias (w.rows, or null).
 /// - `embed(table, ids, count, y)`: y (count, table.columns) = the rows of the table that `ids` names.
 /// - `widen(w, first, count, y)`: y (count) = w's values first … first + count - 1 in row-major order.
+/// - `alike(w, a, b, count)`: whether w's values a … a + count - 1 are stored as the same bytes as b … b + count - 1.
 /// - `rms_norm(x, rows, width, weight, eps, y)`: y = x / sqrt(mean(x²) + eps) · weight; in place.
 /// - `layer_norm(x, rows, width, weight, bias, eps, y)`: y = (x - mean) / sqrt(var + eps) · weight + bias; in place.
 /// - `silu(x, count, y)`, `gelu(x, count, y)`: x·σ(x), and the exact x·Φ(x) = x/2·(1 + erf(x/√2)); in place.
 /// - `multiply(a, b, count, y)`: y = a·b; in place.
 /// - `add_scaled(x, scale, f, count, y)`: y = x + scale·f; in place.
+/// - `add_row(x, rows, width, scale, f, y)`: the same with one row f (width) for every row of x; in place.
 /// - `rope(x, rows, heads, head_dim, cos, sin)`: rotates the halves (i, i + head_dim/2) of every head in place by the
 ///   angles whose cosines and sines are given as (rows, head_dim/2).
 /// - `attend(q, shape, groups, y)`: y and q (rows, heads, head_dim); rows in no group are left alone.
 /// - `unfold(x, tiles, channels, side, patch, y)`: y (tiles · (side/patch)², channels · patch · patch): the patches of
-/// every
-///   tile (channels, side, side) row by row, each as (channel, row, column).
+///   every tile (channels, side, side) row by row, each as (channel, row, column).
 /// - `interleave(parts, n, rows, width, y, stride)`: y[r·stride + i·n + k] = parts[k][r·width + i].
 /// - `copy(x, count, y)`, `zero(y, count)`.
 template <class B>
@@ -43,18 +45,36 @@ concept backend = requires(B const& b, matrix const& w, float const* x, float* y
     b.linear(w, x, x, n, y);
     b.embed(w, ids, n, y);
     b.widen(w, n, n, y);
+    { b.alike(w, n, n, n) } -> std::convertible_to<bool>;
     b.rms_norm(x, n, n, x, s, y);
     b.layer_norm(x, n, n, x, x, s, y);
     b.silu(x, n, y);
     b.gelu(x, n, y);
     b.multiply(x, x, n, y);
     b.add_scaled(x, s, x, n, y);
+    b.add_row(x, n, n, s, x, y);
     b.rope(y, n, n, n, x, x);
     b.attend(x, shape, groups, y);
     b.unfold(x, n, n, n, n, y);
     b.interleave(parts, n, n, n, y, n);
     b.copy(x, n, y);
     b.zero(y, n);
+};
+
+/// Has memory of its own, where all that its kernels read and write lies: activations, caches, image memories, weights.
+/// In the host's memory stay the descriptions (matrices, shapes, groups and their blocks, the list `parts`) and weights
+/// of one value, which kernels take as numbers. A backend that does not offer this works in the host's memory.
+///
+/// - `allocate(bytes)`: uninitialised, on a cache line; kept by the copies of the pointer. Throws memory_error.
+/// - `available()`: how many bytes may still be allocated.
+/// - `upload(from, bytes, to)`: from the host's memory, which the caller may change when this returns.
+/// - `download(from, bytes, to)`: to the host's memory, after all that was asked of the backend before.
+template <class B>
+concept owns_memory = requires(B const& b, void const* from, std::size_t n, void* to) {
+    { b.allocate(n) } -> std::convertible_to<std::shared_ptr<std::byte>>;
+    { b.available() } -> std::convertible_to<std::size_t>;
+    b.upload(from, n, to);
+    b.download(from, n, to);
 };
 
 /// Offers silu(x·gateᵀ) ⊙ (x·upᵀ) in one pass: `fused_swiglu(gate, up, x, rows, y)`, y (rows, gate.rows).
@@ -86,7 +106,7 @@ concept keeps_keys = requires(B const& b, attention_shape const& shape, float co
 
 /// Offers layouts of its own for weights of products: `laid_out_bytes(w, f)` says how many bytes the weight w takes in
 /// format f (w.data may be null; 0: it stays as it is), and `lay_out(w, f, to)` fills so many, which begin on a cache
-/// line, and returns how its kernels see them.
+/// line of its memory, and returns how its kernels see them; w lies in the host's memory.
 template <class B>
 concept lays_out_weights = requires(B const& b, matrix const& w, weight_format f, std::byte* to) {
     { b.laid_out_bytes(w, f) } -> std::convertible_to<std::size_t>;

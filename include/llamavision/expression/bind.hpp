@@ -36,19 +36,19 @@ template <expression E>
     return names;
 }
 
-/// A weight that was laid out anew, and what keeps it alive; no owner: it stays as it was.
+/// A weight that was laid out anew, or moved, and what keeps it alive; no owner: it stays as it was.
 struct laid_out {
     matrix weight;
     std::shared_ptr<void const> owner;
 };
-/// How the weight of that name is laid out, given as the checkpoint has it.
-using layout = std::function<laid_out(std::string const& name, matrix const& stored)>;
+/// How the weight of that name is laid out, given as the checkpoint has it; what is no matrix is given in floats.
+using layout = std::function<laid_out(std::string const& name, matrix const& stored, parameter const& kind)>;
 
 /// Binds one checkpoint to the parts of one model, and keeps alive whatever the bound weights point into.
 class binder {
   public:
     /// @param tensors under Hugging Face's names (checkpoint/names.hpp maps other spellings onto them)
-    /// @param relay lays out weights of products anew; null leaves all as they are stored
+    /// @param relay lays out weights anew; null leaves all as they are stored
     explicit binder(checkpoint::named_tensors tensors, layout relay = {})
         : tensors_(std::move(tensors)), relay_(std::move(relay)) {}
 
@@ -160,8 +160,9 @@ class binder {
         if (!p.kind.is_matrix) {
             owner = widened(m);
             m = {owner.get(), format::f32, m.rows, m.columns};
-        } else if (relay_ && p.kind.is_product)
-            if (laid_out anew = relay_(p.name, m); anew.owner) {
+        }
+        if (relay_)
+            if (laid_out anew = relay_(p.name, m, p.kind); anew.owner) {
                 m = anew.weight;
                 owner = std::move(anew.owner);
                 if (!p.tensor->make) give_back(p.tensor->bytes); // read once, and not again

@@ -91,11 +91,11 @@ struct image_memory {
         float const* padded_keys = nullptr;
         float const* padded_values = nullptr;
     };
-    bool kept = false;              ///< all of them as the backend keeps them
-    std::vector<layer> layers;      ///< one for each cross layer, in order
-    std::size_t rows = 0;           ///< rows of real tiles; they come first
-    std::size_t padded_rows = 0;    ///< rows of padded tiles after them; only kept to emulate Hugging Face's leak
-    std::vector<float> padded_bias; ///< (padded_rows): ln(multiplicity)
+    bool kept = false;                  ///< all of them as the backend keeps them
+    std::vector<layer> layers;          ///< one for each cross layer, in order
+    std::size_t rows = 0;               ///< rows of real tiles; they come first
+    std::size_t padded_rows = 0;        ///< rows of padded tiles after them; only kept to emulate Hugging Face's leak
+    float const* padded_bias = nullptr; ///< (padded_rows): ln(multiplicity)
 };
 
 /// Consecutive rows of text and the images that they see.
@@ -169,6 +169,9 @@ struct vision_rows {
     [[nodiscard]] std::size_t tokens() const { return patches + 1; }
     [[nodiscard]] std::size_t rows_per_slot() const { return tokens() + pads; }
     [[nodiscard]] std::size_t rows() const { return slots.size() * rows_per_slot(); }
+    [[nodiscard]] float const* bias_for_kernels() const {
+        return bias.empty() ? nullptr : bias_there ? bias_there : bias.data();
+    }
 };
 
 /// Sees every named activation: the module's full name as Hugging Face spells it, and its output.

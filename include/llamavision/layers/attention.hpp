@@ -112,7 +112,7 @@ struct attend_tiles : attend_base<Heads, Q, K, V> {
                     std::vector<query_group>& groups) {
         blocks.clear();
         groups.clear();
-        blocks.push_back({k, v, plan.bias.empty() ? nullptr : plan.bias.data(), plan.rows()});
+        blocks.push_back({k, v, plan.bias_for_kernels(), plan.rows()});
         for (std::size_t s = 0; s < plan.slots.size(); ++s)
             if (plan.slots[s].real) {
                 std::size_t const at = s * plan.rows_per_slot() * base::kv_width;
@@ -188,7 +188,7 @@ struct attend_image : attend_base<Heads, Q, K, V> {
                 image_memory::layer const& kv = image->layers[c.layer];
                 blocks.push_back({kv.keys, kv.values, nullptr, image->rows, image->kept ? image->rows : 0});
                 if (s.leak && image->padded_rows)
-                    blocks.push_back({kv.padded_keys, kv.padded_values, image->padded_bias.data(), image->padded_rows,
+                    blocks.push_back({kv.padded_keys, kv.padded_values, image->padded_bias, image->padded_rows,
                                       image->kept ? image->padded_rows : 0});
             }
             groups.push_back({s.first, s.rows, {blocks.data() + begin, blocks.size() - begin}});

@@ -7,7 +7,6 @@
 
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/expression/run.hpp>
@@ -15,14 +14,6 @@
 namespace llamavision {
 
 namespace word {
-
-namespace detail {
-/// Whether two runs of `count` values of a matrix hold the same bytes.
-inline bool same_values(matrix const& m, std::size_t a, std::size_t b, std::size_t count) {
-    auto const* bytes = static_cast<std::byte const*>(m.data);
-    return std::memcmp(bytes + bytes_of(m.type, a), bytes + bytes_of(m.type, b), bytes_of(m.type, count)) == 0;
-}
-} // namespace detail
 
 /// x + tanh(gate) · E[arrangement, tile], the same vector for every row of a tile.
 template <name Name, std::size_t Arrangements, std::size_t Tiles, std::size_t Width>
@@ -36,9 +27,11 @@ struct tile_position : expression_base {
                                            parameter{".gate", {1}}};
 
     /// Whether an arrangement gives two tile slots the same vector.
-    static bool alike(weights<tile_position> const& w, std::size_t arrangement, std::size_t a, std::size_t b) {
+    template <class B>
+    static bool alike(B const& backend, weights<tile_position> const& w, std::size_t arrangement, std::size_t a,
+                      std::size_t b) {
         std::size_t const row = arrangement * Tiles;
-        return detail::same_values(w.own[0], (row + a) * Width, (row + b) * Width, Width);
+        return backend.alike(w.own[0], (row + a) * Width, (row + b) * Width, Width);
     }
 
     template <class B>
@@ -51,8 +44,8 @@ struct tile_position : expression_base {
         for (std::size_t s = 0; s < c.vision->slots.size(); ++s) {
             backend.widen(w.own[0], (c.vision->aspect_id * Tiles + c.vision->slots[s].tile) * Width, Width,
                           vector.data);
-            for (std::size_t r = s * per_slot; r < (s + 1) * per_slot; ++r)
-                backend.add_scaled(x.data + r * Width, gate, vector.data, Width, y.data + r * Width);
+            std::size_t const first = s * per_slot * Width;
+            backend.add_row(x.data + first, per_slot, Width, gate, vector.data, y.data + first);
         }
     }
 };
@@ -70,10 +63,12 @@ struct gated_position : expression_base {
         parameter{".tile_embedding.weight", {Arrangements + 1, Tiles* Tokens* Width}, 2, true}};
 
     /// Whether an arrangement gives two tile slots the same vectors.
-    static bool alike(weights<gated_position> const& w, std::size_t arrangement, std::size_t a, std::size_t b) {
+    template <class B>
+    static bool alike(B const& backend, weights<gated_position> const& w, std::size_t arrangement, std::size_t a,
+                      std::size_t b) {
         constexpr std::size_t tile = Tokens * Width;
         std::size_t const row = arrangement * Tiles;
-        return detail::same_values(w.own[2], (row + a) * tile, (row + b) * tile, tile);
+        return backend.alike(w.own[2], (row + a) * tile, (row + b) * tile, tile);
     }
 
     template <class B>

@@ -2,6 +2,7 @@
 // The network of one configuration on one backend: where the expression, its weights and a backend meet.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -49,6 +50,7 @@ class compiled_network final : public network {
           weight_memory_(weigh<C>(backend_, tensors, formats)) {
         binder bind = bound(std::move(tensors));
         if (room > 0) check_room(room);
+        if constexpr (owns_memory<B>) weights_there_ = backend_.allocate(weight_memory_.own);
         owners_ = bind.finish(on_progress);
         if (sees_) check_padding();
     }
@@ -91,6 +93,13 @@ class compiled_network final : public network {
         return m;
     }
 
+    [[nodiscard]] std::shared_ptr<std::byte> allocate(std::size_t bytes) const override {
+        if constexpr (owns_memory<B>)
+            return backend_.allocate(bytes);
+        else
+            return aligned_bytes(bytes);
+    }
+
     [[nodiscard]] bool sees() const override { return sees_; }
     [[nodiscard]] std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
                                                               encode_options const& options) const override {
@@ -109,8 +118,8 @@ class compiled_network final : public network {
         plan.tap_shift = options.taps_after_layer ? 1 : 0;
 
         std::size_t const scratch_size = encode_scratch(plan, bool(options.watch));
-        auto const scratch = std::make_unique_for_overwrite<float[]>(scratch_size);
-        arena memory({scratch.get(), scratch_size});
+        std::shared_ptr<std::byte> const scratch = allocate(scratch_size * sizeof(float));
+        arena memory({reinterpret_cast<float*>(scratch.get()), scratch_size});
         auto image = std::make_shared<encoded_image>();
         encode(plan, memory, {tiles.values.data(), real, tiles.side}, options, image.get());
         image->grid_rows = tiles.rows;
@@ -162,20 +171,50 @@ class compiled_network final : public network {
         return rows * kv;
     }
 
-    /// The backend's own layout of each weight, in memory of its own.
-    layout relay() const {
-        if constexpr (!lays_out_weights<B>)
-            return {};
+    /// Each weight in the backend's own layout, or in its own memory, or both; weights of one value stay numbers.
+    layout relay() {
+        if (!owns_memory<B> && formats_ == weight_formats{}) return {};
+        return [this, used = std::size_t{0}](std::string const& name, matrix const& stored,
+                                             parameter const& kind) mutable -> laid_out {
+            weight_format const format = formats_.of(name, T::cross_layers);
+            std::size_t const anew = detail::laid_out_bytes(backend_, stored, kind, format);
+            if (kind.count() == 1 || (anew == 0 && !owns_memory<B>)) return {};
+            std::size_t const bytes = anew ? anew : bytes_of(stored.type, stored.size());
+            std::shared_ptr<std::byte> room;
+            if constexpr (owns_memory<B>) {
+                room = {weights_there_, weights_there_.get() + used};
+                used += detail::in_lines(bytes);
+            } else
+                room = aligned_bytes(bytes);
+            if constexpr (lays_out_weights<B>)
+                if (anew) return {backend_.lay_out(stored, format, room.get()), room};
+            if constexpr (owns_memory<B>) backend_.upload(stored.data, bytes, room.get());
+            return {{room.get(), stored.type, stored.rows, stored.columns}, room};
+        };
+    }
+
+    /// What flows or stands, where the kernels read it: itself, or a copy in the backend's memory from the scratch.
+    template <class Value>
+    Value const* there(Value const* here, std::size_t count, arena& memory) const {
+        if constexpr (!owns_memory<B>)
+            return here;
         else {
-            if (formats_ == weight_formats{}) return {};
-            return [this](std::string const& name, matrix const& stored) -> laid_out {
-                weight_format const format = formats_.of(name, T::cross_layers);
-                std::size_t const bytes = backend_.laid_out_bytes(stored, format);
-                if (bytes == 0) return {};
-                std::shared_ptr<std::byte> const room = aligned_bytes(bytes);
-                return {backend_.lay_out(stored, format, room.get()), room};
-            };
+            float* const to = memory.take(1, (count * sizeof(Value) + sizeof(float) - 1) / sizeof(float)).data;
+            if (!memory.measuring()) backend_.upload(here, count * sizeof(Value), to);
+            return reinterpret_cast<Value const*>(to);
         }
+    }
+
+    /// An observer that sees activations in the host's memory.
+    observer seen_here(observer const& watch) const {
+        if constexpr (owns_memory<B>)
+            if (watch)
+                return [this, &watch, here = std::vector<float>()](std::string_view module, rows const& y) mutable {
+                    here.resize(y.size());
+                    backend_.download(y.data, y.size() * sizeof(float), here.data());
+                    watch(module, {here.data(), y.count, y.width});
+                };
+        return watch;
     }
 
     /// After each layer: calls the progress of the options, and throws when their stop token asks for it.
@@ -202,7 +241,9 @@ class compiled_network final : public network {
 
     std::size_t encode_scratch(vision_rows const& plan, bool watched) const {
         arena measure;
-        encode(plan, measure, {nullptr, 0, V::tile}, measuring<encode_options>(watched), nullptr);
+        std::size_t real = 0;
+        for (vision_rows::slot const& s : plan.slots) real += s.real ? 1 : 0;
+        encode(plan, measure, {nullptr, real, V::tile}, measuring<encode_options>(watched), nullptr);
         return measure.peak();
     }
 
@@ -213,61 +254,73 @@ class compiled_network final : public network {
         plan.taps = taps;
         layer_counter<encode_options> counter{options, tower_layers};
         layer_done const on_layer = std::ref(counter);
+        observer const watch = seen_here(options.watch);
         context c{memory};
         c.vision = &plan;
         c.rounded = formats_.vision != weight_format::stored;
-        c.watch = options.watch ? &options.watch : nullptr;
+        c.watch = watch ? &watch : nullptr;
         c.on_layer = &on_layer;
+        if (!plan.bias.empty()) plan.bias_there = there(plan.bias.data(), plan.rows(), memory);
         rows const features = memory.take(plan.kept_slots * plan.tokens(), T::width);
-        run(backend_, model.encoder, *encoder_, c, pixels, features);
-        if (!memory.measuring()) remember(plan, features, c, *image);
+        {
+            arena::frame const frame(memory);
+            pixels.data = there(pixels.data, pixels.count * V::channels * V::tile * V::tile, memory);
+            run(backend_, model.encoder, *encoder_, c, pixels, features);
+        }
+        remember(plan, features, c, image);
     }
 
     /// Keys and values of every cross layer, once for each picture: those of the real tiles' rows, then the padded
     /// ones.
-    void remember(vision_rows const& plan, rows features, context& c, encoded_image& image) const {
+    void remember(vision_rows const& plan, rows features, context& c, encoded_image* image) const {
+        rows keys{nullptr, features.count, kv}, values = keys; // as floats, before they are kept
+        if (keeps_image()) {
+            keys = c.scratch.take(features.count, kv);
+            values = c.scratch.take(features.count, kv);
+        }
+        if (c.measuring()) return;
         std::size_t real = 0;
         for (std::size_t s = 0; s < plan.kept_slots; ++s) real += plan.slots[s].real ? plan.tokens() : 0;
-        image_memory& m = image.memory;
+        image_memory& m = image->memory;
         m.rows = real;
         m.padded_rows = features.count - real;
         m.kept = keeps_image();
+        std::vector<float> bias; // (padded rows)
         for (std::size_t s = 0; s < plan.kept_slots; ++s)
             if (!plan.slots[s].real)
-                m.padded_bias.insert(m.padded_bias.end(), plan.tokens(),
-                                     std::log(static_cast<float>(plan.slots[s].multiplicity)));
+                bias.insert(bias.end(), plan.tokens(), std::log(static_cast<float>(plan.slots[s].multiplicity)));
         std::size_t const seen = key_floats(real, m.kept), padded = key_floats(m.padded_rows, m.kept);
-        image.bytes = cross_count * 2 * (seen + padded) * sizeof(float);
-        image.storage = aligned_bytes(image.bytes);
-        auto* at = reinterpret_cast<float*>(image.storage.get());
+        image->bytes = (cross_count * 2 * (seen + padded) + bias.size()) * sizeof(float);
+        image->storage = allocate(image->bytes);
+        auto* at = reinterpret_cast<float*>(image->storage.get());
         walk(model.reader, *reader_, "", [&](auto node, auto const& w, std::string const& path) {
             if constexpr (requires { node.memorise(backend_, w, c, features, features, features); }) {
                 c.path = path;
-                float* const values = at + seen + padded;
-                m.layers.push_back({at, values, at + seen, values + seen});
-                if (m.kept)
-                    keep_image(node, w, c, features, real, at, values);
-                else
-                    node.memorise(backend_, w, c, features, rows{at, features.count, kv},
-                                  rows{values, features.count, kv});
+                image_memory::layer const l{at, at + seen + padded, at + seen, at + 2 * seen + padded};
+                m.layers.push_back(l);
+                if (!m.kept) {
+                    keys.data = at;
+                    values.data = at + seen + padded;
+                }
+                node.memorise(backend_, w, c, features, keys, values);
+                if constexpr (keeps_keys<B>)
+                    if (m.kept) {
+                        keep(keys.data, values.data, real, at, at + seen + padded);
+                        keep(keys.data + real * kv, values.data + real * kv, m.padded_rows, at + seen,
+                             at + 2 * seen + padded);
+                    }
                 at += 2 * (seen + padded);
             }
         });
+        m.padded_bias = at;
+        if constexpr (owns_memory<B>)
+            backend_.upload(bias.data(), bias.size() * sizeof(float), at);
+        else
+            std::copy(bias.begin(), bias.end(), at);
     }
 
-    template <class Node, class W>
-    void keep_image(Node node, W const& w, context& c, rows features, std::size_t real, float* keys,
-                    float* values) const {
-        if constexpr (keeps_keys<B>) {
-            std::size_t const padded = features.count - real, seen = key_floats(real, true);
-            auto const floats = std::make_unique_for_overwrite<float[]>(2 * features.count * kv);
-            rows const k{floats.get(), features.count, kv}, v{k.data + k.size(), features.count, kv};
-            node.memorise(backend_, w, c, features, k, v);
-            backend_.keep(text_shape, k.data, v.data, 0, real, real, keys, values);
-            if (padded)
-                backend_.keep(text_shape, k.data + real * kv, v.data + real * kv, 0, padded, padded, keys + seen,
-                              values + seen);
-        }
+    void keep(float const* keys, float const* values, std::size_t count, float* to_keys, float* to_values) const {
+        if (count > 0) backend_.keep(text_shape, keys, values, 0, count, count, to_keys, to_values);
     }
 
     void check_room(std::size_t room) const {
@@ -290,11 +343,11 @@ class compiled_network final : public network {
         auto const all = config::all_arrangements(V::tiles);
         padding_alike_.assign(all.size() + 1, true);
         walk(model.encoder, *encoder_, [&](auto node, auto const& w) {
-            if constexpr (requires { node.alike(w, 0, 0, 0); })
+            if constexpr (requires { node.alike(backend_, w, 0, 0, 0); })
                 for (std::size_t i = 0; i < all.size(); ++i) {
                     std::size_t const first = all[i].first * all[i].second;
                     for (std::size_t slot = first + 1; slot < V::tiles; ++slot)
-                        if (!node.alike(w, i + 1, first, slot)) padding_alike_[i + 1] = false;
+                        if (!node.alike(backend_, w, i + 1, first, slot)) padding_alike_[i + 1] = false;
                 }
         });
     }
@@ -302,12 +355,21 @@ class compiled_network final : public network {
     void read(text_rows now, arena& memory, token const* ids, float* logits, read_options const& options) const {
         layer_counter<read_options> counter{options, T::layers};
         layer_done const on_layer = std::ref(counter); // a reference fits into the function: nothing is allocated
+        observer const watch = seen_here(options.watch);
+        constexpr std::size_t half = T::width / T::heads / 2;
+        rows answer{logits, now.logit_rows, T::vocabulary};
+        if constexpr (owns_memory<B>) answer = memory.take(now.logit_rows, T::vocabulary);
+        now.cos = there(now.cos, now.count * half, memory);
+        now.sin = there(now.sin, now.count * half, memory);
+        id_rows const words{there(ids, now.count, memory), now.count};
         context c{memory};
         c.text = &now;
         c.rounded = keeps_cache();
-        c.watch = options.watch ? &options.watch : nullptr;
+        c.watch = watch ? &watch : nullptr;
         c.on_layer = &on_layer;
-        run(backend_, model.reader, *reader_, c, id_rows{ids, now.count}, rows{logits, now.logit_rows, T::vocabulary});
+        run(backend_, model.reader, *reader_, c, words, answer);
+        if constexpr (owns_memory<B>)
+            if (!memory.measuring()) backend_.download(answer.data, answer.size() * sizeof(float), logits);
     }
 
     B backend_;
@@ -317,6 +379,7 @@ class compiled_network final : public network {
     config::numbers numbers_ = config::numbers_of<C>();
     std::unique_ptr<weights<image_encoder<C>>> encoder_ = std::make_unique<weights<image_encoder<C>>>();
     std::unique_ptr<weights<language_model<T>>> reader_ = std::make_unique<weights<language_model<T>>>();
+    std::shared_ptr<std::byte> weights_there_; ///< of a backend with memory of its own
     std::vector<std::shared_ptr<void const>> owners_;
     std::vector<bool> padding_alike_;
 };

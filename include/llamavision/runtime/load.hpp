@@ -102,8 +102,17 @@ inline checkpoint::opened open_for(std::filesystem::path const& path, load_optio
     return checkpoint::open(path, options.on_progress, checkpoint::faults::thrown, options.gguf);
 }
 
+/// Bytes that may still be taken where the backend works.
+template <backend B>
+std::size_t available_to([[maybe_unused]] B const& kernels) {
+    if constexpr (owns_memory<B>)
+        return kernels.available();
+    else
+        return available_memory();
+}
+
 template <configuration C, backend B>
-model assemble(checkpoint::opened folder, load_options const& options) {
+model assemble(checkpoint::opened folder, B kernels, load_options const& options) {
     if (options.on_warning)
         for (std::string const& warning : folder.warnings) options.on_warning(warning);
     std::optional<tokens::tokenizer> words = open_words(folder, config::numbers_of<C>());
@@ -111,9 +120,9 @@ model assemble(checkpoint::opened folder, load_options const& options) {
     if (!options.adapter.empty())
         folder.tensors =
             checkpoint::merge_adapter(std::move(folder.tensors), checkpoint::open_adapter(options.adapter));
-    auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), make_backend<B>(options),
-                                                              options.weights, options.on_layout,
-                                                              options.beyond_memory ? 0 : available_memory());
+    std::size_t const room = options.beyond_memory ? 0 : available_to(kernels);
+    auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), std::move(kernels),
+                                                              options.weights, options.on_layout, room);
     model_manners manners = manners_of(folder, words, options);
     return model(std::move(net), std::move(words), std::move(manners));
 }
@@ -130,19 +139,25 @@ inline std::string listed(std::vector<std::string> const& sentences) {
 /// and copied only where the model wants another layout than the file has.
 /// @throws file_error, format_error; mismatch_error naming every number or tensor in which the file and C differ;
 ///         memory_error with the figures if the machine has too little memory left
-template <configuration C, backend B = simd>
-[[nodiscard]] model load(std::filesystem::path const& path, load_options const& options = {}) {
+template <configuration C, backend B>
+[[nodiscard]] model load(std::filesystem::path const& path, B kernels, load_options const& options = {}) {
     checkpoint::description const d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
     auto const differ = config::differences(d.model->values, config::numbers_of<C>(), d.model->unstated);
     if (!differ.empty())
         throw mismatch_error(path.string() + ": is not a " + std::string(C::name) + ":" + detail::listed(differ));
-    return detail::assemble<C, B>(detail::open_for(path, options), options);
+    return detail::assemble<C>(detail::open_for(path, options), std::move(kernels), options);
+}
+
+/// The same on a backend that `options` describe.
+template <configuration C, backend B = simd>
+[[nodiscard]] model load(std::filesystem::path const& path, load_options const& options = {}) {
+    return load<C>(path, detail::make_backend<B>(options), options);
 }
 
 /// Loads it as the one of `C...` whose numbers are those of its `config.json`.
 /// @throws as `load`; mismatch_error with the differences from the nearest configuration if none fits
-template <backend B = simd, configuration... C>
-[[nodiscard]] model load_any(configurations<C...>, std::filesystem::path const& path,
+template <backend B, configuration... C>
+[[nodiscard]] model load_any(configurations<C...>, std::filesystem::path const& path, B const& kernels,
                              load_options const& options = {}) {
     checkpoint::description const d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
     std::optional<model> loaded;
@@ -152,7 +167,7 @@ template <backend B = simd, configuration... C>
         if (loaded) return;
         auto differ = config::differences(d.model->values, config::numbers_of<Config>(), d.model->unstated);
         if (differ.empty())
-            loaded = detail::assemble<Config, B>(detail::open_for(path, options), options);
+            loaded = detail::assemble<Config>(detail::open_for(path, options), kernels, options);
         else if (!nearest || differ.size() < nearest->size()) {
             nearest = std::move(differ);
             nearest_name = Config::name;
@@ -163,6 +178,12 @@ template <backend B = simd, configuration... C>
         throw mismatch_error(path.string() + ": has the numbers of no configuration of this program; nearest is "
                              + nearest_name + ":" + detail::listed(nearest.value_or(std::vector<std::string>{})));
     return *std::move(loaded);
+}
+
+template <backend B = simd, configuration... C>
+[[nodiscard]] model load_any(configurations<C...> known, std::filesystem::path const& path,
+                             load_options const& options = {}) {
+    return load_any(known, path, detail::make_backend<B>(options), options);
 }
 
 } // namespace llamavision

@@ -87,6 +87,9 @@ class network {
     /// Floats that the keys of so many positions take in one layer of a session's cache; values take the same.
     [[nodiscard]] virtual std::size_t cache_floats(std::size_t capacity) const = 0;
     [[nodiscard]] virtual memory_plan plan(std::size_t rows) const = 0;
+    /// Memory where the network works, for sessions' caches and scratch: uninitialised, on a cache line.
+    /// @throws memory_error
+    [[nodiscard]] virtual std::shared_ptr<std::byte> allocate(std::size_t bytes) const = 0;
 
     /// Whether there is a vision tower. The text model is also passed around alone.
     [[nodiscard]] virtual bool sees() const { return true; }
@@ -97,7 +100,8 @@ class network {
     /// Floats of scratch that `read` needs for that many rows; a watched pass runs unfused, and may need more.
     [[nodiscard]] virtual std::size_t read_scratch(std::size_t rows, std::size_t logit_rows, bool watched) const = 0;
     /// Reads ids at the positions that `text` says; writes its cache, and logits (text.logit_rows, vocabulary).
-    /// @pre ids are below the vocabulary plus 8; scratch holds `read_scratch` floats
+    /// @pre ids are below the vocabulary plus 8; scratch holds `read_scratch` floats; scratch and cache lie in memory
+    ///      from `allocate`, and all else in the host's
     /// @throws cancelled
     virtual void read(text_rows text, std::span<token const> ids, std::span<float> logits, std::span<float> scratch,
                       read_options const& options) const = 0;

@@ -13,7 +13,6 @@
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/layers/rope.hpp>
 #include <llamavision/runtime/network.hpp>
-#include <llamavision/support/aligned_bytes.hpp>
 #include <llamavision/support/error.hpp>
 
 namespace llamavision {
@@ -55,7 +54,7 @@ class session {
         cache_.width = n.kv_heads * head_dim;
         // Left uninitialised on purpose: pages that no position reaches cost nothing.
         cache_.stride = network_->cache_floats(cache_.capacity);
-        storage_ = aligned_bytes(cache_.layers * 2 * cache_.stride * sizeof(float));
+        storage_ = network_->allocate(cache_.layers * 2 * cache_.stride * sizeof(float));
         cache_.data = reinterpret_cast<float*>(storage_.get());
         reserve(options_.chunk, 1, false);
         logits_.resize(n.vocabulary);
@@ -210,7 +209,7 @@ class session {
     void reserve(std::size_t rows_in, std::size_t logit_rows, bool watched) {
         std::size_t const need = network_->read_scratch(rows_in, logit_rows, watched);
         if (need > scratch_size_) {
-            scratch_ = std::make_unique_for_overwrite<float[]>(need);
+            scratch_ = network_->allocate(need * sizeof(float));
             scratch_size_ = need;
         }
         angles_.resize(std::max(angles_.size(), 2 * rows_in * frequencies_.size()));
@@ -238,7 +237,8 @@ class session {
         text.cache = cache_;
         text.sights = sights_;
         text.lists = &lists_;
-        network_->read(text, part, logits_, {scratch_.get(), scratch_size_}, options);
+        std::span<float> const scratch(reinterpret_cast<float*>(scratch_.get()), scratch_size_);
+        network_->read(text, part, logits_, scratch, options);
         ids_.insert(ids_.end(), part.begin(), part.end());
     }
 
@@ -247,7 +247,7 @@ class session {
     std::vector<float> frequencies_;
     kv_cache cache_;
     std::shared_ptr<std::byte> storage_;
-    std::unique_ptr<float[]> scratch_;
+    std::shared_ptr<std::byte> scratch_;
     std::size_t scratch_size_ = 0;
     std::vector<float> angles_;
     std::vector<float> logits_;

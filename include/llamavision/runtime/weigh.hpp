@@ -18,21 +18,30 @@ namespace llamavision {
 
 namespace detail {
 
+/// Bytes that a weight takes in the backend's own layout; 0 if it has none for it.
+template <backend B>
+std::size_t laid_out_bytes([[maybe_unused]] B const& backend, [[maybe_unused]] matrix const& w,
+                           [[maybe_unused]] parameter const& p, [[maybe_unused]] weight_format chosen) {
+    if constexpr (lays_out_weights<B>)
+        if (p.is_product && chosen != weight_format::stored) return backend.laid_out_bytes(w, chosen);
+    return 0;
+}
+
+/// Bytes of a backend's own memory that such a weight takes, in whole lines of its caches.
+constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+
 /// How `bind` settles one tensor, in bytes.
 template <backend B>
 weight_memory memory_of(B const& backend, checkpoint::tensor const& t, parameter const& p, weight_format chosen) {
     weight_memory m;
-    std::size_t const stored = checkpoint::size_in_bytes(t);
-    std::size_t laid_out = 0;
-    if constexpr (lays_out_weights<B>)
-        if (p.is_product && chosen != weight_format::stored)
-            laid_out = backend.laid_out_bytes({nullptr, binder::format_of(t.type), p.shape[0], p.count() / p.shape[0]},
-                                              chosen);
-    if (!p.is_matrix)
-        m.own = p.count() * sizeof(float);
+    std::size_t const stored = p.is_matrix ? checkpoint::size_in_bytes(t) : p.count() * sizeof(float);
+    std::size_t const laid_out =
+        laid_out_bytes(backend, {nullptr, binder::format_of(t.type), p.shape[0], p.count() / p.shape[0]}, p, chosen);
+    if (owns_memory<B>)
+        m.own = in_lines(laid_out > 0 ? laid_out : stored);
     else if (laid_out > 0)
         m.own = laid_out;
-    else if (t.make || binder::is_misaligned(t))
+    else if (t.make || !p.is_matrix || binder::is_misaligned(t))
         m.own = stored;
     else
         m.mapped = stored;

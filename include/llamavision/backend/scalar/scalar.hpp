@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <string_view>
@@ -41,6 +42,11 @@ struct scalar {
         visit(w, [&](auto values) {
             for (std::size_t i = 0; i < count; ++i) y[i] = static_cast<float>(values[first + i]);
         });
+    }
+
+    [[nodiscard]] bool alike(matrix const& w, std::size_t a, std::size_t b, std::size_t count) const {
+        auto const* bytes = static_cast<std::byte const*>(w.data);
+        return std::memcmp(bytes + bytes_of(w.type, a), bytes + bytes_of(w.type, b), bytes_of(w.type, count)) == 0;
     }
 
     void rms_norm(float const* x, std::size_t rows, std::size_t width, float const* weight, float eps, float* y) const {
@@ -83,6 +89,10 @@ struct scalar {
 
     void add_scaled(float const* x, float scale, float const* f, std::size_t count, float* y) const {
         for (std::size_t i = 0; i < count; ++i) y[i] = x[i] + scale * f[i];
+    }
+
+    void add_row(float const* x, std::size_t rows, std::size_t width, float scale, float const* f, float* y) const {
+        for (std::size_t r = 0; r < rows; ++r) add_scaled(x + r * width, scale, f, width, y + r * width);
     }
 
     void rope(float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, float const* cos,

@@ -71,6 +71,7 @@ class simd : public scalar {
     void gelu(float const* x, std::size_t count, float* y) const;
     void multiply(float const* a, float const* b, std::size_t count, float* y) const;
     void add_scaled(float const* x, float scale, float const* f, std::size_t count, float* y) const;
+    void add_row(float const* x, std::size_t rows, std::size_t width, float scale, float const* f, float* y) const;
     void rope(float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, float const* cos,
               float const* sin) const;
     void attend(float const* q, attention_shape const& shape, std::span<query_group const> groups, float* y) const;

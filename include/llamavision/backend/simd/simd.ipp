@@ -208,6 +208,14 @@ LLAMAVISION_INLINE void simd::add_scaled(float const* x, float scale, float cons
     });
 }
 
+LLAMAVISION_INLINE void simd::add_row(float const* x, std::size_t rows, std::size_t width, float scale, float const* f,
+                                      float* y) const {
+    spread(rows, width, [&](std::size_t first, std::size_t n) {
+        for (std::size_t r = first; r < first + n; ++r)
+            elementwise::add_scaled(x + r * width, scale, f, width, y + r * width);
+    });
+}
+
 LLAMAVISION_INLINE void simd::rope(float* x, std::size_t rows, std::size_t heads, std::size_t head_dim,
                                    float const* cos, float const* sin) const {
     std::size_t const half = head_dim / 2;

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// A backend with memory of its own gives the same bits as one in the host's: what flows is taken there, and what
+// somebody wants to see is brought back.
+#include <doctest/doctest.h>
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include <llamavision/runtime/compiled_network.hpp>
+
+#include "../support/message.hpp"
+#include "apart.hpp"
+#include "small_network.hpp"
+
+namespace lv = llamavision;
+
+namespace {
+
+std::shared_ptr<lv::network const> make(apart backend, std::size_t room = 0) {
+    return std::make_shared<lv::compiled_network<small, apart>>(random_weights<small>(1), std::move(backend),
+                                                                lv::weight_formats{}, lv::progress{}, room);
+}
+
+using activations = std::map<std::string, std::vector<float>>;
+
+lv::observer into(activations& all) {
+    return [&all](std::string_view module, lv::rows const& y) {
+        all[std::string(module)].assign(y.data, y.data + y.size());
+    };
+}
+
+struct seen {
+    activations tower, text;
+    std::vector<float> logits;
+    bool operator==(seen const&) const = default;
+};
+
+/// All that a picture and a text say, on that network.
+seen all_of(std::shared_ptr<lv::network const> const& net, std::size_t rows, std::size_t columns, lv::parity reading,
+            bool collapse) {
+    seen s;
+    lv::encode_options look;
+    look.remember_padding = true;
+    look.collapse_padding = collapse;
+    look.watch = into(s.tower);
+    auto const tiles = random_tiles(rows, columns, small::vision::tile);
+    auto const watched = net->encode(tiles, look);
+    look.watch = {};
+    auto const image = net->encode(tiles, look);
+    lv::session watching(net, {0, 3, reading}), text(net, {0, 3, reading});
+    lv::read_options read;
+    read.watch = into(s.text);
+    id_list const ids{1, 2, image_token, 3, 4, 5, 6};
+    watching.append(ids, image_list{watched}, read);
+    text.append(ids, image_list{image});
+    for (lv::token t : {7, 8, 9}) text.append_generated(t);
+    s.logits = copy(text.logits());
+    return s;
+}
+
+} // namespace
+
+TEST_CASE("a network in memory of its own sees, reads and shows the same bits") {
+    auto const here = small_network(), there = make({});
+    CHECK(there->plan(8).weights.mapped == 0);
+    for (auto const& [rows, columns] : {std::pair<std::size_t, std::size_t>{1, 1}, {1, 2}, {2, 2}})
+        for (lv::parity reading : {lv::parity::usual, lv::parity::meta, lv::parity::hugging_face})
+            for (bool collapse : {true, false}) {
+                seen const a = all_of(here, rows, columns, reading, collapse);
+                CHECK(a.tower.size() > 20);
+                CHECK(a.text.size() > 20);
+                CHECK(a == all_of(there, rows, columns, reading, collapse));
+            }
+}
+
+TEST_CASE("a model that does not fit into the backend's memory is refused with the figures") {
+    std::string const message = message_of<lv::memory_error>([] { return make({}, 1000)->plan(8).rows; });
+    CHECK(contains(message, "of memory (weights"));
+    CHECK(contains(message, "0.0 GB are available"));
+}
