@@ -19,6 +19,11 @@ command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
 
 logs=() broken=()
 
+# Where CUDA's compiler is, the release build holds the cuda backend: all kernels for all architectures, whose tests run on the
+# host, and on a GPU if there is one.
+cuda=OFF
+command -v nvcc >/dev/null && cuda=ON && export CMAKE_CUDA_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-}
+
 # step PRESET TARGETS CTEST_ARGUMENT...: configures, builds what still builds if something does not, and tests.
 step() {
     local preset=$1 targets=$2 log=build/$1.log start=$SECONDS
@@ -26,7 +31,7 @@ step() {
     echo "== $preset: building $targets"
     mkdir -p build
     # shellcheck disable=SC2086 # the targets are words
-    if ! { cmake --preset "$preset" -G Ninja && cmake --build "build/$preset" --target $targets -- -k 0; } >"$log.build" 2>&1; then
+    if ! { cmake --preset "$preset" -G Ninja ${options[@]+"${options[@]}"} && cmake --build "build/$preset" --target $targets -- -k 0; } >"$log.build" 2>&1; then
         grep -E -A8 'FAILED:|error:|CMake Error' "$log.build" | head -60
         broken+=("build of $preset")
     fi
@@ -36,10 +41,12 @@ step() {
     echo "== $preset: done in $((SECONDS - start)) s"
 }
 
+options=(-DLLAMAVISION_CUDA=$cuda)
 if $quick; then
     step release all -LE emulated
 else
     step release all
+    options=()
     command -v qemu-x86_64 >/dev/null || echo "== SSE2 alone: skipped, as qemu is missing"
     if command -v clang++ >/dev/null; then
         step clang "fast_tests headers_alone fuzz_targets" -L 'fast|fuzz'

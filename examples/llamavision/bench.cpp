@@ -17,6 +17,7 @@
 #include "json_text.hpp"
 #include "limits.hpp"
 #include "models.hpp"
+#include "on_cuda.hpp"
 
 namespace lv = llamavision;
 
@@ -58,7 +59,8 @@ double peak_of(limits const& l, lv::weight_format f) {
     case lv::weight_format::bf16: return std::max(l.bf16, l.f32);
     case lv::weight_format::i8:
     case lv::weight_format::q8:
-    case lv::weight_format::q4: return std::max(l.int8, l.f32);
+    case lv::weight_format::q4:
+        return std::max(l.int8 > 0 ? l.int8 : l.bf16, l.f32); // a GPU multiplies them in 16 bits
     case lv::weight_format::stored: break;
     }
     return l.f32;
@@ -80,7 +82,12 @@ class benchmark {
   public:
     benchmark(bench_options const& options, figures& f)
         : options_(options), figures_(f), formats_(formats_of(options.formats)),
-          pool_(std::make_shared<lv::thread_pool>(options.threads)), probe_(*pool_) {}
+          pool_(std::make_shared<lv::thread_pool>(options.threads)) {
+        if (is_cuda(options.device))
+            gpu_ = open_cuda_bench(options);
+        else
+            probe_.emplace(*pool_);
+    }
 
     void run() {
         stopwatch loading;
@@ -89,17 +96,22 @@ class benchmark {
         for (std::size_t const tiles : tile_counts()) look_at(tiles);
         talk();
         lv::memory_plan const plan = net_->plan(chunk());
-        figures_.peak = peak_memory() - std::min(peak_memory(), probe_.bytes());
+        figures_.peak = peak_memory() - std::min(peak_memory(), probe_ ? probe_->bytes() : 0);
         figures_.planned = plan.own(session_->context()) + plan.weights.mapped;
     }
 
     [[nodiscard]] lv::weight_formats const& formats() const { return formats_; }
     [[nodiscard]] std::size_t threads() const { return pool_->threads(); }
+    /// "2 threads", or the name of a GPU.
+    [[nodiscard]] std::string device() const {
+        return gpu_ ? gpu_->name : std::to_string(threads()) + (threads() == 1 ? " thread" : " threads");
+    }
 
   private:
     void load() {
         progress_bar bar("weights");
-        binding how{formats_, pool_, bar.report(), options_.beyond_memory ? 0 : lv::available_memory()};
+        std::size_t const room = gpu_ ? gpu_->available() : lv::available_memory();
+        binding how{formats_, pool_, bar.report(), options_.beyond_memory ? 0 : room};
         built_in const* found = nullptr;
         lv::checkpoint::named_tensors tensors;
         if (options_.random) {
@@ -115,7 +127,7 @@ class benchmark {
             tensors = std::move(checkpoint.tensors);
         }
         figures_.model = std::string(found->name) + (options_.random ? ", random weights" : "");
-        net_ = found->bind(std::move(tensors), how);
+        net_ = gpu_ ? gpu_->bind(found->name, std::move(tensors), how) : found->bind(std::move(tensors), how);
     }
 
     [[nodiscard]] std::vector<std::size_t> tile_counts() const {
@@ -131,7 +143,7 @@ class benchmark {
 
     template <class F>
     measured measure(F const& f) {
-        limits const before = probe_.measure();
+        limits const before = limits_now();
         std::vector<double> seconds;
         for (std::size_t i = 0; i < options_.repeat; ++i) {
             stopwatch watch;
@@ -140,8 +152,10 @@ class benchmark {
         }
         std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2),
                          seconds.end());
-        return {seconds[seconds.size() / 2], between(before, probe_.measure())};
+        return {seconds[seconds.size() / 2], between(before, limits_now())};
     }
+
+    [[nodiscard]] limits limits_now() { return gpu_ ? gpu_->measure() : probe_->measure(); }
 
     void look_at(std::size_t count) {
         lv::image::tiles const tiles = tiles_of(net_->numbers().vision, count);
@@ -201,7 +215,8 @@ class benchmark {
     figures& figures_;
     lv::weight_formats formats_;
     std::shared_ptr<lv::thread_pool> pool_;
-    limit_probe probe_;
+    std::optional<limit_probe> probe_; ///< of the CPU
+    std::optional<cuda_bench> gpu_;    ///< instead of it
     std::shared_ptr<lv::network const> net_;
     lv::session::image_ptr image_;
     std::optional<lv::session> session_;
@@ -217,10 +232,10 @@ std::string row(std::string what, double seconds, std::string const& rate, std::
     return what + time + "   " + rate + ", " + of + "\n";
 }
 
-std::string in_words(figures const& f, lv::weight_formats const& formats, bench_options const& o, std::size_t threads) {
+std::string in_words(figures const& f, lv::weight_formats const& formats, bench_options const& o,
+                     std::string const& device) {
     std::string text = f.model + "; vision " + std::string(lv::name_of(formats.vision)) + ", text "
-                       + std::string(lv::name_of(formats.self)) + "; " + std::to_string(threads)
-                       + (threads == 1 ? " thread" : " threads") + "\n\n";
+                       + std::string(lv::name_of(formats.self)) + "; " + device + "\n\n";
     text += row("weights", f.load, in_bytes(static_cast<double>(f.planned)) + " planned in all",
                 in_bytes(static_cast<double>(f.peak)) + " at the peak");
     for (picture_cost const& p : f.pictures) {
@@ -256,7 +271,8 @@ std::string limits_json(limits const& l) {
                         {"int8", json_number(l.int8)}});
 }
 
-std::string in_json(figures const& f, lv::weight_formats const& formats, std::size_t threads) {
+std::string in_json(figures const& f, lv::weight_formats const& formats, std::size_t threads,
+                    std::string const& device) {
     auto const picture = [&](picture_cost const& p) {
         double const rate = p.flops / p.took.seconds;
         return json_object({{"tiles", std::to_string(p.tiles)},
@@ -280,6 +296,7 @@ std::string in_json(figures const& f, lv::weight_formats const& formats, std::si
                {{"model", json_string(f.model)},
                 {"vision", json_string(lv::name_of(formats.vision))},
                 {"text", json_string(lv::name_of(formats.self))},
+                {"device", json_string(device)},
                 {"threads", std::to_string(threads)},
                 {"load", json_number(f.load)},
                 {"image", json_list(f.pictures, picture)},
@@ -297,7 +314,8 @@ int bench(bench_options const& options) {
     figures f;
     benchmark b(options, f);
     b.run();
-    print(options.json ? in_json(f, b.formats(), b.threads()) : in_words(f, b.formats(), options, b.threads()));
+    print(options.json ? in_json(f, b.formats(), b.threads(), b.device())
+                       : in_words(f, b.formats(), options, b.device()));
     return 0;
 }
 

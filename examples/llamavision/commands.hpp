@@ -24,9 +24,11 @@ struct model_settings {
     std::string gguf = "auto"; ///< the dialect, of a GGUF file
     std::string format;        ///< how conversations are written; empty: as the checkpoint says
     format_settings formats;
-    std::size_t threads = 0;       ///< 0: as many as the machine has
-    bool taps_after_layer = false; ///< for weights fine-tuned with transformers 4.56 or later
-    bool beyond_memory = false;    ///< load even what does not fit
+    std::size_t threads = 0;               ///< 0: as many as the machine has
+    std::string device = "cpu";            ///< or "cuda", "cuda:1"
+    std::optional<std::size_t> gpu_layers; ///< of the text; all, if absent
+    bool taps_after_layer = false;         ///< for weights fine-tuned with transformers 4.56 or later
+    bool beyond_memory = false;            ///< load even what does not fit
 };
 
 /// How an answer is made, in `describe` and `chat`; what is absent is the checkpoint's.

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiles the models: `tiny` and the published ones, or `tiny` and those of the header LLAMAVISION_PROGRAM_CONFIGS.
+// Compiles the models for the CPU.
 #include "models.hpp"
-
-#include "console.hpp"
 
 #include <algorithm>
 #include <type_traits>
 #include <utility>
 
 #include <llamavision/config/differences.hpp>
-#include <llamavision/config/tiny.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/model/flops.hpp>
 #include <llamavision/runtime/load.hpp>
@@ -17,23 +14,15 @@
 #include <llamavision/support/error.hpp>
 
 #include "bundled.hpp"
-
-#ifdef LLAMAVISION_PROGRAM_CONFIGS
-#include LLAMAVISION_PROGRAM_CONFIGS
-#endif
+#include "console.hpp"
+#include "known_models.hpp"
+#include "on_cuda.hpp"
 
 namespace lv = llamavision;
 
 namespace program {
 
 namespace {
-
-#ifdef LLAMAVISION_PROGRAM_CONFIGS
-using known = lv::configurations<lv::tiny, LLAMAVISION_PROGRAM_CONFIG_TYPES>;
-#else
-using known =
-    lv::configurations<lv::tiny, lv::llama_3_2_11b_vision, lv::llama_3_2_11b_vision_448, lv::llama_3_2_90b_vision>;
-#endif
 
 template <lv::configuration C>
 std::string tree() {
@@ -116,7 +105,7 @@ lv::model open_model(model_settings const& settings) {
     loading.beyond_memory = settings.beyond_memory;
     loading.on_layout = bar.report();
     try {
-        return lv::load_any(known{}, path, loading);
+        return is_cuda(settings.device) ? load_on_cuda(settings, path, loading) : lv::load_any(known{}, path, loading);
     } catch (lv::mismatch_error const& fault) {
         std::string const message = fault.what(), name = path.string();
         if (message.starts_with(name) || (!settings.adapter.empty() && message.starts_with(settings.adapter))) throw;

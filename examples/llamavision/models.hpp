@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The models that this program was built for. Behind this header stands the one translation unit that compiles them;
-// every other one sees a llamavision::model.
+// The models that this program was built for. Behind this header stand the translation units that compile them, one for
+// the CPU and one for GPUs; every other one sees a llamavision::model.
 #pragma once
 
 #include <cstddef>

@@ -2,6 +2,7 @@
 // Options that several commands take, and values that the parser alone would not check.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -108,6 +110,20 @@ inline void add_threads(CLI::App* app, std::size_t& threads) {
         ->type_name("N");
 }
 
+inline void add_device(CLI::App* app, std::string& device) {
+    auto const check = [](std::string const& word) -> std::string {
+        std::string_view rest = word;
+        if (rest == "cpu" || rest == "cuda") return {};
+        bool const numbered = rest.starts_with("cuda:") && rest.size() > 5 && rest.size() < 9;
+        rest.remove_prefix(std::min<std::size_t>(rest.size(), 5));
+        return numbered && rest.find_first_not_of("0123456789") == std::string_view::npos ? std::string()
+                                                                                          : "cpu, cuda or cuda:N";
+    };
+    app->add_option("--device", device, "Where the model runs: cpu (default), cuda, or cuda:N for one of several GPUs")
+        ->check(check)
+        ->type_name("DEVICE");
+}
+
 /// Which model, and how it is loaded.
 inline void add_loading(CLI::App* app, model_settings& s) {
     add_model(app, s.model);
@@ -115,6 +131,11 @@ inline void add_loading(CLI::App* app, model_settings& s) {
     add_adapter(app, s.adapter);
     add_formats(app, s.formats);
     add_threads(app, s.threads);
+    add_device(app, s.device);
+    app->add_option("--gpu-layers", s.gpu_layers,
+                    "With --device cuda: so many of the text's layers on the GPU, the products of the rest on the CPU")
+        ->check(CLI::Range(0, 1000))
+        ->type_name("N");
     app->add_flag("--taps-after-layer", s.taps_after_layer, "For weights fine-tuned with transformers 4.56 or later");
     app->add_flag("--beyond-memory", s.beyond_memory, "Load even what does not fit into the memory that is left");
 }

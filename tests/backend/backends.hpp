@@ -10,8 +10,15 @@
 #include <cstring>
 #include <vector>
 
+#include <llamavision/backend/cuda/emulated.hpp>
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/support/error.hpp>
+
+#include "../support/carried.hpp"
+
+#if defined(LLAMAVISION_CUDA)
+#include <llamavision/backend/cuda/cuda.hpp>
+#endif
 
 namespace backends {
 
@@ -36,9 +43,35 @@ using avx2 = simd_on<lv::tier::avx2, 2>;
 using avx512 = simd_on<lv::tier::avx512, 1>;
 using avx512_threads = simd_on<lv::tier::avx512, 3>;
 
-#define ALL_BACKENDS                                                                                                   \
+/// The cuda backend's kernels on the host: with a small workspace, and with none to speak of on a machine of many
+/// processors, so that everything is done in pieces.
+struct emulated : carried<lv::gpu::words<lv::gpu::emulated_device>> {
+    emulated() : emulated(lv::gpu::emulated_options{}) {}
+    explicit emulated(lv::gpu::emulated_options o) : carried(lv::gpu::words(lv::gpu::emulated_device(o))) {}
+    static bool usable() { return true; }
+};
+struct emulated_pieces : emulated {
+    emulated_pieces() : emulated({std::size_t{1} << 16, 64, false}) {}
+};
+#if defined(LLAMAVISION_CUDA)
+/// The GPU, where there is one.
+struct on_gpu : carried<lv::cuda> {
+    static bool usable() {
+        if (lv::cuda::devices() > 0) return true;
+        MESSAGE("skipped: no device");
+        return false;
+    }
+};
+#define ALL_CUDA backends::emulated, backends::emulated_pieces, backends::on_gpu
+#else
+#define ALL_CUDA backends::emulated, backends::emulated_pieces
+#endif
+
+/// Those where a row has the same bits alone and in a batch.
+#define STEADY_BACKENDS                                                                                                \
     backends::plain, backends::baseline, backends::baseline_threads, backends::avx2, backends::avx512,                 \
         backends::avx512_threads
+#define ALL_BACKENDS STEADY_BACKENDS, ALL_CUDA
 #define ALL_SIMD                                                                                                       \
     backends::baseline, backends::baseline_threads, backends::avx2, backends::avx512, backends::avx512_threads
 
@@ -129,3 +162,8 @@ TYPE_TO_STRING(backends::baseline_threads);
 TYPE_TO_STRING(backends::avx2);
 TYPE_TO_STRING(backends::avx512);
 TYPE_TO_STRING(backends::avx512_threads);
+TYPE_TO_STRING(backends::emulated);
+TYPE_TO_STRING(backends::emulated_pieces);
+#if defined(LLAMAVISION_CUDA)
+TYPE_TO_STRING(backends::on_gpu);
+#endif

@@ -19,10 +19,12 @@ ROOMS = {
     "layers": ["config", "weights", "backend", "expression"],
     "model": ["config", "weights", "expression", "layers"],
     "backend/scalar": ["weights", "backend", "expression", "layers"],
+    "backend/cuda": ["weights", "backend"],
     "backend/simd": ["weights", "backend", "backend/scalar", "expression", "layers"],
     "runtime": ["config", "checkpoint", "image", "tokens", "weights", "expression", "layers", "model", "backend",
                 "backend/scalar", "backend/simd"],
 }
+CUDA = ("cuda_runtime_api.h", "cublasLt.h")  # of the CUDA Toolkit, for backend/cuda alone
 LIBRARIES = ("Eigen/", "unsupported/Eigen/", "xsimd/", "nlohmann/", "stb_image.h", "stb/stb_image.h")
 
 # C++20's library, the C headers it takes over, and what the operating system and the compiler add.
@@ -38,7 +40,7 @@ def room_of(header):
 
 
 def faults(root):
-    for path in sorted(root.rglob("*.[hi]pp")):
+    for path in sorted([*root.rglob("*.[hi]pp"), *root.rglob("*.cuh")]):
         room = room_of(path.relative_to(root).as_posix())
         if room and room not in ROOMS:
             yield f"{path}: {room} is no room"
@@ -56,7 +58,7 @@ def faults(root):
                     yield f"{where}: {room} must not know {other}"
             elif "\"" in line:
                 yield f"{where}: headers are named from the root, <llamavision/...>"
-            elif not (target.startswith(LIBRARIES) or STANDARD.fullmatch(target) or SYSTEM.fullmatch(target)):
+            elif not (target.startswith(LIBRARIES) or (room == "backend/cuda" and target in CUDA) or STANDARD.fullmatch(target) or SYSTEM.fullmatch(target)):
                 yield f"{where}: {target} belongs to no library that this one depends on"
 
 

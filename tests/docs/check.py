@@ -30,7 +30,8 @@ for page in sorted([root / "README.md", *root.glob("docs/**/*.md"), *root.glob("
             wanted = [s.strip() for s in code.splitlines()]
             if not any(lines[i:i + len(wanted)] == wanted for i in range(len(lines) - len(wanted) + 1)):
                 faults.append(f"{where}:{line}: this is not what {name} says:\n{code}")
-    for target in re.findall(r"\]\(([^)#\s]+)", text):
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)  # a lambda is no link
+    for target in re.findall(r"\]\(([^)#\s]+)", prose):
         if "://" not in target and not (page.parent / target).exists():
             faults.append(f"{where}: the link to {target} leads nowhere")
 print("\n".join(faults) or f"{blocks} blocks of code stand in the files they name")

@@ -42,6 +42,8 @@ class Usage(Case):
         self.refuses(run("describe", "a.png", "--repetition-penalty", 0), "above 0")
         self.refuses(run("describe", "a.png", "--parity", "exact"), "exact")
         self.refuses(run("describe", "a.png", "--threads", "0"))
+        for device in ("gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1"):
+            self.refuses(run("describe", "a.png", "--device", device), "cpu, cuda or cuda:N")
         self.refuses(run("preprocess", "--tile-size", "0", "a.png"))
         self.refuses(run("preprocess", "--tile-size", "56"))
         self.refuses(run("preprocess", "--tile-size", "56", "--out", "x", "a.png", "b.png"), "one picture")
@@ -50,6 +52,12 @@ class Usage(Case):
         self.refuses(run("scene"), "--out")
         self.refuses(run("tokenize", "--jsonl", "text"), "standard input")
         self.refuses(run("architecture", "--model", "a", "--config", "b"))
+
+    def test_a_device_that_is_not_there(self):
+        # A program without the cuda backend, a machine without a GPU or its driver, or one with fewer than a hundred.
+        r = run("describe", "--prompt", "hello", "--device", "cuda:99")
+        self.fails(r)
+        self.assertRegex(r.stderr, "no CUDA device|--device cuda:99: this program was built without the cuda backend")
 
     def test_full_disk(self):
         picture = DATA / "image" / "rgb8.png"

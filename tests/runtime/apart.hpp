@@ -37,6 +37,7 @@ class apart : llamavision::scalar {
     }
     [[nodiscard]] std::size_t available() const { return available_; }
     void set_available(std::size_t bytes) { available_ = bytes; }
+    void wait() const {}
     void upload(void const* from, std::size_t bytes, void* to) const {
         inside({to}, [&] { std::memcpy(to, from, bytes); });
     }

@@ -9,7 +9,8 @@ import sys
 LONGEST = 450
 TOP = {"CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md",
        "include", "examples", "tests", "benchmarks", "docs"}
-SOURCES = {".hpp", ".ipp", ".cpp", ".py", ".cmake", ".sh"}
+CODE = {".hpp", ".ipp", ".cpp", ".cu", ".cuh"}
+SOURCES = CODE | {".py", ".cmake", ".sh"}
 
 
 def files(root):
@@ -26,7 +27,7 @@ def faults(root):
         lines = path.read_text().splitlines()
         if not any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:2]):
             yield f"{path}: the first line names the licence"
-        if path.suffix == ".hpp" and "#pragma once" not in lines:
+        if path.suffix in (".hpp", ".cuh") and "#pragma once" not in lines:
             yield f"{path}: no #pragma once"
         if len(lines) > LONGEST:
             yield f"{path}: {len(lines)} lines; one idea fits in {LONGEST}"
@@ -36,7 +37,7 @@ if __name__ == "__main__":
     root = pathlib.Path(sys.argv[1])
     if len(sys.argv) > 2:
         sys.exit(subprocess.run([sys.argv[2], "--dry-run", "-Werror",
-                                 *(path for path in files(root) if path.suffix in (".hpp", ".ipp", ".cpp"))]).returncode)
+                                 *(path for path in files(root) if path.suffix in CODE)]).returncode)
     found = list(faults(root))
     print("\n".join(found) or "every file keeps to the house rules")
     sys.exit(bool(found))

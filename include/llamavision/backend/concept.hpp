@@ -6,9 +6,11 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 #include <llamavision/backend/attention.hpp>
 #include <llamavision/weights/formats.hpp>
@@ -69,12 +71,22 @@ concept backend = requires(B const& b, matrix const& w, float const* x, float* y
 /// - `available()`: how many bytes may still be allocated.
 /// - `upload(from, bytes, to)`: from the host's memory, which the caller may change when this returns.
 /// - `download(from, bytes, to)`: to the host's memory, after all that was asked of the backend before.
+/// - `wait()`: until all that was asked is done; kernels may return before.
 template <class B>
 concept owns_memory = requires(B const& b, void const* from, std::size_t n, void* to) {
     { b.allocate(n) } -> std::convertible_to<std::shared_ptr<std::byte>>;
     { b.available() } -> std::convertible_to<std::size_t>;
     b.upload(from, n, to);
     b.download(from, n, to);
+    b.wait();
+};
+
+/// Leaves some products to a second backend, in the host's memory: the weights of the text's layers from `layers()` on
+/// stay there, and are laid out by `here()`.
+template <class B>
+concept divides = owns_memory<B> && requires(B const& b) {
+    { b.layers() } -> std::convertible_to<std::size_t>;
+    requires backend<std::remove_cvref_t<decltype(b.here())>>;
 };
 
 /// Offers silu(x·gateᵀ) ⊙ (x·upᵀ) in one pass: `fused_swiglu(gate, up, x, rows, y)`, y (rows, gate.rows).
@@ -111,6 +123,15 @@ template <class B>
 concept lays_out_weights = requires(B const& b, matrix const& w, weight_format f, std::byte* to) {
     { b.laid_out_bytes(w, f) } -> std::convertible_to<std::size_t>;
     { b.lay_out(w, f, to) } -> std::convertible_to<matrix>;
+};
+
+/// Offers to record what it is asked, and to do it again: `replay(tape, key, position, body)` calls `body`, or plays
+/// what the tape, which it fills, holds of a body with the same key. In between, `keep` puts its one row at `position`,
+/// and the last block of a causal group has `position` rows more than the group; all else must be the same each time.
+template <class B>
+concept replays = keeps_keys<B> && requires(B const& b, std::shared_ptr<void>& tape, std::span<std::uint64_t const> key,
+                                            std::size_t position, std::function<void()> const& body) {
+    b.replay(tape, key, position, body);
 };
 
 } // namespace llamavision

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -128,6 +129,12 @@ struct attention_lists {
     std::vector<query_group> groups;
 };
 
+/// A pass that a backend has recorded (`replays`), and for what. A session keeps it, for its next tokens.
+struct pass_tape {
+    std::shared_ptr<void> recorded;
+    std::vector<std::uint64_t> key;
+};
+
 /// The rows of text of one forward pass.
 struct text_rows {
     std::size_t first = 0; ///< position of the first row; the cache holds all rows before it
@@ -138,6 +145,7 @@ struct text_rows {
     kv_cache cache;
     std::span<sight const> sights;    ///< covers the rows in order
     attention_lists* lists = nullptr; ///< null: the pass brings its own
+    pass_tape* tape = nullptr;        ///< null: nothing is recorded
 
     [[nodiscard]] bool any_sees() const {
         return std::any_of(sights.begin(), sights.end(), [](sight const& s) { return s.sees(); });
@@ -158,13 +166,14 @@ struct vision_rows {
     };
     std::size_t aspect_id = 0; ///< row of the tile tables, 1-based (REFERENCE: 0 is padding)
     std::vector<slot> slots;
-    std::size_t patches = 0;          ///< of a tile
-    std::size_t pads = 0;             ///< rows appended to each tile
-    std::size_t pad_multiplicity = 1; ///< how many pad rows each of them stands for
-    std::size_t kept_slots = 0;       ///< the first so many slots reach the projector
-    std::vector<float> bias;          ///< (rows()): ln(multiplicity), or empty when all are one
-    std::size_t tap_shift = 0;        ///< 1: `repeat` keeps the outputs of the tapped layers, not their inputs
-    std::span<float*> taps;           ///< where `repeat` keeps what it taps: (rows(), width) each
+    std::size_t patches = 0;           ///< of a tile
+    std::size_t pads = 0;              ///< rows appended to each tile
+    std::size_t pad_multiplicity = 1;  ///< how many pad rows each of them stands for
+    std::size_t kept_slots = 0;        ///< the first so many slots reach the projector
+    std::vector<float> bias;           ///< (rows()): ln(multiplicity), or empty when all are one
+    std::size_t tap_shift = 0;         ///< 1: `repeat` keeps the outputs of the tapped layers, not their inputs
+    float const* bias_there = nullptr; ///< `bias` in the backend's memory, if it has its own
+    std::span<float*> taps;            ///< where `repeat` keeps what it taps: (rows(), width) each
 
     [[nodiscard]] std::size_t tokens() const { return patches + 1; }
     [[nodiscard]] std::size_t rows_per_slot() const { return tokens() + pads; }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -177,20 +178,34 @@ class compiled_network final : public network {
         return [this, used = std::size_t{0}](std::string const& name, matrix const& stored,
                                              parameter const& kind) mutable -> laid_out {
             weight_format const format = formats_.of(name, T::cross_layers);
-            std::size_t const anew = detail::laid_out_bytes(backend_, stored, kind, format);
-            if (kind.count() == 1 || (anew == 0 && !owns_memory<B>)) return {};
-            std::size_t const bytes = anew ? anew : bytes_of(stored.type, stored.size());
-            std::shared_ptr<std::byte> room;
-            if constexpr (owns_memory<B>) {
-                room = {weights_there_, weights_there_.get() + used};
+            if constexpr (divides<B>)
+                if (detail::stays(backend_, name, kind)) return anew_here(backend_.here(), stored, kind, format);
+            if constexpr (!owns_memory<B>)
+                return kind.count() == 1 ? laid_out{} : anew_here(backend_, stored, kind, format);
+            else {
+                if (kind.count() == 1) return {};
+                std::size_t const anew = detail::laid_out_bytes(backend_, stored, kind, format);
+                std::size_t const bytes = anew ? anew : bytes_of(stored.type, stored.size());
+                std::shared_ptr<std::byte> const room{weights_there_, weights_there_.get() + used};
                 used += detail::in_lines(bytes);
-            } else
-                room = aligned_bytes(bytes);
-            if constexpr (lays_out_weights<B>)
-                if (anew) return {backend_.lay_out(stored, format, room.get()), room};
-            if constexpr (owns_memory<B>) backend_.upload(stored.data, bytes, room.get());
-            return {{room.get(), stored.type, stored.rows, stored.columns}, room};
+                if constexpr (lays_out_weights<B>)
+                    if (anew) return {backend_.lay_out(stored, format, room.get()), room};
+                backend_.upload(stored.data, bytes, room.get());
+                return {{room.get(), stored.type, stored.rows, stored.columns}, room};
+            }
         };
+    }
+
+    /// The layout that a backend in the host's memory has for a weight, if any.
+    template <backend Here>
+    static laid_out anew_here([[maybe_unused]] Here const& backend, [[maybe_unused]] matrix const& stored,
+                              [[maybe_unused]] parameter const& kind, [[maybe_unused]] weight_format format) {
+        if constexpr (lays_out_weights<Here>)
+            if (std::size_t const bytes = detail::laid_out_bytes(backend, stored, kind, format)) {
+                std::shared_ptr<std::byte> const room = aligned_bytes(bytes);
+                return {backend.lay_out(stored, format, room.get()), room};
+            }
+        return {};
     }
 
     /// What flows or stands, where the kernels read it: itself, or a copy in the backend's memory from the scratch.
@@ -313,9 +328,10 @@ class compiled_network final : public network {
             }
         });
         m.padded_bias = at;
-        if constexpr (owns_memory<B>)
+        if constexpr (owns_memory<B>) {
             backend_.upload(bias.data(), bias.size() * sizeof(float), at);
-        else
+            backend_.wait(); // what fails, fails here
+        } else
             std::copy(bias.begin(), bias.end(), at);
     }
 
@@ -367,9 +383,39 @@ class compiled_network final : public network {
         c.rounded = keeps_cache();
         c.watch = watch ? &watch : nullptr;
         c.on_layer = &on_layer;
-        run(backend_, model.reader, *reader_, c, words, answer);
+        auto const pass = [&] { run(backend_, model.reader, *reader_, c, words, answer); };
+        if (!replayed(now, c, answer, counter, pass)) pass();
         if constexpr (owns_memory<B>)
             if (!memory.measuring()) backend_.download(answer.data, answer.size() * sizeof(float), logits);
+    }
+
+    /// One row whose pass differs from the last one's in its position alone is recorded once and then played. Layers
+    /// are not told apart: progress is told once, and a stop waits for the next row.
+    template <class Pass>
+    bool replayed([[maybe_unused]] text_rows const& now, [[maybe_unused]] context& c, [[maybe_unused]] rows answer,
+                  [[maybe_unused]] layer_counter<read_options>& counter, [[maybe_unused]] Pass const& pass) const {
+        if constexpr (!replays<B>)
+            return false;
+        else {
+            if (!now.tape || now.count != 1 || !c.rounded || c.watch || c.measuring()) return false;
+            auto const address = [](void const* p) {
+                return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(p));
+            };
+            std::vector<std::uint64_t>& key = now.tape->key;
+            key.assign(
+                {address(this), address(answer.data), address(now.cache.data), now.cache.capacity, now.logit_rows});
+            for (sight const& s : now.sights) {
+                key.push_back(2 * s.images.size() + (s.leak ? 1 : 0));
+                for (image_memory const* image : s.images)
+                    for (image_memory::layer const& l : image->layers)
+                        key.insert(key.end(), {address(l.keys), image->rows, image->padded_rows});
+            }
+            c.on_layer = nullptr;
+            backend_.replay(now.tape->recorded, key, now.first, std::ref(pass));
+            counter.done = T::layers - 1;
+            counter();
+            return true;
+        }
     }
 
     B backend_;

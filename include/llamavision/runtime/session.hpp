@@ -237,6 +237,7 @@ class session {
         text.cache = cache_;
         text.sights = sights_;
         text.lists = &lists_;
+        text.tape = &tape_;
         std::span<float> const scratch(reinterpret_cast<float*>(scratch_.get()), scratch_size_);
         network_->read(text, part, logits_, scratch, options);
         ids_.insert(ids_.end(), part.begin(), part.end());
@@ -256,6 +257,7 @@ class session {
     std::vector<image_memory const*> seen_;
     std::vector<sight> sights_;
     attention_lists lists_;
+    pass_tape tape_;
     std::size_t run_begin_ = 0, run_end_ = 0; ///< the images of the most recent run
     std::size_t prompt_images_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
@@ -30,9 +31,26 @@ std::size_t laid_out_bytes([[maybe_unused]] B const& backend, [[maybe_unused]] m
 /// Bytes of a backend's own memory that such a weight takes, in whole lines of its caches.
 constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
+/// Whether the weight of that name stays in the host's memory, for a second backend.
+template <backend B>
+bool stays([[maybe_unused]] B const& backend, [[maybe_unused]] std::string const& name,
+           [[maybe_unused]] parameter const& p) {
+    if constexpr (divides<B>)
+        if (p.is_product)
+            if (auto const layer = weight_formats::text_layer(name)) return *layer >= backend.layers();
+    return false;
+}
+
 /// How `bind` settles one tensor, in bytes.
 template <backend B>
-weight_memory memory_of(B const& backend, checkpoint::tensor const& t, parameter const& p, weight_format chosen) {
+weight_memory memory_of(B const& backend, std::string const& name, checkpoint::tensor const& t, parameter const& p,
+                        weight_format chosen) {
+    if constexpr (divides<B>)
+        if (stays(backend, name, p)) {
+            weight_memory m = memory_of(backend.here(), name, t, p, chosen);
+            m.beside = std::exchange(m.own, 0);
+            return m;
+        }
     weight_memory m;
     std::size_t const stored = p.is_matrix ? checkpoint::size_in_bytes(t) : p.count() * sizeof(float);
     std::size_t const laid_out =
@@ -60,7 +78,8 @@ template <configuration C, backend B>
         for (parameter const& p : node.parameters) {
             auto const at = tensors.tensors.find(path + std::string(p.suffix));
             if (at != tensors.tensors.end())
-                sum += detail::memory_of(backend, at->second, p, formats.of(at->first, C::text::cross_layers));
+                sum +=
+                    detail::memory_of(backend, at->first, at->second, p, formats.of(at->first, C::text::cross_layers));
         }
         return sum;
     };

@@ -49,6 +49,11 @@ struct memory_error : error {
     using error::error;
 };
 
+/// There is no GPU that can be used, or the one at hand failed; the message says what was being done.
+struct device_error : error {
+    using error::error;
+};
+
 /// An argument outside its documented range.
 struct argument_error : error {
     using error::error;

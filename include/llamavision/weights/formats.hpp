@@ -54,13 +54,20 @@ struct weight_formats {
         if (name.starts_with("vision_model.")) return vision;
         if (name.starts_with("multi_modal_projector.")) return projector;
         if (name.starts_with("language_model.lm_head.")) return head;
+        std::optional<std::size_t> const layer = text_layer(name);
+        if (!layer) return embedding;
+        for (std::size_t const c : cross_layers)
+            if (c == *layer) return cross;
+        return self;
+    }
+
+    /// The layer of the text that the weight of that name belongs to, if it does to one.
+    [[nodiscard]] static std::optional<std::size_t> text_layer(std::string_view name) {
         constexpr std::string_view layers = "language_model.model.layers.";
-        if (!name.starts_with(layers)) return embedding;
+        if (!name.starts_with(layers)) return std::nullopt;
         std::size_t layer = 0;
         std::from_chars(name.data() + layers.size(), name.data() + name.size(), layer);
-        for (std::size_t const c : cross_layers)
-            if (c == layer) return cross;
-        return self;
+        return layer;
     }
 };
 

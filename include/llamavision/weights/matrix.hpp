@@ -13,8 +13,23 @@ namespace llamavision {
 
 /// Storage formats of weights. A kernel widens to float on the way into its accumulators. `q8` and `q4` are blocks of
 /// 32 values of a row that share a scale: the bits of GGUF's Q8_0 and Q4_0. `…_panels` are layouts of the simd backend,
-/// for products only; `visit`, `bytes_of` and `values_per_block` do not know them.
-enum class format : std::uint8_t { f32, f16, bf16, q8, q4, q8_panels, q4_panels, bf16_panels, i8_panels };
+/// `…_cores` and `…_split` of the cuda backend, for products only; `visit`, `bytes_of` and `values_per_block` do not
+/// know them.
+enum class format : std::uint8_t {
+    f32,
+    f16,
+    bf16,
+    q8,
+    q4,
+    q8_panels,
+    q4_panels,
+    bf16_panels,
+    i8_panels,
+    bf16_cores,
+    f16_cores,
+    q8_split,
+    q4_split
+};
 
 /// Values that are stored together: 1, or a block's 32. A row of a matrix has whole blocks.
 [[nodiscard]] constexpr std::size_t values_per_block(format type) {
@@ -32,8 +47,9 @@ enum class format : std::uint8_t { f32, f16, bf16, q8, q4, q8_panels, q4_panels,
 }
 
 [[nodiscard]] constexpr std::string_view name_of(format type) {
-    constexpr std::string_view names[] = {"f32",       "f16",       "bf16",        "q8",       "q4",
-                                          "q8_panels", "q4_panels", "bf16_panels", "i8_panels"};
+    constexpr std::string_view names[] = {"f32",       "f16",       "bf16",        "q8",        "q4",
+                                          "q8_panels", "q4_panels", "bf16_panels", "i8_panels", "bf16_cores",
+                                          "f16_cores", "q8_split",  "q4_split"};
     return names[static_cast<std::size_t>(type)];
 }
 

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a kernel is written: once, for a GPU and for the host that tests it.
+//
+// A kernel is a struct of pointers and extents whose operator() says what one block of threads does, step by step. In a
+// step every thread t does f(t): `block.each(f)`, after which all wait for all, or `block.alone(f)`, where none needs
+// what another has written since they last waited. What threads make together has a name: `sum` over a block,
+// `warp_sum`, `quad_max`, `mma`. What a thread keeps between steps is `own` memory; what the block shares is the
+// kernel's `shared`. On a GPU (device_block.cuh) a step is the thread's own code and `own` its registers; on the host
+// (emulated.hpp) a step is a loop over threads and `own` an array, so that tests run the very text that GPUs run.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <llamavision/support/half.hpp>
+#include <llamavision/weights/block_values.hpp>
+
+#if defined(__CUDACC__)
+#define LLAMAVISION_KERNEL __device__
+#define LLAMAVISION_CUDA_UNROLL _Pragma("unroll")
+#else
+#define LLAMAVISION_KERNEL
+#define LLAMAVISION_CUDA_UNROLL
+#endif
+
+namespace llamavision::gpu {
+
+inline constexpr unsigned warp = 32;
+
+/// What kernels that share nothing share.
+struct nothing {};
+
+/// Blocks of a launch.
+struct grid {
+    std::size_t x = 1, y = 1, z = 1;
+};
+
+constexpr std::size_t divided_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
+/// A value of another type at an aligned address: one wide access on a GPU.
+template <class T>
+LLAMAVISION_KERNEL T load(void const* p) {
+#if defined(__CUDA_ARCH__)
+    return *static_cast<T const*>(p);
+#else
+    T value;
+    std::memcpy(&value, p, sizeof(T));
+    return value;
+#endif
+}
+
+LLAMAVISION_KERNEL inline float widen(float x) { return x; }
+LLAMAVISION_KERNEL inline float widen(bf16 x) { return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16); }
+LLAMAVISION_KERNEL inline float widen(f16 x) {
+#if defined(__CUDA_ARCH__)
+    float y;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+    return y;
+#else
+    return static_cast<float>(x);
+#endif
+}
+
+/// The nearest value of a type, ties to even.
+template <class T>
+LLAMAVISION_KERNEL T narrow(float x);
+template <>
+LLAMAVISION_KERNEL inline float narrow<float>(float x) {
+    return x;
+}
+template <>
+LLAMAVISION_KERNEL inline bf16 narrow<bf16>(float x) {
+    return bf16::round(x);
+}
+template <>
+LLAMAVISION_KERNEL inline f16 narrow<f16>(float x) {
+#if defined(__CUDA_ARCH__)
+    f16 y;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+    return y;
+#else
+    return f16::round(x);
+#endif
+}
+
+/// Two bfloat16 in a word, the first in its lower half: what tensor cores read.
+LLAMAVISION_KERNEL inline std::uint32_t pair_of(float first, float second) {
+    return static_cast<std::uint32_t>(narrow<bf16>(first).bits)
+           | static_cast<std::uint32_t>(narrow<bf16>(second).bits) << 16;
+}
+LLAMAVISION_KERNEL inline float first_of(std::uint32_t pair) { return std::bit_cast<float>(pair << 16); }
+LLAMAVISION_KERNEL inline float second_of(std::uint32_t pair) { return std::bit_cast<float>(pair & 0xffff0000u); }
+
+} // namespace llamavision::gpu

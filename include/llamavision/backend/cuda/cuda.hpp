@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cuda backend: the words of the concept on an NVIDIA GPU. For programs to which CMake's `llamavision_add_cuda` has
+// added its translation units; without them, what needs a GPU does not link.
+#pragma once
+
+#include <string>
+
+#include <llamavision/backend/concept.hpp>
+#include <llamavision/backend/cuda/device.hpp>
+#include <llamavision/backend/cuda/words.hpp>
+
+namespace llamavision {
+
+/// `load<llama_3_2_11b_vision>(folder, cuda{})`. Copies share the GPU's queue and workspace.
+class cuda : public gpu::words<gpu::cuda_device> {
+  public:
+    /// @throws device_error, in one sentence: no device of that number, no driver, or one that is too old
+    explicit cuda(cuda_options options = {}) : gpu::words<gpu::cuda_device>(gpu::cuda_device(options)) {}
+
+    /// How many devices this machine has; 0 also where no driver or a wrong one stands in the way.
+    [[nodiscard]] static int devices();
+};
+
+static_assert(
+    backend<
+        cuda> && owns_memory<cuda> && fuses_swiglu<cuda> && fuses_linear_add<cuda> && fuses_linear_gelu<cuda> && lays_out_weights<cuda> && keeps_keys<cuda> && replays<cuda>);
+
+} // namespace llamavision

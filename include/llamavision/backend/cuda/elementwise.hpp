@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels in which every thread makes one value: functions of single values, rope, and all that moves or widens.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include <llamavision/backend/cuda/block.hpp>
+#include <llamavision/backend/cuda/values.hpp>
+
+namespace llamavision::gpu {
+
+/// Kernels of `count` independent values: Kernel::at(i) makes value i.
+template <class Kernel>
+struct for_each_value {
+    static constexpr unsigned threads = 256;
+    using shared = nothing;
+    std::size_t count = 0;
+
+    [[nodiscard]] grid blocks() const { return {divided_up(count, threads)}; }
+
+    template <class Block>
+    LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {
+        block.alone([&](unsigned t) {
+            std::size_t const i = static_cast<std::size_t>(block.x()) * threads + t;
+            if (i < count) static_cast<Kernel const&>(*this).at(i);
+        });
+    }
+};
+
+LLAMAVISION_KERNEL inline float silu_of(float x) { return x / (1.0f + expf(-x)); }
+LLAMAVISION_KERNEL inline float gelu_of(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
+
+struct silu_values : for_each_value<silu_values> {
+    float const* x;
+    float* y;
+    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = silu_of(x[i]); }
+};
+struct gelu_values : for_each_value<gelu_values> {
+    float const* x;
+    float* y;
+    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = gelu_of(x[i]); }
+};
+struct multiply_values : for_each_value<multiply_values> {
+    float const *a, *b;
+    float* y;
+    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = a[i] * b[i]; }
+};
+/// y = silu(gate) · up
+struct gate_values : for_each_value<gate_values> {
+    float const *gate, *up;
+    float* y;
+    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = silu_of(gate[i]) * up[i]; }
+};
+/// y = x + scale · f, where f has `period` values for all rows of so many.
+struct add_values : for_each_value<add_values> {
+    float const *x, *f;
+    float scale;
+    std::size_t period;
+    float* y;
+    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = x[i] + scale * f[i % period]; }
+};
+
+/// Turns pair i: of row i / (heads · half), the values i % half and half further of one head.
+struct turn_pairs : for_each_value<turn_pairs> {
+    float* x;
+    float const *cos, *sin; ///< (rows, half)
+    std::size_t heads, half;
+    LLAMAVISION_KERNEL void at(std::size_t i) const {
+        std::size_t const head = i / half, k = i % half, angle = head / heads * half + k;
+        float* const p = x + head * 2 * half + k;
+        float const a = p[0], b = p[half], c = cos[angle], s = sin[angle];
+        p[0] = a * c - b * s;
+        p[half] = b * c + a * s;
+    }
+};
+
+/// Value i of the patches: (tile, patch, channel, row in the patch, column in the patch).
+struct unfold_values : for_each_value<unfold_values> {
+    float const* x; ///< (tiles, channels, side, side)
+    std::size_t channels, side, patch;
+    float* y;
+    LLAMAVISION_KERNEL void at(std::size_t i) const {
+        std::size_t const column = i % patch, row = i / patch % patch, across = side / patch;
+        std::size_t const channel = i / (patch * patch) % channels, p = i / (patch * patch * channels);
+        std::size_t const tile = p / (across * across), within = p % (across * across);
+        std::size_t const from_row = within / across * patch + row, from_column = within % across * patch + column;
+        y[i] = x[((tile * channels + channel) * side + from_row) * side + from_column];
+    }
+};
+
+/// y[r·stride + i·of + first + k] = part k's value (r, i): some of the `of` parts that are interleaved.
+struct interleave_values : for_each_value<interleave_values> {
+    static constexpr std::size_t most = 8;
+    float const* parts[most];
+    std::size_t taken, first, of, width, stride;
+    float* y;
+    LLAMAVISION_KERNEL void at(std::size_t i) const {
+        std::size_t const k = i % taken, column = i / taken % width, row = i / taken / width;
+        y[row * stride + column * of + first + k] = parts[k][row * width + column];
+    }
+};
+
+/// Values first ... first + count - 1 of a weight, as another type.
+template <class Values, class To>
+struct unpack_values : for_each_value<unpack_values<Values, To>> {
+    Values w;
+    std::size_t first;
+    To* y;
+    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = narrow<To>(w[first + i]); }
+};
+
+/// The rows of a table that ids name.
+template <class Values>
+struct embed_values : for_each_value<embed_values<Values>> {
+    Values table;
+    std::int32_t const* ids;
+    std::size_t columns;
+    float* y;
+    LLAMAVISION_KERNEL void at(std::size_t i) const {
+        y[i] = table[static_cast<std::size_t>(ids[i / columns]) * columns + i % columns];
+    }
+};
+
+/// Keys and values of some rows into their places in bfloat16: from row `first` on, or from where `position` says.
+struct keep_values : for_each_value<keep_values> {
+    float const *keys, *values; ///< (count / width, width)
+    std::size_t width, first;
+    std::uint32_t const* position; ///< null, or read instead of `first` when the kernel runs
+    bf16 *to_keys, *to_values;
+    LLAMAVISION_KERNEL void at(std::size_t i) const {
+        std::size_t const to = (position ? static_cast<std::size_t>(*position) : first) * width + i;
+        to_keys[to] = narrow<bf16>(keys[i]);
+        to_values[to] = narrow<bf16>(values[i]);
+    }
+};
+
+/// A number where kernels find it.
+struct set_number : for_each_value<set_number> {
+    std::uint32_t* to;
+    std::uint32_t number;
+    LLAMAVISION_KERNEL void at(std::size_t) const { *to = number; }
+};
+
+} // namespace llamavision::gpu

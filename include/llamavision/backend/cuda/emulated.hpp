@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+// A device that is none: the kernels of the cuda backend on the host, one thread after the other. It is slow, and shows
+// that they are right: index arithmetic, the order of sums, and what becomes of every edge are those of the GPU.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <llamavision/backend/cuda/block.hpp>
+#include <llamavision/backend/cuda/room_list.hpp>
+#include <llamavision/backend/cuda/words.hpp>
+#include <llamavision/support/aligned_bytes.hpp>
+#include <llamavision/support/error.hpp>
+
+namespace llamavision::gpu {
+
+/// The threads of one block; see block.hpp. Every other step goes backwards, so that what depends on the order of
+/// threads within a step does not stay unseen.
+template <unsigned Threads>
+class emulated_block {
+  public:
+    static constexpr unsigned threads = Threads;
+    static_assert(Threads % warp == 0);
+
+    emulated_block(std::size_t x, std::size_t y, std::size_t z)
+        : x_(static_cast<unsigned>(x)), y_(static_cast<unsigned>(y)), z_(static_cast<unsigned>(z)) {}
+
+    template <class T>
+    class own {
+      public:
+        T& operator[](unsigned t) { return values_[t]; }
+        T const& operator[](unsigned t) const { return values_[t]; }
+
+      private:
+        std::vector<T> values_ = std::vector<T>(Threads);
+    };
+
+    [[nodiscard]] unsigned x() const { return x_; }
+    [[nodiscard]] unsigned y() const { return y_; }
+    [[nodiscard]] unsigned z() const { return z_; }
+
+    template <class F>
+    void alone(F const& f) {
+        backwards_ = !backwards_;
+        for (unsigned t = 0; t < Threads; ++t) f(backwards_ ? Threads - 1 - t : t);
+    }
+    template <class F>
+    void each(F const& f) {
+        alone(f);
+    }
+    void sync() {}
+
+    template <class F>
+    float sum(F const& f) {
+        std::array<float, Threads> values;
+        alone([&](unsigned t) { values[t] = f(t); });
+        float total = 0;
+        for (unsigned w = 0; w < Threads; w += warp) {
+            exchange<warp>(values.data() + w, [](float a, float b) { return a + b; });
+            total += values[w];
+        }
+        return total;
+    }
+    template <class F, class Use>
+    void warp_sum(F const& f, Use const& use) {
+        together<warp>(f, use, [](float a, float b) { return a + b; });
+    }
+    template <class F, class Use>
+    void quad_sum(F const& f, Use const& use) {
+        together<4>(f, use, [](float a, float b) { return a + b; });
+    }
+    template <class F, class Use>
+    void quad_max(F const& f, Use const& use) {
+        together<4>(f, use, [](float a, float b) { return a > b ? a : b; });
+    }
+
+    /// C (16, 8) += A (16, 16) B (16, 8) in every warp: c(t) and a(t) are lane t's registers, b(t, half) its two words.
+    /// The layout is flash.hpp's.
+    template <class C, class A, class B>
+    void mma(C const& c, A const& a, B const& b) {
+        for (unsigned first = 0; first < Threads; first += warp) {
+            float left[16][16], right[16][8];
+            for (unsigned lane = 0; lane < warp; ++lane) {
+                unsigned const g = lane / 4, column = lane % 4 * 2;
+                for (unsigned half = 0; half < 2; ++half)
+                    for (unsigned further = 0; further < 2; ++further) {
+                        std::uint32_t const word = a(first + lane)[2 * further + half];
+                        left[g + 8 * half][column + 8 * further] = first_of(word);
+                        left[g + 8 * half][column + 8 * further + 1] = second_of(word);
+                    }
+                for (unsigned half = 0; half < 2; ++half) {
+                    std::uint32_t const word = b(first + lane, half);
+                    right[column + 8 * half][g] = first_of(word);
+                    right[column + 8 * half + 1][g] = second_of(word);
+                }
+            }
+            for (unsigned lane = 0; lane < warp; ++lane)
+                for (unsigned k = 0; k < 4; ++k) {
+                    float sum = 0;
+                    for (unsigned i = 0; i < 16; ++i)
+                        sum += left[lane / 4 + k / 2 * 8][i] * right[i][lane % 4 * 2 + k % 2];
+                    c(first + lane)[k] += sum;
+                }
+        }
+    }
+
+  private:
+    /// Every value with that of the lane whose number differs in one bit, in turn for each bit: all become the same.
+    template <unsigned Width, class Op>
+    static void exchange(float* values, Op const& op) {
+        for (unsigned offset = Width / 2; offset > 0; offset /= 2) {
+            std::array<float, Width> before;
+            std::copy_n(values, Width, before.begin());
+            for (unsigned i = 0; i < Width; ++i) values[i] = op(before[i], before[i ^ offset]);
+        }
+    }
+    template <unsigned Width, class F, class Use, class Op>
+    void together(F const& f, Use const& use, Op const& op) {
+        std::array<float, Threads> values;
+        alone([&](unsigned t) { values[t] = f(t); });
+        for (unsigned w = 0; w < Threads; w += Width) exchange<Width>(values.data() + w, op);
+        alone([&](unsigned t) { use(t, values[t]); });
+    }
+
+    unsigned x_, y_, z_;
+    bool backwards_ = true;
+};
+
+struct emulated_options {
+    std::size_t workspace = std::size_t{1} << 20; ///< bytes; small, so that tests cross its borders
+    std::size_t processors = 4;
+    bool tensor_cores = true; ///< of bfloat16
+    std::size_t available = std::size_t{1} << 40;
+};
+
+/// What `words` ask of a device.
+class emulated_device {
+  public:
+    emulated_device() : emulated_device(emulated_options{}) {}
+    explicit emulated_device(emulated_options options)
+        : options_(options), workspace_(aligned_bytes(options.workspace)) {}
+
+    [[nodiscard]] std::string_view name() const { return "cuda, emulated"; }
+    [[nodiscard]] std::shared_ptr<std::byte> allocate(std::size_t bytes) const {
+        auto const room = aligned_bytes(bytes);
+        std::memset(room.get(), 0xff, bytes); // NaN, until somebody writes
+        auto const guard = lock();
+        state_->rooms.add(room.get(), bytes);
+        return {room.get(), [room, state = state_](std::byte* p) {
+                    std::unique_lock const turn(state->mutex);
+                    state->rooms.remove(p);
+                }};
+    }
+    [[nodiscard]] bool holds(void const* p) const {
+        auto const guard = lock();
+        return state_->rooms.holds(p);
+    }
+    [[nodiscard]] std::size_t available() const { return options_.available; }
+    void upload(void const* from, std::size_t bytes, void* to) const { move(from, bytes, to); }
+    void download(void const* from, std::size_t bytes, void* to) const { move(from, bytes, to); }
+    void wait() const {}
+    void copy(void const* from, std::size_t bytes, void* to) const {
+        ask([=] {
+            if (bytes > 0) std::memmove(to, from, bytes);
+        });
+    }
+    void zero(void* to, std::size_t bytes) const {
+        ask([=] {
+            if (bytes > 0) std::memset(to, 0, bytes);
+        });
+    }
+    [[nodiscard]] std::span<std::byte> workspace() const { return {workspace_.get(), options_.workspace}; }
+    [[nodiscard]] std::size_t processors() const { return options_.processors; }
+    [[nodiscard]] bool tensor_cores() const { return options_.tensor_cores; }
+    [[nodiscard]] std::unique_lock<std::recursive_mutex> lock() const { return std::unique_lock(state_->mutex); }
+    [[nodiscard]] std::uint32_t const* position() const { return state_->recording ? &state_->position : nullptr; }
+
+    /// As a GPU does it: what is asked while a pass is recorded is done only when it is played.
+    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
+                std::function<void()> const& body) const {
+        auto const guard = lock();
+        auto const* known = static_cast<recorded_pass const*>(tape.get());
+        if (!known || !std::equal(key.begin(), key.end(), known->key.begin(), known->key.end())) {
+            auto pass = std::make_shared<recorded_pass>();
+            pass->key.assign(key.begin(), key.end());
+            state_->recording = pass.get();
+            try {
+                body();
+            } catch (...) {
+                state_->recording = nullptr;
+                throw;
+            }
+            state_->recording = nullptr;
+            known = pass.get();
+            tape = std::move(pass);
+        } else
+            ++state_->played;
+        state_->position = static_cast<std::uint32_t>(position);
+        for (auto const& step : known->steps) step();
+    }
+    /// How often a recorded pass was played again.
+    [[nodiscard]] std::size_t played() const { return state_->played; }
+
+    template <class Kernel>
+    void launch(Kernel const& kernel, grid blocks) const {
+        ask([=] { run(kernel, blocks); });
+    }
+
+    void multiply(many_rows const& p) const {
+        ask([=] {
+            switch (p.type) {
+            case format::bf16: return multiply(p, static_cast<bf16 const*>(p.w), static_cast<bf16 const*>(p.x));
+            case format::f16: return multiply(p, static_cast<f16 const*>(p.w), static_cast<f16 const*>(p.x));
+            default: return multiply(p, static_cast<float const*>(p.w), static_cast<float const*>(p.x));
+            }
+        });
+    }
+
+  private:
+    struct recorded_pass {
+        std::vector<std::uint64_t> key;
+        std::vector<std::function<void()>> steps;
+    };
+    struct state {
+        std::recursive_mutex mutex;
+        recorded_pass* recording = nullptr;
+        room_list rooms;
+        std::uint32_t position = 0;
+        std::size_t played = 0;
+    };
+
+    template <class F>
+    void ask(F const& step) const {
+        if (state_->recording)
+            state_->recording->steps.emplace_back(step);
+        else
+            step();
+    }
+    void move(void const* from, std::size_t bytes, void* to) const {
+        if (state_->recording) throw device_error("memory crosses to the host while a pass is recorded");
+        if (bytes > 0) std::memmove(to, from, bytes);
+    }
+
+    template <class Kernel>
+    static void run(Kernel const& kernel, grid blocks) {
+        for (std::size_t z = 0; z < blocks.z; ++z)
+            for (std::size_t y = 0; y < blocks.y; ++y)
+                for (std::size_t x = 0; x < blocks.x; ++x) {
+                    emulated_block<Kernel::threads> block(x, y, z);
+                    auto const shared = std::make_unique_for_overwrite<typename Kernel::shared>();
+                    std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(*shared));
+                    kernel(block, *shared);
+                }
+    }
+
+    template <class T>
+    static void multiply(many_rows const& p, T const* w, T const* x) {
+        for (std::size_t r = 0; r < p.rows; ++r)
+            for (std::size_t o = 0; o < p.outputs; ++o) {
+                double sum = 0;
+                for (std::size_t i = 0; i < p.columns; ++i)
+                    sum += static_cast<double>(widen(x[r * p.columns + i]))
+                           * static_cast<double>(widen(w[o * p.columns + i]));
+                float& y = p.y[r * p.stride + o];
+                sum = static_cast<double>(p.scale) * sum + static_cast<double>(p.bias ? p.bias[o] : 0.0f);
+                y = static_cast<float>(p.add ? sum + static_cast<double>(y) : sum);
+            }
+    }
+
+    emulated_options options_;
+    std::shared_ptr<std::byte> workspace_;
+    std::shared_ptr<state> state_ = std::make_shared<state>();
+};
+
+} // namespace llamavision::gpu

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// A product of many rows, as the device's library of products takes it.
+#pragma once
+
+#include <cstddef>
+
+#include <llamavision/weights/matrix.hpp>
+
+namespace llamavision::gpu {
+
+/// y = scale · x wᵀ + bias, added to what y holds if `add`; sums in float.
+struct many_rows {
+    format type = format::f32; ///< of w and x: f32, f16, bf16
+    void const* w = nullptr;   ///< (outputs, columns)
+    void const* x = nullptr;   ///< (rows, columns)
+    std::size_t outputs = 0, rows = 0, columns = 0;
+    float* y = nullptr;     ///< (rows, outputs)
+    std::size_t stride = 0; ///< floats from one row of y to the next
+    float const* bias = nullptr;
+    float scale = 1.0f;
+    bool add = false;
+};
+
+} // namespace llamavision::gpu

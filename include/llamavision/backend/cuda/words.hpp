@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// The words of the backend concept on a device: which kernel, with which extents, in how many blocks. The device is a
+// type of its own, so that all of this runs on a GPU (cuda.hpp) and, in tests, on the host (emulated.hpp).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <llamavision/backend/concept.hpp>
+#include <llamavision/backend/cuda/attention_words.hpp>
+#include <llamavision/backend/cuda/elementwise.hpp>
+#include <llamavision/backend/cuda/layouts.hpp>
+#include <llamavision/backend/cuda/norms.hpp>
+#include <llamavision/backend/cuda/product_words.hpp>
+#include <llamavision/backend/cuda/values.hpp>
+
+namespace llamavision::gpu {
+
+/// A device is a handle to memory, a queue of launches in order, and a library of products:
+/// - name, allocate, available, upload, download, wait: the backend's own (concept.hpp);
+/// - `copy(from, bytes, to)`, `zero(to, bytes)`: in its memory;
+/// - `launch(kernel, grid)`, `multiply(many_rows)`;
+/// - `workspace()`: memory that a word may use while it holds the `lock()`, which keeps its launches together;
+/// - `holds(pointer)`: whether it points into memory that was allocated;
+/// - `processors()`, `tensor_cores()`: how many, and whether they take bfloat16;
+/// - `replay(...)`: the backend's own, and `position()`: while calls are recorded, where `position` stands; else null.
+///
+/// The same bits from run to run on the same device: no sum's order depends on who comes first. Bits differ between
+/// numbers of rows, and between devices of different numbers of processors.
+template <class Device>
+class words {
+  public:
+    explicit words(Device device) : device_(std::move(device)) {}
+
+    [[nodiscard]] std::string_view name() const { return device_.name(); }
+    [[nodiscard]] Device const& device() const { return device_; }
+
+    [[nodiscard]] std::shared_ptr<std::byte> allocate(std::size_t bytes) const { return device_.allocate(bytes); }
+    [[nodiscard]] std::size_t available() const { return device_.available(); }
+    void upload(void const* from, std::size_t bytes, void* to) const { device_.upload(from, bytes, to); }
+    void download(void const* from, std::size_t bytes, void* to) const { device_.download(from, bytes, to); }
+
+    void wait() const { device_.wait(); }
+
+    /// 16 bits for tensor cores, and blocks with their scales apart. `i8` is kept in 16 bits, and so is what has no
+    /// whole blocks.
+    [[nodiscard]] std::size_t laid_out_bytes(matrix const& w, weight_format f) const {
+        return gpu::laid_out_bytes(layout_of(w, f), w.size());
+    }
+    matrix lay_out(matrix const& w, weight_format f, std::byte* to) const {
+        format const type = layout_of(w, f);
+        std::size_t const width = w.columns;
+        lay_out_rows(w, type, [&](std::size_t at, std::span<std::byte const> bytes) {
+            device_.upload(bytes.data(), bytes.size(), to + at);
+        });
+        return {to, type, w.rows, width};
+    }
+
+    void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+        multiply(w, {finish::kind::store, 1.0f, bias}, x, rows, y);
+    }
+    /// y (rows, w.rows) = gelu(x wᵀ + bias)
+    void fused_linear_gelu(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+        multiply(w, {finish::kind::gelu, 1.0f, bias}, x, rows, y);
+    }
+    /// y (rows, w.rows) += scale (x wᵀ + bias)
+    void fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows, float scale,
+                          float* y) const {
+        multiply(w, {finish::kind::add, scale, bias}, x, rows, y);
+    }
+    /// y (rows, gate.rows) = silu(x gateᵀ) ⊙ (x upᵀ)
+    void fused_swiglu(matrix const& gate, matrix const& up, float const* x, std::size_t rows, float* y) const {
+        auto const guard = device_.lock();
+        product_words<Device>(device_, device_.workspace()).swiglu(gate, up, x, rows, y);
+    }
+
+    void embed(matrix const& table, std::int32_t const* ids, std::size_t count, float* y) const {
+        visit_values(table, [&](auto values) {
+            each(embed_values<decltype(values)>{{count * table.columns}, values, ids, table.columns, y});
+        });
+    }
+    void widen(matrix const& w, std::size_t first, std::size_t count, float* y) const {
+        visit_values(w, [&](auto values) { each(unpack_values<decltype(values), float>{{count}, values, first, y}); });
+    }
+    [[nodiscard]] bool alike(matrix const& w, std::size_t a, std::size_t b, std::size_t count) const {
+        std::size_t const bytes = bytes_of(w.type, count);
+        std::vector<std::byte> left(bytes), right(bytes);
+        auto const* const data = static_cast<std::byte const*>(w.data);
+        download(data + bytes_of(w.type, a), bytes, left.data());
+        download(data + bytes_of(w.type, b), bytes, right.data());
+        return left == right;
+    }
+
+    void rms_norm(float const* x, std::size_t rows, std::size_t width, float const* weight, float eps, float* y) const {
+        if (rows > 0) launch(rms_norm_rows{x, width, weight, eps, y}, {rows});
+    }
+    void layer_norm(float const* x, std::size_t rows, std::size_t width, float const* weight, float const* bias,
+                    float eps, float* y) const {
+        if (rows > 0) launch(layer_norm_rows{x, width, weight, bias, eps, y}, {rows});
+    }
+    void silu(float const* x, std::size_t count, float* y) const { each(silu_values{{count}, x, y}); }
+    void gelu(float const* x, std::size_t count, float* y) const { each(gelu_values{{count}, x, y}); }
+    void multiply(float const* a, float const* b, std::size_t count, float* y) const {
+        each(multiply_values{{count}, a, b, y});
+    }
+    void add_scaled(float const* x, float scale, float const* f, std::size_t count, float* y) const {
+        each(add_values{{count}, x, f, scale, count, y});
+    }
+    void add_row(float const* x, std::size_t rows, std::size_t width, float scale, float const* f, float* y) const {
+        each(add_values{{rows * width}, x, f, scale, width, y});
+    }
+    void rope(float* x, std::size_t rows, std::size_t heads, std::size_t head_dim, float const* cos,
+              float const* sin) const {
+        each(turn_pairs{{rows * heads * (head_dim / 2)}, x, cos, sin, heads, head_dim / 2});
+    }
+
+    void attend(float const* q, attention_shape const& shape, std::span<query_group const> groups, float* y) const {
+        auto const guard = device_.lock();
+        attention_words<Device>(device_, shape, q, y).attend(groups);
+    }
+    /// Keys and values in bfloat16, row by row.
+    [[nodiscard]] std::size_t kept_floats(attention_shape const& shape, std::size_t capacity) const {
+        return divided_up(capacity * shape.kv_heads * shape.head_dim, 32) * 16;
+    }
+    void keep(attention_shape const& shape, float const* keys, float const* values, std::size_t first,
+              std::size_t count, std::size_t, float* to_keys, float* to_values) const {
+        std::size_t const width = shape.kv_heads * shape.head_dim;
+        auto const guard = device_.lock();
+        each(keep_values{{count * width},
+                         keys,
+                         values,
+                         width,
+                         first,
+                         device_.position(),
+                         reinterpret_cast<bf16*>(to_keys),
+                         reinterpret_cast<bf16*>(to_values)},
+             guard);
+    }
+
+    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
+                std::function<void()> const& body) const {
+        device_.replay(tape, key, position, body);
+    }
+
+    void unfold(float const* x, std::size_t tiles, std::size_t channels, std::size_t side, std::size_t patch,
+                float* y) const {
+        std::size_t const across = side / patch;
+        each(unfold_values{{tiles * across * across * channels * patch * patch}, x, channels, side, patch, y});
+    }
+    void interleave(float const* const* parts, std::size_t n, std::size_t rows, std::size_t width, float* y,
+                    std::size_t stride) const {
+        for (std::size_t first = 0; first < n; first += interleave_values::most) {
+            std::size_t const taken = std::min(interleave_values::most, n - first);
+            interleave_values kernel{{rows * width * taken}, {}, taken, first, n, width, stride, y};
+            std::copy_n(parts + first, taken, kernel.parts);
+            each(kernel);
+        }
+    }
+    void copy(float const* x, std::size_t count, float* y) const {
+        auto const guard = device_.lock();
+        device_.copy(x, count * sizeof(float), y);
+    }
+    void zero(float* y, std::size_t count) const {
+        auto const guard = device_.lock();
+        device_.zero(y, count * sizeof(float));
+    }
+
+  private:
+    [[nodiscard]] format layout_of(matrix const& w, weight_format f) const {
+        return gpu::layout_of(w, f, device_.tensor_cores());
+    }
+    void multiply(matrix const& w, finish const& then, float const* x, std::size_t rows, float* y) const {
+        auto const guard = device_.lock();
+        product_words<Device>(device_, device_.workspace()).linear(w, then, x, rows, y);
+    }
+    template <class Kernel>
+    void launch(Kernel const& kernel, grid blocks) const {
+        auto const guard = device_.lock();
+        device_.launch(kernel, blocks);
+    }
+    template <class Kernel>
+    void each(Kernel const& kernel) const {
+        if (kernel.count > 0) launch(kernel, kernel.blocks());
+    }
+    /// The same for whoever holds the lock.
+    template <class Kernel, class Guard>
+    void each(Kernel const& kernel, Guard const&) const {
+        if (kernel.count > 0) device_.launch(kernel, kernel.blocks());
+    }
+
+    Device device_;
+};
+
+} // namespace llamavision::gpu

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole networks on the cuda backend: what flows, what is kept, and what is recorded for the next token.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+#include <llamavision/backend/cuda/divided.hpp>
+#include <llamavision/backend/cuda/emulated.hpp>
+#include <llamavision/backend/scalar/scalar.hpp>
+#include <llamavision/backend/simd/simd.hpp>
+#include <llamavision/runtime/compiled_network.hpp>
+#include <llamavision/runtime/session.hpp>
+
+#include "../support/small.hpp"
+
+#if defined(LLAMAVISION_CUDA)
+#include <llamavision/backend/cuda/cuda.hpp>
+#endif
+
+namespace lv = llamavision;
+
+namespace {
+
+/// Heads of 80 in the tower, and of 128 in the text: those for which tensor cores have a kernel.
+struct wide_heads : small {
+    static constexpr std::string_view name = "wide heads";
+    struct vision : small::vision {
+        static constexpr std::size_t width = 160;
+        static constexpr std::size_t tile = 16; // 17 tokens
+    };
+    struct text : small::text {
+        static constexpr std::size_t width = 512, heads = 4, kv_heads = 2;
+    };
+};
+
+using emulated = lv::gpu::words<lv::gpu::emulated_device>;
+struct on_host {
+    static bool usable() { return true; }
+    static emulated backend() { return emulated(lv::gpu::emulated_device()); }
+};
+#if defined(LLAMAVISION_CUDA)
+struct on_gpu {
+    static bool usable() {
+        if (lv::cuda::devices() > 0) return true;
+        MESSAGE("skipped: no device");
+        return false;
+    }
+    static lv::cuda backend() { return lv::cuda(); }
+};
+#define ALL_DEVICES on_host, on_gpu
+#else
+#define ALL_DEVICES on_host
+#endif
+
+constexpr lv::weight_formats all_in(lv::weight_format f) { return lv::weight_formats::divided(f, f); }
+
+template <class C, class B>
+std::shared_ptr<lv::network const> make(B backend, lv::weight_format f = lv::weight_format::stored) {
+    return std::make_shared<lv::compiled_network<C, B>>(random_weights<C>(1), std::move(backend), all_in(f));
+}
+
+using ids = std::vector<lv::token>;
+
+/// A conversation about two pictures: logits after the prompt, and after each of the tokens that the other network
+/// finds most likely.
+struct talk {
+    lv::session session;
+
+    template <class C>
+    talk(std::shared_ptr<lv::network const> const& net, C, lv::parity reading) : session(net, {0, 8, reading}) {
+        lv::encode_options look;
+        look.remember_padding = true;
+        std::vector<lv::session::image_ptr> const images{net->encode(random_tiles(1, 1, C::vision::tile, 1), look),
+                                                         net->encode(random_tiles(1, 2, C::vision::tile, 2), look)};
+        lv::token const image = session.image_id();
+        session.append(ids{1, 2, image, 3, 4, 5, image, 6, 7, 8, 9, 10}, images);
+    }
+    [[nodiscard]] lv::token likely() const {
+        auto const all = session.logits();
+        return static_cast<lv::token>(std::max_element(all.begin(), all.end()) - all.begin());
+    }
+};
+
+double apart(std::span<float const> a, std::span<float const> b) {
+    REQUIRE(a.size() == b.size());
+    double worst = 0, size = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        worst = std::max(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+        size = std::max(size, std::abs(static_cast<double>(b[i])));
+    }
+    return worst / size;
+}
+
+template <class C, class B>
+void compare(B const& backend, lv::weight_format f, double bound, bool same_tokens) {
+    auto const there = make<C>(backend, f), here = make<C>(lv::scalar{});
+    for (lv::parity reading : {lv::parity::usual, lv::parity::meta, lv::parity::hugging_face}) {
+        CAPTURE(static_cast<int>(reading));
+        talk a(there, C{}, reading), b(here, C{}, reading);
+        for (int k = 0; k < 8; ++k) {
+            CHECK(apart(a.session.logits(), b.session.logits()) < bound);
+            lv::token const next = b.likely();
+            if (same_tokens) CHECK(a.likely() == next);
+            a.session.append_generated(next);
+            b.session.append_generated(next);
+        }
+    }
+}
+
+} // namespace
+
+TYPE_TO_STRING(on_host);
+#if defined(LLAMAVISION_CUDA)
+TYPE_TO_STRING(on_gpu);
+#endif
+
+TEST_CASE_TEMPLATE("stored weights: the scalar backend's logits to 1e-5, and its tokens", D, ALL_DEVICES) {
+    if (!D::usable()) return;
+    compare<small>(D::backend(), lv::weight_format::stored, 1e-5, true);
+    compare<wide_heads>(D::backend(), lv::weight_format::stored, 1e-5, true);
+}
+
+// What rounding explains: 2⁻⁹ for each factor of a product of 16 bits, in about ten layers one after the other; a q8
+// value is off by 1/254 of its block's largest, a q4 value by 1/16.
+TEST_CASE_TEMPLATE("16, 8 and 4 bits: logits as near as their rounding explains", D, ALL_DEVICES) {
+    if (!D::usable()) return;
+    compare<small>(D::backend(), lv::weight_format::bf16, 0.05, false);
+    compare<wide_heads>(D::backend(), lv::weight_format::bf16, 0.05, false);
+    compare<wide_heads>(D::backend(), lv::weight_format::q8, 0.05, false);
+    compare<wide_heads>(D::backend(), lv::weight_format::q4, 0.7, false);
+}
+
+TEST_CASE_TEMPLATE("the same bits from run to run", D, ALL_DEVICES) {
+    if (!D::usable()) return;
+    auto const net = make<wide_heads>(D::backend(), lv::weight_format::bf16);
+    talk a(net, wide_heads{}, lv::parity::usual), b(net, wide_heads{}, lv::parity::usual);
+    for (lv::token t : {3, 4, 5}) {
+        CHECK(std::equal(a.session.logits().begin(), a.session.logits().end(), b.session.logits().begin()));
+        a.session.append_generated(t);
+        b.session.append_generated(t);
+    }
+}
+
+TEST_CASE("a token's pass is recorded once and played after that, until something but the position changes") {
+    emulated const backend = on_host::backend();
+    auto const net = make<small>(backend, lv::weight_format::bf16);
+    auto const& device = backend.device();
+    lv::session s(net, {0, 8, lv::parity::usual}), all(net, {0, 64, lv::parity::usual});
+    ids text{1, 2, 3, 4, 5};
+    s.append(text);
+    for (int k = 0; k < 30; ++k) {
+        lv::token const next = static_cast<lv::token>(k % 40);
+        s.append_generated(next);
+        text.push_back(next);
+    }
+    CHECK(device.played() == 29);
+    all.append(text); // in one go: nothing is recorded
+    CHECK(apart(s.logits(), all.logits()) < 0.02);
+
+    lv::session::image_ptr const image = net->encode(random_tiles(1, 1, small::vision::tile), {});
+    s.append(ids{s.image_id(), 2}, {{image}});
+    std::size_t const before = device.played();
+    s.append_generated(1); // another key: the picture is in sight now
+    CHECK(device.played() == before);
+    s.append_generated(2);
+    CHECK(device.played() == before + 1);
+    all.append(ids{s.image_id(), 2, 1, 2}, {{image}});
+    CHECK(apart(s.logits(), all.logits()) < 0.02);
+
+    s.reset(); // and back again, from the first position
+    s.append(ids{1, 2, 3});
+    s.append_generated(4);
+    lv::session fresh(net, {0, 64, lv::parity::usual});
+    fresh.append(ids{1, 2, 3, 4});
+    CHECK(apart(s.logits(), fresh.logits()) < 0.02);
+}
+
+TEST_CASE("layers that stay in the host's memory are multiplied there") {
+    using both = lv::gpu::divided_words<lv::gpu::emulated_device, lv::simd>;
+    for (std::size_t layers : {0u, 2u, 5u})
+        for (auto const f : {lv::weight_format::stored, lv::weight_format::q8}) {
+            CAPTURE(layers);
+            both const backend(on_host::backend(), lv::simd(std::size_t{2}), layers);
+            compare<wide_heads>(backend, f, f == lv::weight_format::stored ? 1e-5 : 0.05,
+                                f == lv::weight_format::stored);
+            lv::weight_memory const m = make<wide_heads>(backend, f)->plan(8).weights;
+            CHECK((m.mapped + m.beside > 0) == (layers < 5));
+            CHECK(m.own > 0);
+            CHECK(backend.device().played() == 0);
+        }
+    std::size_t const whole = make<wide_heads>(on_host::backend(), lv::weight_format::q8)->plan(8).weights.own;
+    both const none(on_host::backend(), lv::simd(std::size_t{1}), 0);
+    CHECK(make<wide_heads>(none, lv::weight_format::q8)->plan(8).weights.own < whole);
+}
+
+TEST_CASE_TEMPLATE("weights, caches and pictures are planned in the device's memory", D, ALL_DEVICES) {
+    if (!D::usable()) return;
+    auto const net = make<wide_heads>(D::backend(), lv::weight_format::q4);
+    lv::memory_plan const plan = net->plan(256);
+    CHECK(plan.weights.mapped == 0);
+    CHECK(plan.weights.own > 0);
+    CHECK(plan.cache_per_position == 3 * 2 * 2 * 128 * 2); // layers; keys and values; heads; values; bytes
+}
+
+#if defined(LLAMAVISION_CUDA)
+TEST_CASE("a device that is not there is told in one sentence") {
+    std::string message;
+    try {
+        lv::cuda const none(lv::cuda_options{99});
+    } catch (lv::device_error const& fault) { message = fault.what(); }
+    bool const found = lv::cuda::devices() > 0;
+    CHECK((found ? message.starts_with("there is no CUDA device 99: this machine has ")
+                 : message.starts_with("no CUDA device: ")));
+    CHECK(message.find('\n') == std::string::npos);
+}
+#endif
