@@ -35,6 +35,12 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         for compiler in arguments.compilers:
             version = subprocess.run([compiler, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True)
-            for source in sorted(HERE.glob("*.cpp")):
-                seconds, memory = compile_once(compiler, shlex.split(arguments.flags), source, f"{folder}/unit.o")
-                print(f"| {compiler} {version.stdout.split()[0]} | {source.stem} | {seconds:.1f} | {memory:.0f} |", flush=True)
+            separate = ["-DLLAMAVISION_SEPARATE"]
+            programs = [(source, source.stem, []) for source in sorted(HERE.glob("*.cpp"))]
+            programs.append((HERE / "minimal.cpp", "minimal, with separate", separate))
+            programs += [(source, f"separate/{source.stem}, once", separate)
+                         for source in sorted((ROOT / "include/llamavision/separate").glob("*.cpp"))]
+            for source, name, extra in programs:
+                flags = shlex.split(arguments.flags) + extra
+                seconds, memory = compile_once(compiler, flags, source, f"{folder}/unit.o")
+                print(f"| {compiler} {version.stdout.split()[0]} | {name} | {seconds:.1f} | {memory:.0f} |", flush=True)
