@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <vector>
 
 #include <unistd.h>
@@ -199,21 +201,28 @@ void read_all(words const* from, std::size_t count) {
 } // namespace
 
 struct limit_probe::memory {
-    std::vector<words> data;
+    // A vector of `words` would begin wherever the allocator says: it drops the type's alignment.
+    struct release {
+        void operator()(words* p) const { ::operator delete (p, std::align_val_t{64}); }
+    };
+    std::size_t count;
+    std::unique_ptr<words, release> data{
+        static_cast<words*>(::operator new (count * sizeof(words), std::align_val_t{64}))};
 };
 
-limit_probe::limit_probe(lv::thread_pool& pool) : pool_(pool), memory_(std::make_unique<memory>()) {
+limit_probe::limit_probe(lv::thread_pool& pool) : pool_(pool) {
     std::size_t size = std::size_t{256} << 20;
 #if defined(_SC_LEVEL3_CACHE_SIZE)
     if (auto const cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE); cache > 0)
         size = std::max(size, 2 * static_cast<std::size_t>(cache));
 #endif
     size = std::min(size, std::max(lv::machine_memory() / 16, std::size_t{64} << 20));
-    memory_->data.assign(size / sizeof(words), words{1, 2, 3, 4});
+    memory_.reset(new memory{size / sizeof(words)});
+    std::fill_n(memory_->data.get(), memory_->count, words{1, 2, 3, 4});
 }
 limit_probe::~limit_probe() = default;
 
-std::size_t limit_probe::bytes() const { return memory_->data.size() * sizeof(words); }
+std::size_t limit_probe::bytes() const { return memory_->count * sizeof(words); }
 
 limits limit_probe::measure() {
     std::size_t const threads = pool_.threads(), pieces = 16 * threads;
@@ -232,11 +241,11 @@ limits limit_probe::measure() {
         most.f32 = std::max(most.f32, computes(best_f32()));
         most.bf16 = std::max(most.bf16, computes(best_bf16()));
         most.int8 = std::max(most.int8, computes(best_int8()));
-        std::size_t const piece = memory_->data.size() / pieces;
+        std::size_t const piece = memory_->count / pieces;
         most.read =
             std::max(most.read, rate(
                                     static_cast<double>(piece * pieces * sizeof(words)),
-                                    [&](std::size_t i) { read_all(memory_->data.data() + i * piece, piece); }, pieces));
+                                    [&](std::size_t i) { read_all(memory_->data.get() + i * piece, piece); }, pieces));
     }
     return most;
 }
