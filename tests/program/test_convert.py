@@ -245,13 +245,15 @@ class Convert(Case):
 
     def test_memory_is_bounded(self):
         source, size = large_model("larger", 24, 1 << 13)
-        limit = 64 << 20
-        self.assertGreaterEqual(size, 6 * limit)
+        room, step = 48 << 20, 16 << 20
+        self.assertGreaterEqual(size, 6 * (room + step))
 
-        def limited():
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        def limited_to(limit):
+            return lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        # What it takes to start: a program with the cuda backend brings a library whose data alone is larger than the room.
+        start = next(n for n in range(step, 64 * step, step) if run("--help", preexec_fn=limited_to(n)).returncode == 0)
         for arguments in (["huggingface"], ["huggingface", "--dtype", "f32"]):
-            r = run("convert", source, self.out, "--to", *arguments, "--force", preexec_fn=limited)
+            r = run("convert", source, self.out, "--to", *arguments, "--force", preexec_fn=limited_to(start + room))
             self.assertEqual(r.returncode, 0, r.stderr)
             written = sum(p.stat().st_size for p in self.out.glob("*.safetensors"))
             self.assertGreaterEqual(written, size)
