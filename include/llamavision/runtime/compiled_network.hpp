@@ -180,9 +180,10 @@ class compiled_network final : public network {
             weight_format const format = formats_.of(name, T::cross_layers);
             if constexpr (divides<B>)
                 if (detail::stays(backend_, name, kind)) return anew_here(backend_.here(), stored, kind, format);
-            if constexpr (!owns_memory<B>)
+            if constexpr (!owns_memory<B>) {
+                static_cast<void>(used);
                 return kind.count() == 1 ? laid_out{} : anew_here(backend_, stored, kind, format);
-            else {
+            } else {
                 if (kind.count() == 1) return {};
                 std::size_t const anew = detail::laid_out_bytes(backend_, stored, kind, format);
                 std::size_t const bytes = anew ? anew : bytes_of(stored.type, stored.size());
