@@ -17,6 +17,17 @@
 #include <arm_neon.h>
 #endif
 
+namespace llamavision {
+
+/// Stores that went past the caches are in no order with others; after this, whoever is told of them finds them.
+inline void settle_streams() {
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
+
+} // namespace llamavision
+
 #if defined(__clang__)
 #define LLAMAVISION_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)

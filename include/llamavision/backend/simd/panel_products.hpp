@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include <llamavision/backend/simd/compiler.hpp>
 #include <llamavision/backend/simd/panels.hpp>
 #include <llamavision/backend/simd/scratch.hpp>
 #include <llamavision/backend/simd/targets.hpp>
@@ -118,10 +119,11 @@ class part {
                     if (pieces > 1) c += 2 * of_tile;
                 }
         }
+        if (past_caches_) settle_streams();
     }
 
   private:
-    static constexpr std::size_t large = std::size_t{1} << 21;
+    static constexpr std::size_t large = std::size_t{1} << 21; ///< bytes of y: more than a second-level cache holds
 
     struct span {
         std::size_t first, count;
@@ -141,7 +143,10 @@ class part {
 
     void multiply(matrix const& w, span down, span across, span k, float* c, std::size_t stride,
                   upcoming const& next) const {
-        if (k.count == 0) return std::fill_n(c, down.count * x_.height() * stride, 0.0f), void();
+        if (k.count == 0) {
+            std::fill_n(c, down.count * x_.height() * stride, 0.0f);
+            return;
+        }
         (integers_ ? t_.multiply_i8
                    : t_.multiply)(x_.at(down.first) + k.first * row_step(), x_.block(), x_.height(), down.count,
                                   static_cast<std::byte const*>(w.data) + across.first * bytes_ + k.first * tile,
