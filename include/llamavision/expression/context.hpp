@@ -178,6 +178,11 @@ struct vision_rows {
     [[nodiscard]] std::size_t tokens() const { return patches + 1; }
     [[nodiscard]] std::size_t rows_per_slot() const { return tokens() + pads; }
     [[nodiscard]] std::size_t rows() const { return slots.size() * rows_per_slot(); }
+    /// The first so many slots are real; all of them are kept.
+    [[nodiscard]] std::size_t real_slots() const {
+        return static_cast<std::size_t>(
+            std::count_if(slots.begin(), slots.end(), [](slot const& s) { return s.real; }));
+    }
     [[nodiscard]] float const* bias_for_kernels() const {
         return bias.empty() ? nullptr : bias_there ? bias_there : bias.data();
     }

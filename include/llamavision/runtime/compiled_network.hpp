@@ -174,16 +174,12 @@ class compiled_network final : public network {
 
     /// Each weight in the backend's own layout, or in its own memory, or both; weights of one value stay numbers.
     layout relay() {
-        if (!owns_memory<B> && formats_ == weight_formats{}) return {};
-        return [this, used = std::size_t{0}](std::string const& name, matrix const& stored,
-                                             parameter const& kind) mutable -> laid_out {
-            weight_format const format = formats_.of(name, T::cross_layers);
-            if constexpr (divides<B>)
-                if (detail::stays(backend_, name, kind)) return anew_here(backend_.here(), stored, kind, format);
-            if constexpr (!owns_memory<B>) {
-                static_cast<void>(used);
-                return kind.count() == 1 ? laid_out{} : anew_here(backend_, stored, kind, format);
-            } else {
+        if constexpr (owns_memory<B>)
+            return [this, used = std::size_t{0}](std::string const& name, matrix const& stored,
+                                                 parameter const& kind) mutable -> laid_out {
+                weight_format const format = formats_.of(name, T::cross_layers);
+                if constexpr (divides<B>)
+                    if (detail::stays(backend_, name, kind)) return anew_here(backend_.here(), stored, kind, format);
                 if (kind.count() == 1) return {};
                 std::size_t const anew = detail::laid_out_bytes(backend_, stored, kind, format);
                 std::size_t const bytes = anew ? anew : bytes_of(stored.type, stored.size());
@@ -193,8 +189,13 @@ class compiled_network final : public network {
                     if (anew) return {backend_.lay_out(stored, format, room.get()), room};
                 backend_.upload(stored.data, bytes, room.get());
                 return {{room.get(), stored.type, stored.rows, stored.columns}, room};
-            }
-        };
+            };
+        else {
+            if (formats_ == weight_formats{}) return {};
+            return [this](std::string const& name, matrix const& stored, parameter const& kind) {
+                return anew_here(backend_, stored, kind, formats_.of(name, T::cross_layers));
+            };
+        }
     }
 
     /// The layout that a backend in the host's memory has for a weight, if any.
@@ -257,9 +258,7 @@ class compiled_network final : public network {
 
     std::size_t encode_scratch(vision_rows const& plan, bool watched) const {
         arena measure;
-        std::size_t real = 0;
-        for (vision_rows::slot const& s : plan.slots) real += s.real ? 1 : 0;
-        encode(plan, measure, {nullptr, real, V::tile}, measuring<encode_options>(watched), nullptr);
+        encode(plan, measure, {nullptr, plan.real_slots(), V::tile}, measuring<encode_options>(watched), nullptr);
         return measure.peak();
     }
 
@@ -295,8 +294,7 @@ class compiled_network final : public network {
             values = c.scratch.take(features.count, kv);
         }
         if (c.measuring()) return;
-        std::size_t real = 0;
-        for (std::size_t s = 0; s < plan.kept_slots; ++s) real += plan.slots[s].real ? plan.tokens() : 0;
+        std::size_t const real = plan.real_slots() * plan.tokens();
         image_memory& m = image->memory;
         m.rows = real;
         m.padded_rows = features.count - real;

@@ -54,6 +54,17 @@ struct attention_task {
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t seen(query_rows const& g, std::uint32_t b, std::uint32_t i) const {
         return rows_of(g, b) - (g.causal && b + 1 == g.end ? g.rows - 1 - i : 0);
     }
+    /// Of the keys that row i of the group sees, counted over its blocks, those of one part.
+    struct key_span {
+        std::uint32_t from, to;
+    };
+    [[nodiscard]] LLAMAVISION_KERNEL key_span keys_of_part(query_rows const& g, std::uint32_t i,
+                                                           std::uint32_t part) const {
+        std::uint64_t total = 0;
+        for (std::uint32_t b = g.begin; b < g.end; ++b) total += seen(g, b, i);
+        return {static_cast<std::uint32_t>(total * part / launched_parts),
+                static_cast<std::uint32_t>(total * (part + 1) / launched_parts)};
+    }
     /// Index of a head's result of one part.
     [[nodiscard]] LLAMAVISION_KERNEL std::size_t result(std::uint32_t part, std::uint32_t slot,
                                                         std::uint32_t head) const {
@@ -64,11 +75,6 @@ struct attention_task {
         return partial + static_cast<std::size_t>(parts) * slots * heads * head_dim + result * 2;
     }
 };
-
-/// The first of `total` keys of a part, of so many parts.
-LLAMAVISION_KERNEL inline std::uint32_t part_begin(std::uint32_t total, std::uint32_t part, std::uint32_t parts) {
-    return static_cast<std::uint32_t>(static_cast<std::uint64_t>(total) * part / parts);
-}
 
 /// exp(score - largest), where -inf stands for nothing.
 LLAMAVISION_KERNEL inline float weight_of(float score, float largest) {
@@ -123,10 +129,7 @@ struct attend_rows {
             }
         });
 
-        std::uint32_t total = 0;
-        for (std::uint32_t b = group.begin; b < group.end; ++b) total += of.seen(group, b, i);
-        std::uint32_t const from = part_begin(total, block.z(), of.launched_parts);
-        std::uint32_t const to = part_begin(total, block.z() + 1, of.launched_parts);
+        auto const [from, to] = of.keys_of_part(group, i, block.z());
         std::uint32_t before = 0;
         for (std::uint32_t b = group.begin; b < group.end; ++b) {
             std::uint32_t const rows = of.seen(group, b, i), last = to < before + rows ? to : before + rows;

@@ -80,10 +80,7 @@ struct flash_attend {
             }
         });
 
-        std::uint32_t total = 0; // of the keys that the tile's last row sees
-        for (std::uint32_t b = group.begin; b < group.end; ++b) total += of.seen(group, b, last_row);
-        std::uint32_t const from = part_begin(total, block.z(), of.launched_parts);
-        std::uint32_t const to = part_begin(total, block.z() + 1, of.launched_parts);
+        auto const [from, to] = of.keys_of_part(group, last_row, block.z());
         std::uint32_t before = 0;
         for (std::uint32_t b = group.begin; b < group.end; ++b) {
             std::uint32_t const rows = of.seen(group, b, last_row), end = to < before + rows ? to : before + rows;
