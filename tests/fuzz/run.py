@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the fuzz targets one after the other, each for so many seconds of processor time: run.py FOLDER SECONDS [TARGET...]
-FOLDER holds the built programs (build/clang/tests/fuzz). Prints a row of the table in README.md for each: inputs, seconds, finds.
+FOLDER holds the built programs (build/sanitize/tests/fuzz). Prints a row of the table in README.md for each: inputs, seconds, finds.
 What is found lies in FOLDER/found; the corpus grows in FOLDER/corpus."""
 import os
 import pathlib
