@@ -6,6 +6,7 @@ import os
 import pathlib
 import pickletools
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -217,6 +218,64 @@ class Convert(Case):
         self.assertEqual(self.out.read_bytes(), before)
         self.assertEqual([p.name for p in self.around.iterdir()], ["out"])
 
+    def test_a_file_system_that_is_full(self):
+        """A real one, of so many kB; where that may not be mounted, the limit above has to do."""
+        source = flat_model("flat for a small file system")
+        inside = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c",
+                  'mount -t tmpfs -o size="$1"k tmpfs "$2" && cd "$2" && shift 2 && { "$@"; echo "status $?"; ls -A; }', "sh"]
+        self.around.joinpath("disk").mkdir()
+
+        def tried(kilobytes, *command):
+            return subprocess.run([*inside, str(kilobytes), self.around / "disk", *map(str, command)], capture_output=True, text=True,
+                                  timeout=120)
+        if shutil.which("unshare") is None or "status 0" not in tried(64, "true").stdout:
+            self.skipTest("no file system can be mounted here")
+        refused = ran_out = 0
+        for form in ("huggingface", "meta", "gguf"):
+            whole = sum(p.stat().st_size for p in self.files_of(source, form))
+            for kilobytes in (4, 64, 3000, whole // 1024 - 100, whole // 1024 - 4, whole // 1024 + 400):
+                r = tried(kilobytes, PROGRAM, "convert", source, "out", "--to", form)
+                if "status 0" in r.stdout:
+                    self.assertEqual(r.stdout.splitlines()[1:], ["status 0", "out"], r.stderr)
+                else:
+                    self.assertEqual(r.stdout.splitlines(), ["status 1"], (form, kilobytes, r.stderr))
+                    self.assertRegex(r.stderr, "No space left on device|the disk has .* left, and the result takes")
+                    ran_out += "No space" in r.stderr
+                    refused += "the disk has" in r.stderr
+            self.assertIn("status 0", r.stdout, (form, r.stderr))
+        self.assertGreaterEqual(min(refused, ran_out), 1, (refused, ran_out))
+
+    def files_of(self, source, form):
+        out = self.around / f"whole {form}"
+        self.converts(source, "--to", form, out=out)
+        return [out] if out.is_file() else sorted(out.iterdir())
+
+    def test_killed_at_any_moment(self):
+        """What is there afterwards is the old checkpoint or the new one, whole."""
+        source = flat_model("flat to be killed")
+        cut_short = 0
+        for form in ("meta", "huggingface", "gguf"):
+            begun = time.monotonic()
+            new = {p.name: p.read_bytes() for p in self.files_of(source, form)}
+            lasted = time.monotonic() - begun
+            place = self.around / form
+            place.mkdir()
+            out = place / "out"
+            for step in range(24):
+                with subprocess.Popen([PROGRAM, "convert", source, out, "--to", form, "--force"], stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL) as process:
+                    time.sleep(lasted * (step + 1) / 20)
+                    process.kill()
+                if out.exists():
+                    files = [out] if out.is_file() else sorted(out.iterdir())
+                    self.assertEqual([p.read_bytes() for p in files], list(new.values()), (form, step))
+                left = [p for p in place.iterdir() if p.name != "out"]
+                cut_short += len(left)
+                for part in left:
+                    self.assertIn(".part", part.name)
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
+        self.assertGreater(cut_short, 3, "every conversion had ended or not begun when it was killed")
+
     def test_signals(self):
         source, _ = large_model("large", 16, 1 << 16)
         for form, number, status in (("huggingface", signal.SIGTERM, 1), ("gguf", signal.SIGINT, 1), ("huggingface", signal.SIGINT, 1),
@@ -250,7 +309,7 @@ class Convert(Case):
 
         def limited_to(limit):
             return lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        # What it takes to start: a program with the cuda backend brings a library whose data alone is larger than the room.
+        # What it takes to start, with the libraries and shadows that a build may bring.
         start = next(n for n in range(step, 64 * step, step) if run("--help", preexec_fn=limited_to(n)).returncode == 0)
         for arguments in (["huggingface"], ["huggingface", "--dtype", "f32"]):
             r = run("convert", source, self.out, "--to", *arguments, "--force", preexec_fn=limited_to(start + room))
