@@ -14,9 +14,9 @@ if [ ! -x "$build/tests/test_cuda" ]; then
     cmake --preset release -B "$build" -DLLAMAVISION_CUDA=ON &&
         cmake --build "$build" --target test_backend test_cuda llamavision_program -- -j "$(nproc)" || exit 1
 fi
-if ldd "$build/tests/test_cuda" | grep -q 'libcublasLt.*not found'; then # perhaps it came with a Python package
+if ! ldconfig -p | grep -q 'libcublasLt.so.1[0-9]'; then # perhaps it came with a Python package
     found=$(find /usr /opt -name 'libcublasLt.so.1[0-9]' -print -quit 2>/dev/null)
-    [ -n "$found" ] && export LD_LIBRARY_PATH=${found%/*}:${LD_LIBRARY_PATH:-}
+    [ -n "$found" ] && export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}${found%/*}
 fi
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || echo "nvidia-smi is not here"
 

@@ -29,7 +29,7 @@ LIBRARIES = ("Eigen/", "unsupported/Eigen/", "xsimd/", "nlohmann/", "stb_image.h
 
 # C++20's library, the C headers it takes over, and what the operating system and the compiler add.
 STANDARD = re.compile(r"[a-z_]+")
-SYSTEM = re.compile(r"(sys/[a-z]+|[a-z]*intrin|arm_neon|cpuid|std[a-z]+|string|limits|fcntl|unistd|pthread|sched)\.h")
+SYSTEM = re.compile(r"(sys/[a-z]+|[a-z]*intrin|arm_neon|cpuid|std[a-z]+|string|limits|fcntl|unistd|pthread|sched|dlfcn)\.h")
 
 
 def room_of(header):

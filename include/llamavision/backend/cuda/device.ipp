@@ -16,9 +16,9 @@
 #include <tuple>
 #include <vector>
 
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
+#include <llamavision/backend/cuda/cublas_lt.hpp>
 #include <llamavision/backend/cuda/cuda.hpp>
 #include <llamavision/backend/cuda/device.hpp>
 #include <llamavision/backend/cuda/elementwise.hpp>
@@ -38,7 +38,7 @@ inline void check(cudaError_t status, char const* doing) {
 inline void check(cublasStatus_t status, char const* doing) {
     if (status == CUBLAS_STATUS_SUCCESS) return;
     if (status == CUBLAS_STATUS_ALLOC_FAILED) throw memory_error(std::string("the GPU's memory is used up: ") + doing);
-    throw device_error(std::string("cuBLASLt: ") + doing + ": " + cublasLtGetStatusString(status));
+    throw device_error(std::string("cuBLASLt: ") + doing + ": " + blas().cublasLtGetStatusString(status));
 }
 
 inline std::string version_text(int version) {
@@ -85,10 +85,14 @@ using stream_handle = owned<cudaStream_t, cudaStreamDestroy>;
 using event_handle = owned<cudaEvent_t, cudaEventDestroy>;
 using graph_handle = owned<cudaGraph_t, cudaGraphDestroy>;
 using playable_handle = owned<cudaGraphExec_t, cudaGraphExecDestroy>;
-using library_handle = owned<cublasLtHandle_t, cublasLtDestroy>;
-using product_handle = owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
-using layout_handle = owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-using preference_handle = owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>;
+inline void destroy_library(cublasLtHandle_t h) { static_cast<void>(blas().cublasLtDestroy(h)); }
+inline void destroy_product(cublasLtMatmulDesc_t h) { static_cast<void>(blas().cublasLtMatmulDescDestroy(h)); }
+inline void destroy_layout(cublasLtMatrixLayout_t h) { static_cast<void>(blas().cublasLtMatrixLayoutDestroy(h)); }
+inline void destroy_wish(cublasLtMatmulPreference_t h) { static_cast<void>(blas().cublasLtMatmulPreferenceDestroy(h)); }
+using library_handle = owned<cublasLtHandle_t, destroy_library>;
+using product_handle = owned<cublasLtMatmulDesc_t, destroy_product>;
+using layout_handle = owned<cublasLtMatrixLayout_t, destroy_layout>;
+using preference_handle = owned<cublasLtMatmulPreference_t, destroy_wish>;
 
 /// A pass that was recorded, and for what.
 struct recorded_pass {
@@ -143,7 +147,7 @@ cuda_device::cuda_device(cuda_options options) : state_(std::make_shared<state>(
     std::uint64_t keep = ~std::uint64_t{0}; // what is given back stays this process's, for the next picture
     check(cudaMemPoolSetAttribute(s.pool, cudaMemPoolAttrReleaseThreshold, &keep), "setting up the pool of memory");
     cublasLtHandle_t library = nullptr;
-    check(cublasLtCreate(&library), "opening the library of products");
+    check(detail::blas().cublasLtCreate(&library), "opening the library of products");
     s.library.reset(library);
     s.workspace_bytes = options.workspace;
     s.workspace = detail::device_memory(options.workspace);
@@ -294,6 +298,7 @@ void cuda_device::replay(std::shared_ptr<void>& tape, std::span<std::uint64_t co
 /// y (rows, outputs) row by row is yᵀ (outputs, rows) column by column, which is how cuBLASLt counts: w comes first,
 /// turned, x second as it is, and the bias runs along the first dimension.
 void cuda_device::multiply(many_rows const& p) const {
+    using detail::blas;
     using detail::check;
     state& s = *state_;
     cudaDataType_t const type = p.type == format::bf16 ? CUDA_R_16BF : p.type == format::f16 ? CUDA_R_16F : CUDA_R_32F;
@@ -302,17 +307,17 @@ void cuda_device::multiply(many_rows const& p) const {
     };
     auto const matrix_of = [](cudaDataType_t of, std::size_t rows, std::size_t columns, std::size_t stride) {
         cublasLtMatrixLayout_t made = nullptr;
-        check(cublasLtMatrixLayoutCreate(&made, of, rows, columns, static_cast<std::int64_t>(stride)),
+        check(blas().cublasLtMatrixLayoutCreate(&made, of, rows, columns, static_cast<std::int64_t>(stride)),
               "describing a matrix");
         return detail::layout_handle(made);
     };
     cublasLtMatmulDesc_t made = nullptr;
-    check(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
+    check(blas().cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
     detail::product_handle const product(made);
-    set(made, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T, cublasLtMatmulDescSetAttribute);
+    set(made, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T, blas().cublasLtMatmulDescSetAttribute);
     if (p.bias) {
-        set(made, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS, cublasLtMatmulDescSetAttribute);
-        set(made, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias, cublasLtMatmulDescSetAttribute);
+        set(made, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS, blas().cublasLtMatmulDescSetAttribute);
+        set(made, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias, blas().cublasLtMatmulDescSetAttribute);
     }
     auto const w = matrix_of(type, p.columns, p.outputs, p.columns), x = matrix_of(type, p.columns, p.rows, p.columns);
     auto const y = matrix_of(CUDA_R_32F, p.outputs, p.rows, p.stride);
@@ -327,10 +332,10 @@ void cuda_device::multiply(many_rows const& p) const {
     auto found = s.advised.find(key);
     if (found == s.advised.end()) {
         cublasLtMatmulPreference_t wish = nullptr;
-        check(cublasLtMatmulPreferenceCreate(&wish), "describing a product");
+        check(blas().cublasLtMatmulPreferenceCreate(&wish), "describing a product");
         detail::preference_handle const preference(wish);
         auto const prefer = [&](cublasLtMatmulPreferenceAttributes_t what, auto const& value) {
-            set(wish, what, value, cublasLtMatmulPreferenceSetAttribute);
+            set(wish, what, value, blas().cublasLtMatmulPreferenceSetAttribute);
         };
         prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, state::for_products);
         prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, of_w);
@@ -339,8 +344,8 @@ void cuda_device::multiply(many_rows const& p) const {
         prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, of_y);
         cublasLtMatmulHeuristicResult_t advice{};
         int count = 0;
-        check(cublasLtMatmulAlgoGetHeuristic(s.library.get(), made, w.get(), x.get(), y.get(), y.get(), wish, 1,
-                                             &advice, &count),
+        check(blas().cublasLtMatmulAlgoGetHeuristic(s.library.get(), made, w.get(), x.get(), y.get(), y.get(), wish, 1,
+                                                    &advice, &count),
               "choosing how to multiply");
         if (count == 0)
             throw device_error("cuBLASLt: there is no product of (" + std::to_string(p.rows) + ", "
@@ -349,8 +354,9 @@ void cuda_device::multiply(many_rows const& p) const {
         found = s.advised.emplace(key, advice.algo).first;
     }
     float const add = p.add ? 1.0f : 0.0f;
-    check(cublasLtMatmul(s.library.get(), made, &p.scale, p.w, w.get(), p.x, x.get(), &add, p.y, y.get(), p.y, y.get(),
-                         &found->second, s.product_workspace.get(), state::for_products, s.stream.get()),
+    check(blas().cublasLtMatmul(s.library.get(), made, &p.scale, p.w, w.get(), p.x, x.get(), &add, p.y, y.get(), p.y,
+                                y.get(), &found->second, s.product_workspace.get(), state::for_products,
+                                s.stream.get()),
           "multiplying");
 }
 
