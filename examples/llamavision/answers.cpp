@@ -16,9 +16,18 @@ namespace program {
 
 namespace {
 
-lv::model open(answer_settings const& s) {
+std::shared_ptr<lv::image_cache> cache_of(answer_settings const& s) {
+    if (s.image_cache.empty()) return nullptr;
+    lv::image_cache_options options;
+    options.folder = s.image_cache;
+    options.disk = s.image_cache_limit;
+    options.on_warning = [](std::string const& what) { say("Mind: " + what); };
+    return std::make_shared<lv::image_cache>(std::move(options));
+}
+
+lv::model open(answer_settings const& s, std::shared_ptr<lv::image_cache> images) {
     auto const path = model_path(s.model);
-    lv::model model = open_model(s);
+    lv::model model = open_model(s, std::move(images));
     auto const said = lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect_of(s.gguf));
     for (std::string const& warning : said.warnings) say("Mind: " + warning);
     if (model.manners().chat.form == lv::tokens::preset::base)
@@ -64,13 +73,15 @@ timing& timing::operator+=(timing const& other) {
     prompt += other.prompt;
     answer += other.answer;
     images += other.images;
+    cached += other.cached;
     prompt_tokens += other.prompt_tokens;
     answer_tokens += other.answer_tokens;
     return *this;
 }
 
 conversation::conversation(answer_settings const& settings)
-    : settings_(settings), model_(open(settings)), chat_(model_, options_of(settings)) {}
+    : settings_(settings), images_(cache_of(settings)), model_(open(settings, images_)),
+      chat_(model_, options_of(settings)) {}
 
 reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string_view question,
                         std::function<void(std::string_view)> const& on_piece, std::stop_token stop) {
@@ -81,12 +92,15 @@ reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string
     timing& took = result.took;
     stopwatch watch;
     std::vector<lv::session::image_ptr> images;
+    auto const encoded = [&] { return images_ ? images_->counts().encoded : 0; };
+    std::size_t const encoded_before = encoded();
     {
         progress_bar bar("Looking at the image");
         options.on_image = bar.report();
         images = chat_.encode(pictures, options);
     }
     took.images = images.size();
+    took.cached = images_ ? images.size() - (encoded() - encoded_before) : 0;
     took.image = watch.lap();
     std::size_t const before = chat_.state().length();
     std::optional<lv::answer> answer;
@@ -115,7 +129,9 @@ std::string in_words(timing const& t) {
         return text;
     };
     std::string text;
-    if (t.images > 0) text = (t.images == 1 ? "image " : "images ") + fixed(t.image, 2) + " s | ";
+    if (t.images > 0) text = (t.images == 1 ? "image " : "images ") + fixed(t.image, 2) + " s";
+    if (t.cached > 0) text += t.cached == t.images ? " (cached)" : " (" + std::to_string(t.cached) + " cached)";
+    if (t.images > 0) text += " | ";
     text += "prompt " + rate(t.prompt_tokens, t.prompt) + " | answer " + rate(t.answer_tokens, t.answer);
     if (std::size_t const peak = peak_memory()) text += " | peak memory " + in_bytes(static_cast<double>(peak));
     return text;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -22,6 +23,7 @@ namespace program {
 struct timing {
     double image = 0, prompt = 0, answer = 0; ///< seconds
     std::size_t images = 0, prompt_tokens = 0, answer_tokens = 0;
+    std::size_t cached = 0; ///< of the images: not looked at again
 
     timing& operator+=(timing const& other);
 };
@@ -45,6 +47,7 @@ class conversation {
 
   private:
     answer_settings settings_;
+    std::shared_ptr<llamavision::image_cache> images_;
     llamavision::model model_;
     llamavision::chat chat_;
 };

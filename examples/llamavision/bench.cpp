@@ -7,8 +7,11 @@
 #include <optional>
 #include <string_view>
 
+#include <llamavision/checkpoint/fingerprint.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/config/configuration.hpp>
+#include <llamavision/runtime/network_options.hpp>
+#include <llamavision/runtime/quantise.hpp>
 #include <llamavision/runtime/session.hpp>
 #include <llamavision/support/machine_memory.hpp>
 
@@ -90,13 +93,15 @@ class benchmark {
     }
 
     void run() {
+        std::size_t const before = memory_now();
         stopwatch loading;
         load();
         figures_.load = loading.seconds();
         for (std::size_t const tiles : tile_counts()) look_at(tiles);
         talk();
         lv::memory_plan const plan = net_->plan(chunk());
-        figures_.peak = peak_memory() - std::min(peak_memory(), probe_ ? probe_->bytes() : 0);
+        std::size_t const held = std::max(before, probe_ ? probe_->bytes() : 0);
+        figures_.peak = peak_memory() - std::min(peak_memory(), held);
         figures_.planned = plan.own(session_->context()) + plan.weights.mapped;
     }
 
@@ -110,13 +115,20 @@ class benchmark {
   private:
     void load() {
         progress_bar bar("weights");
-        std::size_t const room = gpu_ ? gpu_->available() : lv::available_memory();
-        binding how{formats_, pool_, bar.report(), options_.beyond_memory ? 0 : room};
+        lv::network_options how;
+        how.formats = formats_;
+        how.on_layout = bar.report();
+        how.room = gpu_ ? gpu_->available() : lv::available_memory();
+        how.beyond_memory = options_.beyond_memory;
+        how.packed.file = options_.packed;
         built_in const* found = nullptr;
         lv::checkpoint::named_tensors tensors;
         if (options_.random) {
             found = &built_in_named(options_.config);
-            tensors = found->random(options_.seed);
+            lv::weight_formats table; // as in the files that `quantize` writes
+            table.embedding = formats_.head;
+            tensors = lv::quantised(found->random(options_.seed), table, {}, pool_);
+            how.packed.source = std::string(found->name) + ", random " + std::to_string(options_.seed);
         } else {
             auto const path = model_path(options_.model);
             lv::checkpoint::opened checkpoint = lv::checkpoint::open(path);
@@ -125,9 +137,10 @@ class benchmark {
                 throw lv::mismatch_error(path.string()
                                          + ": has the numbers of no configuration that this program was built for");
             tensors = std::move(checkpoint.tensors);
+            how.packed.source = lv::checkpoint::fingerprint(checkpoint.weights.files);
         }
         figures_.model = std::string(found->name) + (options_.random ? ", random weights" : "");
-        net_ = gpu_ ? gpu_->bind(found->name, std::move(tensors), how) : found->bind(std::move(tensors), how);
+        net_ = gpu_ ? gpu_->bind(found->name, std::move(tensors), how) : found->bind(std::move(tensors), pool_, how);
     }
 
     [[nodiscard]] std::vector<std::size_t> tile_counts() const {

@@ -28,6 +28,7 @@ struct model_settings {
     std::string device = "cpu";            ///< or "cuda", "cuda:1"
     std::optional<std::size_t> gpu_layers; ///< of the text; all, if absent
     bool taps_after_layer = false;         ///< for weights fine-tuned with transformers 4.56 or later
+    std::string packed;                    ///< a file for the weights as they are laid out; empty: none
     bool beyond_memory = false;            ///< load even what does not fit
 };
 
@@ -42,6 +43,8 @@ struct answer_settings : model_settings {
     std::uint64_t seed = 0;
     bool greedy = false;
     std::vector<std::string> stop;
+    std::string image_cache;                       ///< a folder for encoded pictures; empty: none
+    std::size_t image_cache_limit = 4'000'000'000; ///< bytes of its files
 };
 
 struct describe_options {

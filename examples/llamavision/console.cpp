@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <optional>
+#include <system_error>
 #include <utility>
 
 #include <llamavision/support/error.hpp>
@@ -95,6 +98,18 @@ std::string fixed(double value, int digits) {
     return text.data();
 }
 
+std::optional<std::size_t> bytes_in(std::string const& text) {
+    std::size_t number = 0;
+    auto const [stop, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
+    std::string unit(stop, text.data() + text.size());
+    std::erase(unit, ' ');
+    constexpr std::pair<char const*, std::size_t> units[] = {
+        {"KB", 1'000}, {"MB", 1'000'000}, {"GB", 1'000'000'000}, {"TB", 1'000'000'000'000}};
+    for (auto const& [name, bytes] : units)
+        if (fault == std::errc{} && unit == name && number < 1'000'000) return number * bytes;
+    return std::nullopt;
+}
+
 std::string in_bytes(double bytes) { return scaled(bytes, "B"); }
 std::string in_thousands(double count) { return scaled(count, ""); }
 
@@ -106,6 +121,13 @@ std::size_t peak_memory() {
 #else
     return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
 #endif
+}
+
+std::size_t memory_now() {
+    std::ifstream numbers("/proc/self/statm"); // Linux: all pages, those that are resident, ...
+    std::size_t pages = 0;
+    auto const size = ::sysconf(_SC_PAGESIZE);
+    return numbers >> pages >> pages && size > 0 ? pages * static_cast<std::size_t>(size) : 0;
 }
 
 progress_bar::progress_bar(std::string label) : label_(std::move(label)), terminal_(shows_bars()) {}

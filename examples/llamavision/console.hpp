@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,8 @@ void complain(std::string_view what);
 
 [[nodiscard]] bool input_is_terminal();
 
+/// "5GB" or "500 MB" as a number of bytes; nothing if it is no such size below a million of its units.
+[[nodiscard]] std::optional<std::size_t> bytes_in(std::string const& text);
 /// 2'340'000 as "2.3 MB".
 [[nodiscard]] std::string in_bytes(double bytes);
 /// 2.3e12 as "2.3 T"; the unit follows.
@@ -35,6 +38,8 @@ void complain(std::string_view what);
 
 /// The most memory that this process has held so far, in bytes; 0 if the system does not say.
 [[nodiscard]] std::size_t peak_memory();
+/// What it holds now; 0 if the system does not say.
+[[nodiscard]] std::size_t memory_now();
 
 class stopwatch {
   public:

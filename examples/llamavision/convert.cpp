@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <csignal>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -34,6 +33,7 @@
 #include "convert_files.hpp"
 #include "inspection.hpp"
 #include "models.hpp"
+#include "writing.hpp"
 
 namespace lv = llamavision;
 namespace cp = llamavision::checkpoint;
@@ -43,51 +43,19 @@ namespace program {
 
 namespace {
 
-volatile std::sig_atomic_t interrupted = 0;
-
-/// Ctrl-C and the like end the work where it leaves nothing behind; a limit on the size of files becomes an error.
-void catch_signals() {
-    for (int const signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, [](int) { interrupted = 1; });
-    std::signal(SIGXFSZ, SIG_IGN);
-}
-
-/// A bar of the bytes written, which also notices signals.
-class conversion_progress {
-  public:
-    conversion_progress() : bar_("Writing"), shown_(bar_.report()) {}
-
-    [[nodiscard]] lv::progress report() {
-        return [this](std::size_t done, std::size_t total) {
-            if (interrupted != 0) throw lv::error("interrupted; nothing was written");
-            if (shown_) shown_(done, total);
-        };
-    }
-
-  private:
-    progress_bar bar_;
-    lv::progress shown_;
-};
-
 /// "5GB", "500 MB", "12" (files).
 cp::sharding sharding_of(std::string const& text) {
     cp::sharding split;
     if (text.empty()) return split;
     std::size_t number = 0;
     auto const [stop, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
-    std::string unit(stop, text.data() + text.size());
-    std::erase(unit, ' ');
-    constexpr std::pair<char const*, std::size_t> units[] = {
-        {"KB", 1'000}, {"MB", 1'000'000}, {"GB", 1'000'000'000}, {"TB", 1'000'000'000'000}};
-    if (fault == std::errc{} && number > 0 && unit.empty()) {
+    if (fault == std::errc{} && number > 0 && stop == text.data() + text.size())
         split.files = number;
-        return split;
-    }
-    for (auto const& [name, bytes] : units)
-        if (fault == std::errc{} && number > 0 && unit == name && number < 1'000'000) {
-            split.bytes = number * bytes;
-            return split;
-        }
-    throw lv::argument_error("--shards takes a number of files, or a size such as 5GB, not " + lv::in_quotes(text));
+    else if (auto const bytes = bytes_in(text); bytes && *bytes > 0)
+        split.bytes = *bytes;
+    else
+        throw lv::argument_error("--shards takes a number of files, or a size such as 5GB, not " + lv::in_quotes(text));
+    return split;
 }
 
 std::optional<cp::dtype> type_of(std::string const& name) {
@@ -179,7 +147,7 @@ std::vector<std::string> to_hugging_face(convert_options const& o, cp::opened co
     auto const named = source.model->text_alone ? cp::with_names_of_text_alone(source.tensors) : source.tensors;
     outgoing const tensors(named, type);
     check_space(folder, tensors.bytes());
-    conversion_progress progress;
+    writing_progress progress("Writing");
     cp::write_sharded(folder, tensors.list(), sharding_of(o.shards), progress.report());
     tensors.add_to(lost.of_type, lost.values);
     if (!source.spare.tensors.empty()) { // for the way back to Meta's form
@@ -202,7 +170,7 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
     std::vector<std::string> notes;
     write(meta_files(source, notes), folder); // first: it says whether Meta's form can hold the model at all
     auto const whole = cp::hugging_face_to_meta(std::move(source.tensors), source.model->values, source.spare);
-    conversion_progress progress;
+    writing_progress progress("Writing");
     for (std::size_t rank = 0; rank < files; ++rank) {
         auto const part = cp::shard_of(whole, rank, files);
         outgoing const tensors(part, type_of(o.dtype));
@@ -242,7 +210,7 @@ std::vector<std::string> to_gguf(convert_options const& o, cp::opened const& sou
     for (auto const& entry : file.tensors) bytes += cp::size_in_bytes(entry.second);
     fs::path const out(o.out);
     check_space(out.has_parent_path() ? out.parent_path() : ".", bytes);
-    conversion_progress progress;
+    writing_progress progress("Writing");
     cp::write_gguf(out, file, progress.report());
     return notes;
 }

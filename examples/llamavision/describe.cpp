@@ -25,6 +25,7 @@ std::string json_line(std::string const* file, reply const& r) {
                         {"tokens", json_integers(r.ids)},
                         {"stop", json_string(lv::name_of(r.reason))},
                         {"timing", json_object({{"image", json_number(t.image)},
+                                                {"cached", t.images > 0 && t.cached == t.images ? "true" : "false"},
                                                 {"prompt", json_number(t.prompt)},
                                                 {"prompt_tokens", std::to_string(t.prompt_tokens)},
                                                 {"answer", json_number(t.answer)},

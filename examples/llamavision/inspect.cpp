@@ -147,6 +147,8 @@ std::string plan_in_words(inspection const& i) {
     if (!fit.empty()) text += "; it takes the model as " + fit;
     if (!not_fit.empty()) text += (fit.empty() ? "; it does not take the model as " : ", not as ") + not_fit;
     text += ".\n";
+    if (fit.empty() && !not_fit.empty())
+        text += "  From a file that memory does not hold it runs at the disk's speed: --packed FILE --beyond-memory.\n";
     return text;
 }
 

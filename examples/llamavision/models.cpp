@@ -30,10 +30,10 @@ std::string tree() {
 }
 
 template <lv::configuration C>
-std::shared_ptr<lv::network const> bind(lv::checkpoint::named_tensors tensors, binding const& how) {
-    lv::simd const backend = how.pool ? lv::simd(how.pool) : lv::simd(std::size_t{1});
-    return std::make_shared<lv::compiled_network<C, lv::simd> const>(std::move(tensors), backend, how.formats,
-                                                                     how.on_layout, how.room);
+std::shared_ptr<lv::network const> bind(lv::checkpoint::named_tensors tensors, std::shared_ptr<lv::thread_pool> pool,
+                                        lv::network_options const& how) {
+    lv::simd const backend = pool ? lv::simd(std::move(pool)) : lv::simd(std::size_t{1});
+    return std::make_shared<lv::compiled_network<C, lv::simd> const>(std::move(tensors), backend, how);
 }
 
 template <lv::configuration C>
@@ -92,7 +92,7 @@ lv::checkpoint::gguf_dialect dialect_of(std::string const& name) {
     return lv::checkpoint::gguf_dialect_of(name).value_or(lv::checkpoint::gguf_dialect::as_marked);
 }
 
-lv::model open_model(model_settings const& settings) {
+lv::model open_model(model_settings const& settings, std::shared_ptr<lv::image_cache> images) {
     auto const path = model_path(settings.model);
     progress_bar bar("weights");
     lv::load_options loading;
@@ -102,6 +102,8 @@ lv::model open_model(model_settings const& settings) {
     loading.gguf = dialect_of(settings.gguf);
     loading.chat = lv::tokens::preset_of(settings.format);
     loading.weights = formats_of(settings.formats);
+    loading.packed = settings.packed;
+    loading.images = std::move(images);
     loading.beyond_memory = settings.beyond_memory;
     loading.on_layout = bar.report();
     try {

@@ -14,6 +14,7 @@
 #include <llamavision/checkpoint/gguf_dialect.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/runtime/model.hpp>
+#include <llamavision/runtime/network_options.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/thread_pool.hpp>
 #include <llamavision/weights/formats.hpp>
@@ -21,14 +22,6 @@
 #include "commands.hpp"
 
 namespace program {
-
-/// How tensors become a network.
-struct binding {
-    llamavision::weight_formats formats{};
-    std::shared_ptr<llamavision::thread_pool> pool{}; ///< null: one thread
-    llamavision::progress on_layout{};
-    std::size_t room = 0; ///< bytes of memory; 0: not checked
-};
 
 /// What is known of a configuration without any weights.
 struct built_in {
@@ -40,8 +33,10 @@ struct built_in {
     double (*image_flops)(std::size_t tiles, bool collapsed);
     double (*read_flops)(std::size_t before, std::size_t count, std::size_t image_rows);
     /// Throws mismatch_error if the tensors are not the configuration's, memory_error if there is too little room.
+    /// @param pool null: one thread
     std::shared_ptr<llamavision::network const> (*bind)(llamavision::checkpoint::named_tensors tensors,
-                                                        binding const& how);
+                                                        std::shared_ptr<llamavision::thread_pool> pool,
+                                                        llamavision::network_options const& how);
     /// What it would take in memory, without a look at any weight. Throws mismatch_error likewise.
     llamavision::memory_plan (*plan)(llamavision::checkpoint::named_tensors tensors);
     /// Weights that need no checkpoint.
@@ -70,6 +65,8 @@ struct built_in {
 
 /// Loads the checkpoint that the settings name as whichever configuration fits, with a progress bar; what goes wrong
 /// names its path.
-[[nodiscard]] llamavision::model open_model(model_settings const& settings);
+/// @param images where encoded pictures are kept; null: nowhere
+[[nodiscard]] llamavision::model open_model(model_settings const& settings,
+                                            std::shared_ptr<llamavision::image_cache> images = nullptr);
 
 } // namespace program

@@ -93,12 +93,11 @@ class cuda_probe {
 
 template <lv::configuration... C>
 std::shared_ptr<lv::network const> bind(lv::configurations<C...>, both const& gpu, std::string_view name,
-                                        lv::checkpoint::named_tensors tensors, binding const& how) {
+                                        lv::checkpoint::named_tensors tensors, lv::network_options const& how) {
     std::shared_ptr<lv::network const> net;
     auto const attempt = [&]<class Config>(std::type_identity<Config>) {
         if (!net && name == Config::name)
-            net = std::make_shared<lv::compiled_network<Config, both> const>(std::move(tensors), gpu, how.formats,
-                                                                             how.on_layout, how.room);
+            net = std::make_shared<lv::compiled_network<Config, both> const>(std::move(tensors), gpu, how);
     };
     (attempt(std::type_identity<C>{}), ...);
     return net;
@@ -113,7 +112,7 @@ lv::model load_on_cuda(model_settings const& s, std::filesystem::path const& pat
 cuda_bench open_cuda_bench(model_settings const& s) {
     both const gpu = open(s);
     return {gpu.device().model(), [gpu] { return cuda_probe(gpu).measure(); }, [gpu] { return gpu.available(); },
-            [gpu](std::string_view name, lv::checkpoint::named_tensors tensors, binding const& how) {
+            [gpu](std::string_view name, lv::checkpoint::named_tensors tensors, lv::network_options const& how) {
                 return bind(known{}, gpu, name, std::move(tensors), how);
             }};
 }

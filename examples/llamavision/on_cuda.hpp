@@ -29,8 +29,9 @@ struct cuda_bench {
     std::function<limits()> measure;
     std::function<std::size_t()> available;
     /// As built_in::bind, of the configuration of that name.
-    std::function<std::shared_ptr<llamavision::network const>(
-        std::string_view configuration, llamavision::checkpoint::named_tensors tensors, binding const& how)>
+    std::function<std::shared_ptr<llamavision::network const>(std::string_view configuration,
+                                                              llamavision::checkpoint::named_tensors tensors,
+                                                              llamavision::network_options const& how)>
         bind;
 };
 /// Throws as `load_on_cuda`.

@@ -19,6 +19,7 @@
 #include <llamavision/tokens/chat.hpp>
 
 #include "commands.hpp"
+#include "console.hpp"
 
 namespace program {
 
@@ -38,6 +39,16 @@ CLI::Option* add_natural(CLI::App* app, std::string const& name, T& number, std:
         return natural ? "" : "\"" + word + "\" is no natural number below 2^64";
     };
     return app->add_option(name, number, text)->check(CLI::Validator(check, ""))->type_name("N");
+}
+
+/// A size such as 500MB.
+inline CLI::Option* add_size(CLI::App* app, std::string const& name, std::size_t& bytes, std::string const& text) {
+    auto const read = [&bytes](std::string const& word) -> std::string {
+        auto const size = bytes_in(word);
+        if (size) bytes = *size;
+        return size ? "" : "\"" + word + "\" is no size such as 500MB or 4GB";
+    };
+    return app->add_option(name, text)->expected(1)->check(CLI::Validator(read, ""))->type_name("SIZE");
 }
 
 /// A real number; `range` says in words which of them `fits`.
@@ -137,7 +148,13 @@ inline void add_loading(CLI::App* app, model_settings& s) {
         ->check(CLI::Range(0, 1000))
         ->type_name("N");
     app->add_flag("--taps-after-layer", s.taps_after_layer, "For weights fine-tuned with transformers 4.56 or later");
-    app->add_flag("--beyond-memory", s.beyond_memory, "Load even what does not fit into the memory that is left");
+    app->add_option("--packed", s.packed,
+                    "Keep the weights as they are laid out in this file, made where it is missing or made of others: "
+                    "the next start lays out nothing")
+        ->type_name("FILE");
+    app->add_flag("--beyond-memory", s.beyond_memory,
+                  "Load even what does not fit into the memory that is left: weights in files (--packed) are read "
+                  "again for every token");
 }
 
 inline void add_answers(CLI::App* app, answer_settings& s) {
@@ -161,6 +178,13 @@ inline void add_answers(CLI::App* app, answer_settings& s) {
     add_natural(app, "--context", s.context,
                 "Tokens that a conversation may have; by default the model's, at most 8192");
     add_parity(app, s.parity);
+    CLI::Option* const cache =
+        app->add_option("--image-cache", s.image_cache,
+                        "Keep encoded pictures in this folder: one that was shown before is not looked at again")
+            ->type_name("DIR");
+    add_size(app, "--image-cache-limit", s.image_cache_limit,
+             "What its files may take, those that were used longest ago being removed; 4GB by default")
+        ->needs(cache);
 }
 
 } // namespace program

@@ -20,6 +20,7 @@
 #include "convert_files.hpp"
 #include "models.hpp"
 #include "quantize_report.hpp"
+#include "writing.hpp"
 
 namespace lv = llamavision;
 namespace cp = llamavision::checkpoint;
@@ -41,7 +42,8 @@ void write(quantize_options const& o, cp::opened const& source, cp::named_tensor
     std::size_t before = 0, after = 0;
     for (auto const& [name, t] : source.tensors.tensors) before += cp::size_in_bytes(t);
     for (auto const& [name, t] : tensors.tensors) after += cp::size_in_bytes(t);
-    progress_bar bar("Quantising");
+    catch_signals();
+    writing_progress bar("Quantising");
     cp::write_gguf(o.out, cp::own_gguf(tensors, source, files), bar.report());
     bar.clear();
     say(o.out + ": " + in_bytes(static_cast<double>(after)) + " of weights, " + in_bytes(static_cast<double>(before))

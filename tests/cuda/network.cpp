@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include <llamavision/runtime/compiled_network.hpp>
 #include <llamavision/runtime/session.hpp>
 
+#include "../checkpoint/temporary_folder.hpp"
 #include "../support/small.hpp"
 
 #if defined(LLAMAVISION_CUDA)
@@ -59,7 +61,8 @@ constexpr lv::weight_formats all_in(lv::weight_format f) { return lv::weight_for
 
 template <class C, class B>
 std::shared_ptr<lv::network const> make(B backend, lv::weight_format f = lv::weight_format::stored) {
-    return std::make_shared<lv::compiled_network<C, B>>(random_weights<C>(1), std::move(backend), all_in(f));
+    return std::make_shared<lv::compiled_network<C, B>>(random_weights<C>(1), std::move(backend),
+                                                        lv::network_options{.formats = all_in(f)});
 }
 
 using ids = std::vector<lv::token>;
@@ -187,13 +190,39 @@ TEST_CASE("layers that stay in the host's memory are multiplied there") {
             compare<wide_heads>(backend, f, f == lv::weight_format::stored ? 1e-5 : 0.05,
                                 f == lv::weight_format::stored);
             lv::weight_memory const m = make<wide_heads>(backend, f)->plan(8).weights;
-            CHECK((m.mapped + m.beside > 0) == (layers < 5));
+            lv::weight_memory const undivided = make<wide_heads>(on_host::backend(), f)->plan(8).weights;
+            CHECK((m.mapped + m.beside > undivided.beside) == (layers < 5));
             CHECK(m.own > 0);
             CHECK(backend.device().played() == 0);
         }
     std::size_t const whole = make<wide_heads>(on_host::backend(), lv::weight_format::q8)->plan(8).weights.own;
     both const none(on_host::backend(), lv::simd(std::size_t{1}), 0);
     CHECK(make<wide_heads>(none, lv::weight_format::q8)->plan(8).weights.own < whole);
+}
+
+TEST_CASE("what stays in the host's memory is packed; a picture is known again by all that it was encoded with") {
+    using both = lv::gpu::divided_words<lv::gpu::emulated_device, lv::simd>;
+    temporary_folder const folder;
+    auto const make_packed = [&](std::size_t layers, std::string const& file) {
+        lv::network_options how;
+        how.formats = all_in(lv::weight_format::q8);
+        if (!file.empty()) how.packed = {folder.path() / file, "random 1"};
+        both const backend(on_host::backend(), lv::simd(std::size_t{2}), layers);
+        return std::make_shared<lv::compiled_network<wide_heads, both>>(random_weights<wide_heads>(1), backend, how);
+    };
+    auto const plain = make_packed(2, {}), first = make_packed(2, "packed"), second = make_packed(2, "packed");
+    lv::weight_memory const in_memory = plain->plan(8).weights, in_file = second->plan(8).weights;
+    CHECK(in_file.own == in_memory.own);
+    CHECK(in_file.mapped > 0);
+    CHECK(in_file.mapped + in_file.beside == in_memory.mapped + in_memory.beside);
+    talk a(plain, wide_heads{}, lv::parity::usual);
+    for (auto const& net : {first, second}) {
+        talk b(net, wide_heads{}, lv::parity::usual);
+        CHECK(std::equal(a.session.logits().begin(), a.session.logits().end(), b.session.logits().begin()));
+    }
+    CHECK_THROWS_AS(make_packed(both::all, "none"), lv::argument_error);
+    CHECK(second->encoder_identity() == plain->encoder_identity());
+    CHECK(make_packed(1, {})->encoder_identity() != plain->encoder_identity());
 }
 
 TEST_CASE_TEMPLATE("weights, caches and pictures are planned in the device's memory", D, ALL_DEVICES) {

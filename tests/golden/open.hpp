@@ -33,7 +33,8 @@ network_ptr open(std::filesystem::path const& folder, kernels which) {
                    format::bf16};
     if (which == kernels::q8 || which == kernels::q4)
         formats = lv::weight_formats::divided(format::bf16, which == kernels::q8 ? format::q8 : format::q4);
-    return std::make_shared<lv::compiled_network<C, lv::simd>>(std::move(file.tensors), lv::simd(1), formats);
+    return std::make_shared<lv::compiled_network<C, lv::simd>>(std::move(file.tensors), lv::simd(1),
+                                                               lv::network_options{.formats = formats});
 }
 
 } // namespace golden

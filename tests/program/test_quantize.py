@@ -2,11 +2,15 @@
 """`quantize`: the file that it writes answers as the folder does, and the report knows what was lost."""
 import json
 import pathlib
+import resource
+import signal
 import struct
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from harness import Case, DATA, GIVEN, TEMPORARY, main, run, scenes
+from harness import Case, DATA, GIVEN, PROGRAM, TEMPORARY, main, run, scenes
 
 
 def types_of(path):
@@ -132,6 +136,42 @@ class Quantize(Case):
     def test_a_place_that_cannot_be_written(self):
         self.fails(run("quantize", *GIVEN, "--text", "q8", TEMPORARY / "no such folder" / "out.gguf"),
                    "no such folder")
+
+
+    def test_interruption_leaves_nothing_that_looks_whole(self):
+        whole = self.file.read_bytes()
+        folder = TEMPORARY / "interrupted"
+        folder.mkdir()
+        out = folder / "out.gguf"
+        for when, signal_ in enumerate((signal.SIGINT, signal.SIGTERM, signal.SIGKILL) * 3):
+            process = subprocess.Popen([PROGRAM, "quantize", *GIVEN, "--text", "q4", "--vision", "bf16", out],
+                                       stderr=subprocess.DEVNULL)
+            while process.poll() is None and not any(folder.iterdir()):
+                time.sleep(0.0005)
+            time.sleep(0.002 * (when // 3))
+            process.send_signal(signal_)
+            process.wait()
+            if out.exists():
+                self.assertEqual(out.read_bytes(), whole)
+            if signal_ != signal.SIGKILL:
+                self.assertIn(list(folder.iterdir()), ([], [out]))
+            for file in list(folder.iterdir()):
+                if file != out and file.read_bytes() != whole:
+                    self.assertIn(".gguf.part", file.name)
+                    part = file.rename(folder / "part.gguf")
+                    if part.stat().st_size > 0:
+                        self.fails(run("inspect", part))
+            for file in folder.iterdir():
+                file.unlink()
+
+    def test_a_limit_on_the_size_of_files(self):
+        folder = TEMPORARY / "full"
+        folder.mkdir()
+        half = len(self.file.read_bytes()) // 2
+        made = run("quantize", *GIVEN, "--text", "q4", "--vision", "bf16", folder / "out.gguf",
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (half, half)))
+        self.fails(made, "out.gguf", "cannot be written")
+        self.assertEqual(list(folder.iterdir()), [])
 
 
 def scene_picture():

@@ -3,12 +3,15 @@
 // somebody wants to see is brought back.
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <map>
 #include <string>
 #include <utility>
 
 #include <llamavision/runtime/compiled_network.hpp>
+#include <llamavision/runtime/image_cache.hpp>
 
+#include "../checkpoint/temporary_folder.hpp"
 #include "../support/message.hpp"
 #include "apart.hpp"
 #include "small_network.hpp"
@@ -17,9 +20,8 @@ namespace lv = llamavision;
 
 namespace {
 
-std::shared_ptr<lv::network const> make(apart backend, std::size_t room = 0) {
-    return std::make_shared<lv::compiled_network<small, apart>>(random_weights<small>(1), std::move(backend),
-                                                                lv::weight_formats{}, lv::progress{}, room);
+std::shared_ptr<lv::network const> make(apart backend, lv::network_options const& how = {}, std::uint64_t seed = 1) {
+    return std::make_shared<lv::compiled_network<small, apart>>(random_weights<small>(seed), std::move(backend), how);
 }
 
 using activations = std::map<std::string, std::vector<float>>;
@@ -74,8 +76,37 @@ TEST_CASE("a network in memory of its own sees, reads and shows the same bits") 
             }
 }
 
+TEST_CASE("pictures in memory of its own are kept, in files as well, and are never taken for another model's") {
+    temporary_folder const folder;
+    auto const net = make({}), again = make({});
+    lv::encode_options look;
+    look.remember_padding = true;
+    auto const tiles = random_tiles(1, 2, small::vision::tile);
+    lv::image_cache first({.folder = folder.path()}), second({.folder = folder.path()});
+    auto const after = [](std::shared_ptr<lv::network const> const& n, lv::session::image_ptr const& image) {
+        lv::session s(n, {0, 3, lv::parity::hugging_face});
+        s.append(id_list{1, 2, image_token, 3, 4}, image_list{image});
+        return copy(s.logits());
+    };
+    std::vector<float> const wanted = after(net, net->encode(tiles, look));
+    CHECK(after(net, first.encode(*net, tiles, look)) == wanted);
+    CHECK(first.encode(*net, tiles, look) == first.encode(*net, tiles, look));
+    CHECK(after(again, second.encode(*again, tiles, look)) == wanted);
+    CHECK(second.counts().on_disk == 1);
+    CHECK(net->encoder_identity() != make({}, {}, 2)->encoder_identity());
+    CHECK(net->encoder_identity() != small_network()->encoder_identity());
+}
+
+TEST_CASE("a packed file has nothing to hold where all weights lie in the backend's memory") {
+    temporary_folder const folder;
+    lv::network_options how;
+    how.packed = {folder.path() / "packed", "random 1"};
+    CHECK(contains(message_of<lv::argument_error>([&] { return make({}, how)->plan(8).rows; }), "none to pack"));
+    CHECK_FALSE(std::filesystem::exists(how.packed.file));
+}
+
 TEST_CASE("a model that does not fit into the backend's memory is refused with the figures") {
-    std::string const message = message_of<lv::memory_error>([] { return make({}, 1000)->plan(8).rows; });
+    std::string const message = message_of<lv::memory_error>([] { return make({}, {.room = 1000})->plan(8).rows; });
     CHECK(contains(message, "of memory (weights"));
     CHECK(contains(message, "0.0 GB are available"));
 }

@@ -6,6 +6,7 @@
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/runtime/compiled_network.hpp>
+#include <llamavision/runtime/random_weights.hpp>
 
 #include <cstring>
 #include <utility>
@@ -16,6 +17,16 @@ namespace {
 struct other : small {
     struct text : small::text {
         static constexpr std::array<std::size_t, 1> cross_layers{2};
+    };
+};
+
+struct wide {
+    static constexpr std::string_view name = "wide";
+    struct vision : small::vision {
+        static constexpr std::size_t width = 32, mlp = 64;
+    };
+    struct text : small::text {
+        static constexpr std::size_t width = 64, mlp = 96, vocabulary = 64;
     };
 };
 
@@ -48,6 +59,18 @@ std::shared_ptr<lv::network const> network_with_fine_tuned_tables() {
     table.bytes = std::as_bytes(std::span(std::as_const(*values)));
     all.owners.push_back(values);
     return std::make_shared<lv::compiled_network<small, lv::scalar>>(std::move(all), lv::scalar{});
+}
+
+std::shared_ptr<lv::network const> wide_network(std::uint64_t seed, lv::network_options how, std::size_t* made) {
+    lv::checkpoint::named_tensors all = lv::random_weights<wide>(seed);
+    if (made)
+        for (auto& [name, tensor] : all.tensors)
+            tensor.make = [made, make = tensor.make](std::span<std::byte> room) {
+                ++*made;
+                make(room);
+            };
+    how.formats = lv::weight_formats::divided(lv::weight_format::bf16, lv::weight_format::q4);
+    return std::make_shared<lv::compiled_network<wide, lv::simd>>(std::move(all), lv::simd(2), how);
 }
 
 std::string faults_of_renamed_checkpoint() {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <llamavision/runtime/network_options.hpp>
 #include <llamavision/runtime/session.hpp>
 
 #include "../support/small.hpp"
@@ -18,6 +19,10 @@ std::shared_ptr<llamavision::network const> other_network();
 /// The small network but for one value: arrangement 2 (one row of two tiles) says something of slot 3, which is
 /// padding.
 std::shared_ptr<llamavision::network const> network_with_fine_tuned_tables();
+/// A network whose rows have whole blocks: tower in bf16, text in q4, on simd. Its tensors are made when they are
+/// bound; `made` counts them.
+std::shared_ptr<llamavision::network const> wide_network(std::uint64_t seed, llamavision::network_options how = {},
+                                                         std::size_t* made = nullptr);
 /// What the small network says of a checkpoint with one misspelled and one misshapen tensor.
 std::string faults_of_renamed_checkpoint();
 

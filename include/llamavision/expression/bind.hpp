@@ -3,6 +3,7 @@
 // format; the small rest is widened to floats. Everything that does not fit is reported at once.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -18,7 +19,7 @@
 #include <llamavision/expression/weights.hpp>
 #include <llamavision/support/cold.hpp>
 #include <llamavision/support/error.hpp>
-#include <llamavision/support/give_back.hpp>
+#include <llamavision/support/pages.hpp>
 #include <llamavision/support/progress.hpp>
 
 namespace llamavision {
@@ -36,21 +37,56 @@ template <expression E>
     return names;
 }
 
+/// Where a weight lies.
+enum class home : std::uint8_t {
+    file,   ///< mapped: the system may drop it from memory, and read it again
+    memory, ///< the host's
+    apart   ///< memory of the backend's own
+};
+
+/// A weight before it is bound.
+struct stored_weight {
+    std::string name;
+    parameter kind;
+    matrix extents; ///< without data; a matrix is of the checkpoint's type, anything else of floats
+    bool made;      ///< put together in memory when it is bound; otherwise it is read where it lies, in a file
+};
+
 /// A weight that was laid out anew, or moved, and what keeps it alive; no owner: it stays as it was.
 struct laid_out {
     matrix weight;
+    std::span<std::byte const> bytes;
     std::shared_ptr<void const> owner;
+    home where = home::memory;
 };
-/// How the weight of that name is laid out, given as the checkpoint has it; what is no matrix is given in floats.
-using layout = std::function<laid_out(std::string const& name, matrix const& stored, parameter const& kind)>;
+
+/// Who lays weights out anew, and where.
+class layout {
+  public:
+    virtual ~layout() = default;
+    /// Called once: all weights, in the order in which data flows.
+    virtual void expect(std::span<stored_weight const> weights) = 0;
+    /// Called once for each, in any order. `data` says where its bytes lie, and makes them first if it has to.
+    [[nodiscard]] virtual laid_out lay_out(std::size_t index, std::function<void const*()> const& data) = 0;
+    /// Called after the last.
+    virtual void finish() = 0;
+};
+
+/// A weight that is bound.
+struct bound_weight {
+    std::string name;
+    format type;
+    std::span<std::byte const> bytes;
+    home where;
+};
 
 /// Binds one checkpoint to the parts of one model, and keeps alive whatever the bound weights point into.
 class binder {
   public:
     /// @param tensors under Hugging Face's names (checkpoint/names.hpp maps other spellings onto them)
-    /// @param relay lays out weights anew; null leaves all as they are stored
-    explicit binder(checkpoint::named_tensors tensors, layout relay = {})
-        : tensors_(std::move(tensors)), relay_(std::move(relay)) {}
+    /// @param relay lays weights out anew; null leaves all as they are stored. It must outlive this
+    explicit binder(checkpoint::named_tensors tensors, layout* relay = nullptr)
+        : tensors_(std::move(tensors)), relay_(relay) {}
 
     /// Binds the weights of E. Problems are collected; `finish` reports them.
     template <expression E>
@@ -78,14 +114,29 @@ class binder {
     /// @throws as `check`
     [[nodiscard]] LLAMAVISION_COLD std::vector<std::shared_ptr<void const>> finish(progress const& on_progress = {}) {
         check();
+        if (relay_) relay_->expect(weights_);
+        bound_.resize(weights_.size());
         std::size_t done = 0;
-        for (pending const& p : pending_) {
-            settle(p);
-            if (on_progress) on_progress(++done, pending_.size());
+        for (std::size_t const i : in_order()) {
+            settle(i);
+            if (on_progress) on_progress(++done, weights_.size());
         }
+        if (relay_) relay_->finish();
         std::vector<std::shared_ptr<void const>> owners = std::move(tensors_.owners);
         owners.insert(owners.end(), copies_.begin(), copies_.end());
         return owners;
+    }
+
+    /// After `finish`: all weights, in the order in which data flows.
+    [[nodiscard]] std::vector<bound_weight> const& bound() const { return bound_; }
+
+    /// The tensor as a weight of that kind.
+    static stored_weight stored(std::string name, parameter const& p, checkpoint::tensor const& t) {
+        format const type = p.is_matrix ? format_of(t.type) : format::f32;
+        return {std::move(name),
+                p,
+                {nullptr, type, p.shape[0], p.count() / p.shape[0]},
+                !p.is_matrix || t.make || is_misaligned(t)};
     }
 
     /// How a kernel sees weights of that type.
@@ -109,10 +160,18 @@ class binder {
     struct pending {
         matrix* weight;
         checkpoint::tensor const* tensor;
-        std::string name;
-        std::size_t size; ///< bytes
-        parameter kind;
+        std::size_t size; ///< bytes in the checkpoint
     };
+
+    /// What has to be made comes first, the largest before all: while it is laid out it lies in memory twice, and then
+    /// little else does.
+    [[nodiscard]] std::vector<std::size_t> in_order() const {
+        std::vector<std::size_t> order(pending_.size());
+        for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+        auto const made = [this](std::size_t i) { return pending_[i].tensor->make ? pending_[i].size : 0; };
+        std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return made(a) > made(b); });
+        return order;
+    }
 
     LLAMAVISION_COLD void bind_node(std::span<parameter const> parameters, std::span<matrix> own,
                                     std::string const& path) {
@@ -145,28 +204,38 @@ class binder {
                                  + " bytes, and takes " + std::to_string(size));
             return;
         }
-        to = {nullptr, format_of(tensor.type), shape[0], columns};
-        pending_.push_back({&to, &tensor, name, size, p});
+        weights_.push_back(stored(name, p, tensor));
+        to = weights_.back().extents;
+        pending_.push_back({&to, &tensor, size});
     }
 
-    LLAMAVISION_COLD void settle(pending const& p) {
-        matrix& m = *p.weight;
+    LLAMAVISION_COLD void settle(std::size_t index) {
+        pending const& p = pending_[index];
+        stored_weight const& w = weights_[index];
         std::shared_ptr<void const> owner;
-        if (p.tensor->make)
-            owner = made(*p.tensor, p.size);
-        else if (is_misaligned(*p.tensor))
-            owner = copied(p.tensor->bytes);
-        m.data = owner ? owner.get() : p.tensor->bytes.data();
-        if (!p.kind.is_matrix) {
-            owner = widened(m);
-            m = {owner.get(), format::f32, m.rows, m.columns};
+        auto const data = [&]() -> void const* {
+            if (p.tensor->make)
+                owner = made(*p.tensor, p.size);
+            else if (is_misaligned(*p.tensor))
+                owner = copied(p.tensor->bytes);
+            void const* const values = owner ? owner.get() : p.tensor->bytes.data();
+            if (w.kind.is_matrix) return values;
+            owner = widened({values, format_of(p.tensor->type), w.extents.rows, w.extents.columns});
+            return owner.get();
+        };
+        laid_out result = relay_ ? relay_->lay_out(index, data) : laid_out{};
+        if (result.owner) {
+            owner = std::move(result.owner);
+            if (!p.tensor->make) give_back(p.tensor->bytes); // read once, and not again
+        } else {
+            result.weight = w.extents;
+            result.weight.data = data();
+            std::size_t const size = bytes_of(w.extents.type, w.extents.size());
+            result.bytes = {static_cast<std::byte const*>(result.weight.data), size};
+            result.where = owner ? home::memory : home::file;
         }
-        if (relay_)
-            if (laid_out anew = relay_(p.name, m, p.kind); anew.owner) {
-                m = anew.weight;
-                owner = std::move(anew.owner);
-                if (!p.tensor->make) give_back(p.tensor->bytes); // read once, and not again
-            }
+        *p.weight = result.weight;
+        bound_[index] = {w.name, result.weight.type, result.bytes, result.where};
         if (owner) copies_.push_back(std::move(owner));
     }
 
@@ -216,8 +285,10 @@ class binder {
     }
 
     checkpoint::named_tensors tensors_;
-    layout relay_;
-    std::vector<pending> pending_;
+    layout* relay_;
+    std::vector<stored_weight> weights_;
+    std::vector<pending> pending_; ///< the same ones
+    std::vector<bound_weight> bound_;
     std::set<std::string, std::less<>> used_;
     std::vector<std::string> missing_, surplus_, misshapen_;
     std::vector<std::shared_ptr<void const>> copies_;

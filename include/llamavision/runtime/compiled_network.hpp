@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,15 +17,21 @@
 #include <vector>
 
 #include <llamavision/backend/concept.hpp>
+#include <llamavision/backend/memory.hpp>
 #include <llamavision/checkpoint/names.hpp>
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/model/flops.hpp>
 #include <llamavision/model/mllama.hpp>
+#include <llamavision/runtime/encoder_identity.hpp>
 #include <llamavision/runtime/image_plan.hpp>
 #include <llamavision/runtime/network.hpp>
+#include <llamavision/runtime/network_options.hpp>
+#include <llamavision/runtime/room.hpp>
 #include <llamavision/runtime/weigh.hpp>
-#include <llamavision/support/aligned_bytes.hpp>
+#include <llamavision/runtime/weight_layout.hpp>
+#include <llamavision/runtime/weight_stages.hpp>
+#include <llamavision/runtime/weight_stream.hpp>
 
 namespace llamavision {
 
@@ -36,24 +43,27 @@ class compiled_network final : public network {
     static constexpr std::size_t kv = kv_width<T>;
     static constexpr std::size_t cross_count = T::cross_layers.size();
     static constexpr std::size_t self_count = T::layers - cross_count;
-    static constexpr std::size_t tower_layers = V::layers + V::global_layers;
+    static constexpr std::size_t tower_depth = V::layers + V::global_layers;
 
   public:
     /// @param tensors the checkpoint under Hugging Face's names
-    /// @param formats what each part's weights are kept in; whatever the backend has no layout for stays as stored
-    /// @param on_progress called after each matrix
-    /// @param room bytes that weights, one picture and a conversation of a thousand tokens may take; 0: not checked
     /// @throws mismatch_error naming every tensor that is missing, surplus or misshapen; memory_error with the figures,
-    ///         before anything large is allocated
-    compiled_network(checkpoint::named_tensors tensors, B kernels, weight_formats const& formats = {},
-                     progress const& on_progress = {}, std::size_t room = 0)
-        : backend_(std::move(kernels)), formats_(formats), sees_(!checkpoint::is_text_alone(tensors)),
-          weight_memory_(weigh<C>(backend_, tensors, formats)) {
-        binder bind = bound(std::move(tensors));
-        if (room > 0) check_room(room);
-        if constexpr (owns_memory<B>) weights_there_ = backend_.allocate(weight_memory_.own);
-        owners_ = bind.finish(on_progress);
+    ///         before anything large is allocated, if weights, one picture and a conversation of a thousand tokens take
+    ///         more than the room; what packed_file throws
+    compiled_network(checkpoint::named_tensors tensors, B kernels, network_options const& options = {})
+        : backend_(std::move(kernels)), formats_(options.formats), sees_(!checkpoint::is_text_alone(tensors)),
+          weight_memory_(weigh<C>(backend_, tensors, formats_, !options.packed.file.empty())) {
+        weight_layout<B> layout(backend_, formats_, T::cross_layers, options.packed);
+        binder bind = bound(std::move(tensors), &layout);
+        std::size_t left = SIZE_MAX;
+        if (options.room > 0) left = room_left(plan(256), options.room, owns_memory<B>, options.beyond_memory);
+        owners_ = bind.finish(options.on_layout);
+        bound_ = bind.bound();
         if (sees_) check_padding();
+        if (owns_memory<B> || left >= weight_memory_.mapped) return;
+        layer_stages stages = stages_of(bound_, {V::layers, V::global_layers}, T::layers);
+        tower_stream_ = std::make_unique<weight_stream>(std::move(stages.tower), 0);
+        text_stream_ = std::make_unique<weight_stream>(std::move(stages.text), left);
     }
 
     /// What the model would take, from names, types and shapes alone: no weight is read, made or laid out.
@@ -95,16 +105,19 @@ class compiled_network final : public network {
     }
 
     [[nodiscard]] std::shared_ptr<std::byte> allocate(std::size_t bytes) const override {
-        if constexpr (owns_memory<B>)
-            return backend_.allocate(bytes);
-        else
-            return aligned_bytes(bytes);
+        return llamavision::allocate(backend_, bytes);
+    }
+    void upload(std::span<std::byte const> from, std::byte* to) const override {
+        llamavision::upload(backend_, from.data(), from.size(), to);
+    }
+    void download(std::byte const* from, std::span<std::byte> to) const override {
+        llamavision::download(backend_, from, to.size(), to.data());
     }
 
     [[nodiscard]] bool sees() const override { return sees_; }
     [[nodiscard]] std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
                                                               encode_options const& options) const override {
-        if (!sees_) throw image_error("the checkpoint holds the text model alone, which sees no pictures");
+        must_see();
         check_arrangement(numbers_.vision, tiles.rows, tiles.columns);
         std::size_t const real = tiles.rows * tiles.columns, values = real * V::channels * V::tile * V::tile;
         if (tiles.side != V::tile)
@@ -113,19 +126,29 @@ class compiled_network final : public network {
         if (tiles.values.size() != values)
             throw image_error(std::to_string(real) + " tiles have " + std::to_string(values) + " values, these have "
                               + std::to_string(tiles.values.size()));
-        std::size_t const id = config::arrangement_id(tiles.rows, tiles.columns, V::tiles);
-        vision_rows plan = plan_image(numbers_.vision, tiles.rows, tiles.columns,
-                                      {options.collapse_padding && padding_alike_.at(id), options.remember_padding});
-        plan.tap_shift = options.taps_after_layer ? 1 : 0;
-
+        vision_rows const plan = plan_of(tiles.rows, tiles.columns, options);
         std::size_t const scratch_size = encode_scratch(plan, bool(options.watch));
         std::shared_ptr<std::byte> const scratch = allocate(scratch_size * sizeof(float));
         arena memory({reinterpret_cast<float*>(scratch.get()), scratch_size});
-        auto image = std::make_shared<encoded_image>();
+        auto image = blank(plan, tiles.rows, tiles.columns);
         encode(plan, memory, {tiles.values.data(), real, tiles.side}, options, image.get());
-        image->grid_rows = tiles.rows;
-        image->grid_columns = tiles.columns;
         return image;
+    }
+
+    [[nodiscard]] std::shared_ptr<encoded_image> blank_image(std::size_t grid_rows, std::size_t grid_columns,
+                                                             encode_options const& options) const override {
+        must_see();
+        check_arrangement(numbers_.vision, grid_rows, grid_columns);
+        return blank(plan_of(grid_rows, grid_columns, options), grid_rows, grid_columns);
+    }
+
+    [[nodiscard]] std::string encoder_identity() const override {
+        must_see();
+        std::call_once(identified_, [this] {
+            std::string const how = std::string(name_of(formats_.vision)) + (keeps_image() ? ", kept" : "");
+            identity_ = identify_encoder<C>(backend_, how, bound_);
+        });
+        return identity_;
     }
 
     [[nodiscard]] std::size_t read_scratch(std::size_t rows_in, std::size_t logit_rows, bool watched) const override {
@@ -150,13 +173,17 @@ class compiled_network final : public network {
     struct without_weights {};
     compiled_network(without_weights, checkpoint::named_tensors tensors, B kernels)
         : backend_(std::move(kernels)), sees_(!checkpoint::is_text_alone(tensors)),
-          weight_memory_(weigh<C>(backend_, tensors, formats_)) {
-        static_cast<void>(bound(std::move(tensors)));
+          weight_memory_(weigh<C>(backend_, tensors, formats_, false)) {
+        static_cast<void>(bound(std::move(tensors), nullptr));
+    }
+
+    void must_see() const {
+        if (!sees_) throw image_error("the checkpoint holds the text model alone, which sees no pictures");
     }
 
     /// The weights know their tensors, which were found to fit.
-    [[nodiscard]] binder bound(checkpoint::named_tensors tensors) {
-        binder bind(std::move(tensors), relay());
+    [[nodiscard]] binder bound(checkpoint::named_tensors tensors, layout* relay) {
+        binder bind(std::move(tensors), relay);
         if (sees_) bind.bind(model.encoder, *encoder_);
         bind.bind(model.reader, *reader_);
         bind.check();
@@ -170,44 +197,6 @@ class compiled_network final : public network {
         if constexpr (keeps_keys<B>)
             if (kept) return backend_.kept_floats(text_shape, rows);
         return rows * kv;
-    }
-
-    /// Each weight in the backend's own layout, or in its own memory, or both; weights of one value stay numbers.
-    layout relay() {
-        if constexpr (owns_memory<B>)
-            return [this, used = std::size_t{0}](std::string const& name, matrix const& stored,
-                                                 parameter const& kind) mutable -> laid_out {
-                weight_format const format = formats_.of(name, T::cross_layers);
-                if constexpr (divides<B>)
-                    if (detail::stays(backend_, name, kind)) return anew_here(backend_.here(), stored, kind, format);
-                if (kind.count() == 1) return {};
-                std::size_t const anew = detail::laid_out_bytes(backend_, stored, kind, format);
-                std::size_t const bytes = anew ? anew : bytes_of(stored.type, stored.size());
-                std::shared_ptr<std::byte> const room{weights_there_, weights_there_.get() + used};
-                used += detail::in_lines(bytes);
-                if constexpr (lays_out_weights<B>)
-                    if (anew) return {backend_.lay_out(stored, format, room.get()), room};
-                backend_.upload(stored.data, bytes, room.get());
-                return {{room.get(), stored.type, stored.rows, stored.columns}, room};
-            };
-        else {
-            if (formats_ == weight_formats{}) return {};
-            return [this](std::string const& name, matrix const& stored, parameter const& kind) {
-                return anew_here(backend_, stored, kind, formats_.of(name, T::cross_layers));
-            };
-        }
-    }
-
-    /// The layout that a backend in the host's memory has for a weight, if any.
-    template <backend Here>
-    static laid_out anew_here([[maybe_unused]] Here const& backend, [[maybe_unused]] matrix const& stored,
-                              [[maybe_unused]] parameter const& kind, [[maybe_unused]] weight_format format) {
-        if constexpr (lays_out_weights<Here>)
-            if (std::size_t const bytes = detail::laid_out_bytes(backend, stored, kind, format)) {
-                std::shared_ptr<std::byte> const room = aligned_bytes(bytes);
-                return {backend.lay_out(stored, format, room.get()), room};
-            }
-        return {};
     }
 
     /// What flows or stands, where the kernels read it: itself, or a copy in the backend's memory from the scratch.
@@ -239,10 +228,12 @@ class compiled_network final : public network {
     struct layer_counter {
         Options const& options;
         std::size_t total;
+        weight_stream const* stream;
         std::size_t done = 0;
 
         void operator()() {
             ++done;
+            if (stream) stream->enter(done);
             if (options.on_progress) options.on_progress(done, total);
             if (options.stop.stop_requested()) throw cancelled("stopped on request");
         }
@@ -267,7 +258,8 @@ class compiled_network final : public network {
         std::array<float*, V::taps.size()> taps{};
         for (float*& tap : taps) tap = memory.take(plan.rows(), V::width).data;
         plan.taps = taps;
-        layer_counter<encode_options> counter{options, tower_layers};
+        weight_stream const* const from = memory.measuring() ? nullptr : tower_stream_.get();
+        layer_counter<encode_options> counter{options, tower_depth, from};
         layer_done const on_layer = std::ref(counter);
         observer const watch = seen_here(options.watch);
         context c{memory};
@@ -280,76 +272,80 @@ class compiled_network final : public network {
         {
             arena::frame const frame(memory);
             pixels.data = there(pixels.data, pixels.count * V::channels * V::tile * V::tile, memory);
+            if (from) from->enter(0);
             run(backend_, model.encoder, *encoder_, c, pixels, features);
         }
-        remember(plan, features, c, image);
+        remember(features, c, image);
     }
 
-    /// Keys and values of every cross layer, once for each picture: those of the real tiles' rows, then the padded
-    /// ones.
-    void remember(vision_rows const& plan, rows features, context& c, encoded_image* image) const {
+    [[nodiscard]] vision_rows plan_of(std::size_t grid_rows, std::size_t grid_columns,
+                                      encode_options const& options) const {
+        std::size_t const id = config::arrangement_id(grid_rows, grid_columns, V::tiles);
+        vision_rows plan = plan_image(numbers_.vision, grid_rows, grid_columns,
+                                      {options.collapse_padding && padding_alike_.at(id), options.remember_padding});
+        plan.tap_shift = options.taps_after_layer ? 1 : 0;
+        return plan;
+    }
+
+    /// Memory for keys and values of every cross layer, each those of the real tiles' rows and then the padded ones,
+    /// and for the padded rows' bias.
+    [[nodiscard]] std::shared_ptr<encoded_image> blank(vision_rows const& plan, std::size_t grid_rows,
+                                                       std::size_t grid_columns) const {
+        auto image = std::make_shared<encoded_image>();
+        image_memory& m = image->memory;
+        std::vector<float> bias; // (padded rows)
+        for (std::size_t s = plan.real_slots(); s < plan.kept_slots; ++s)
+            bias.insert(bias.end(), plan.tokens(), std::log(static_cast<float>(plan.slots[s].multiplicity)));
+        m.rows = plan.real_slots() * plan.tokens();
+        m.padded_rows = bias.size();
+        m.kept = keeps_image();
+        std::size_t const seen = key_floats(m.rows, m.kept), all = seen + key_floats(m.padded_rows, m.kept);
+        image->grid_rows = grid_rows;
+        image->grid_columns = grid_columns;
+        image->bytes = (cross_count * 2 * all + bias.size()) * sizeof(float);
+        image->storage = allocate(image->bytes);
+        auto* at = reinterpret_cast<float*>(image->storage.get());
+        backend_.zero(at, cross_count * 2 * all);
+        for (std::size_t i = 0; i < cross_count; ++i, at += 2 * all)
+            m.layers.push_back({at, at + all, at + seen, at + all + seen});
+        llamavision::upload(backend_, bias.data(), bias.size() * sizeof(float), at);
+        m.padded_bias = at;
+        return image;
+    }
+
+    /// Keys and values of every cross layer, once for each picture.
+    void remember(rows features, context& c, encoded_image* image) const {
         rows keys{nullptr, features.count, kv}, values = keys; // as floats, before they are kept
         if (keeps_image()) {
             keys = c.scratch.take(features.count, kv);
             values = c.scratch.take(features.count, kv);
         }
         if (c.measuring()) return;
-        std::size_t const real = plan.real_slots() * plan.tokens();
-        image_memory& m = image->memory;
-        m.rows = real;
-        m.padded_rows = features.count - real;
-        m.kept = keeps_image();
-        std::vector<float> bias; // (padded rows)
-        for (std::size_t s = 0; s < plan.kept_slots; ++s)
-            if (!plan.slots[s].real)
-                bias.insert(bias.end(), plan.tokens(), std::log(static_cast<float>(plan.slots[s].multiplicity)));
-        std::size_t const seen = key_floats(real, m.kept), padded = key_floats(m.padded_rows, m.kept);
-        image->bytes = (cross_count * 2 * (seen + padded) + bias.size()) * sizeof(float);
-        image->storage = allocate(image->bytes);
+        image_memory const& m = image->memory;
+        std::size_t const seen = key_floats(m.rows, m.kept), all = seen + key_floats(m.padded_rows, m.kept);
         auto* at = reinterpret_cast<float*>(image->storage.get());
         walk(model.reader, *reader_, "", [&](auto node, auto const& w, std::string const& path) {
             if constexpr (requires { node.memorise(backend_, w, c, features, features, features); }) {
                 c.path = path;
-                image_memory::layer const l{at, at + seen + padded, at + seen, at + 2 * seen + padded};
-                m.layers.push_back(l);
                 if (!m.kept) {
                     keys.data = at;
-                    values.data = at + seen + padded;
+                    values.data = at + all;
                 }
                 node.memorise(backend_, w, c, features, keys, values);
                 if constexpr (keeps_keys<B>)
                     if (m.kept) {
-                        keep(keys.data, values.data, real, at, at + seen + padded);
-                        keep(keys.data + real * kv, values.data + real * kv, m.padded_rows, at + seen,
-                             at + 2 * seen + padded);
+                        keep(keys.data, values.data, m.rows, at, at + all);
+                        keep(keys.data + m.rows * kv, values.data + m.rows * kv, m.padded_rows, at + seen,
+                             at + all + seen);
                     }
-                at += 2 * (seen + padded);
+                at += 2 * all;
             }
         });
-        m.padded_bias = at;
-        if constexpr (owns_memory<B>) {
-            backend_.upload(bias.data(), bias.size() * sizeof(float), at);
-            backend_.wait(); // what fails, fails here
-        } else
-            std::copy(bias.begin(), bias.end(), at);
+        if constexpr (owns_memory<B>) backend_.wait(); // what fails, fails here
     }
 
     void keep(float const* keys, float const* values, std::size_t count, float* to_keys, float* to_values) const {
         if (count > 0) backend_.keep(text_shape, keys, values, 0, count, count, to_keys, to_values);
-    }
-
-    void check_room(std::size_t room) const {
-        memory_plan const m = plan(256);
-        std::size_t const need = m.own(1000);
-        auto const in_gigabytes = [](std::size_t bytes) {
-            std::string const tenths = std::to_string((bytes + 50'000'000) / 100'000'000);
-            return (tenths.size() > 1 ? tenths.substr(0, tenths.size() - 1) : "0") + "." + tenths.back() + " GB";
-        };
-        if (need > room)
-            throw memory_error("the model takes " + in_gigabytes(need) + " of memory (weights "
-                               + in_gigabytes(m.weights.own) + ", a picture and a conversation "
-                               + in_gigabytes(need - m.weights.own) + ") and " + in_gigabytes(room)
-                               + " are available; smaller formats for its weights take less");
     }
 
     /// Padded tiles may be collapsed where the tables give all of them the same vector (zero, in converted
@@ -368,7 +364,9 @@ class compiled_network final : public network {
     }
 
     void read(text_rows now, arena& memory, token const* ids, float* logits, read_options const& options) const {
-        layer_counter<read_options> counter{options, T::layers};
+        weight_stream const* const from = memory.measuring() ? nullptr : text_stream_.get();
+        layer_counter<read_options> counter{options, T::layers, from};
+        if (from) from->enter(0);
         layer_done const on_layer = std::ref(counter); // a reference fits into the function: nothing is allocated
         observer const watch = seen_here(options.watch);
         constexpr std::size_t half = T::width / T::heads / 2;
@@ -424,9 +422,12 @@ class compiled_network final : public network {
     config::numbers numbers_ = config::numbers_of<C>();
     std::unique_ptr<weights<image_encoder<C>>> encoder_ = std::make_unique<weights<image_encoder<C>>>();
     std::unique_ptr<weights<language_model<T>>> reader_ = std::make_unique<weights<language_model<T>>>();
-    std::shared_ptr<std::byte> weights_there_; ///< of a backend with memory of its own
     std::vector<std::shared_ptr<void const>> owners_;
+    std::vector<bound_weight> bound_;
     std::vector<bool> padding_alike_;
+    mutable std::once_flag identified_;
+    mutable std::string identity_;
+    std::unique_ptr<weight_stream const> tower_stream_, text_stream_; ///< null: the mapped weights fit into memory
 };
 
 } // namespace llamavision

@@ -2,6 +2,7 @@
 // From a checkpoint's folder to a model: `load` for one configuration, `load_any` for whichever of several fits.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <functional>
@@ -15,6 +16,7 @@
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/checkpoint/adapter.hpp>
+#include <llamavision/checkpoint/fingerprint.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/widen.hpp>
 #include <llamavision/config/differences.hpp>
@@ -45,8 +47,14 @@ struct load_options {
     checkpoint::dtype blocks_as = checkpoint::dtype::f16;
     /// A LoRA adapter (PEFT's folder), merged into the weights: those that it changes are kept in memory.
     std::filesystem::path adapter{};
-    /// Load even what does not fit into the memory that the machine has left.
+    /// A file for the weights as the backend lays them out, made if it is not there or was made of something else: they
+    /// are mapped from it, which takes no time, and memory that can be dropped and read again. Empty: none.
+    std::filesystem::path packed{};
+    /// Load even what does not fit into the memory that the machine has left. Weights in files are then read again for
+    /// every token, in the order of the layers, ahead of their turn; the first layers stay, as many as there is room
+    /// for.
     bool beyond_memory = false;
+    std::shared_ptr<image_cache> images{}; ///< where encoded pictures are kept; null: nowhere
 };
 
 /// The configurations among which `load_any` and the program choose.
@@ -111,6 +119,18 @@ std::size_t available_to([[maybe_unused]] B const& kernels) {
         return available_memory();
 }
 
+/// What the weights come from, for a packed file.
+inline std::string source_of(checkpoint::opened const& folder, load_options const& options) {
+    if (options.packed.empty()) return {};
+    std::vector<std::filesystem::path> files(folder.weights.files.begin(), folder.weights.files.end());
+    if (!options.adapter.empty())
+        for (auto const& entry : std::filesystem::directory_iterator(options.adapter))
+            if (entry.is_regular_file()) files.push_back(entry.path());
+    std::sort(files.begin() + static_cast<std::ptrdiff_t>(folder.weights.files.size()), files.end());
+    return checkpoint::fingerprint(files) + " " + std::to_string(static_cast<int>(options.gguf)) + " "
+           + std::string(checkpoint::name_of(options.blocks_as));
+}
+
 template <configuration C, backend B>
 model assemble(checkpoint::opened folder, B kernels, load_options const& options) {
     if (options.on_warning)
@@ -120,11 +140,15 @@ model assemble(checkpoint::opened folder, B kernels, load_options const& options
     if (!options.adapter.empty())
         folder.tensors =
             checkpoint::merge_adapter(std::move(folder.tensors), checkpoint::open_adapter(options.adapter));
-    std::size_t const room = options.beyond_memory ? 0 : available_to(kernels);
-    auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), std::move(kernels),
-                                                              options.weights, options.on_layout, room);
+    network_options how;
+    how.formats = options.weights;
+    how.on_layout = options.on_layout;
+    how.packed = {options.packed, source_of(folder, options)};
+    how.room = available_to(kernels);
+    how.beyond_memory = options.beyond_memory;
+    auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), std::move(kernels), how);
     model_manners manners = manners_of(folder, words, options);
-    return model(std::move(net), std::move(words), std::move(manners));
+    return model(std::move(net), std::move(words), std::move(manners), options.images);
 }
 
 inline std::string listed(std::vector<std::string> const& sentences) {

@@ -10,6 +10,7 @@
 #include <llamavision/image/open.hpp>
 #include <llamavision/image/tiles.hpp>
 #include <llamavision/runtime/generate.hpp>
+#include <llamavision/runtime/image_cache.hpp>
 #include <llamavision/runtime/session.hpp>
 #include <llamavision/tokens/chat.hpp>
 
@@ -29,8 +30,11 @@ class chat;
 class model {
   public:
     /// @param words may be absent: ids can be read and pictures encoded without a tokenizer
-    model(std::shared_ptr<network const> net, std::optional<tokens::tokenizer> words, model_manners manners)
-        : network_(std::move(net)), words_(std::move(words)), manners_(std::move(manners)) {}
+    /// @param images where encoded pictures are kept; null: nowhere. Several models may share one
+    model(std::shared_ptr<network const> net, std::optional<tokens::tokenizer> words, model_manners manners,
+          std::shared_ptr<image_cache> images = nullptr)
+        : network_(std::move(net)), words_(std::move(words)), manners_(std::move(manners)), images_(std::move(images)) {
+    }
 
     [[nodiscard]] llamavision::network const& net() const { return *network_; }
     /// @throws token_error if the checkpoint has no tokenizer
@@ -53,13 +57,14 @@ class model {
     }
     [[nodiscard]] session::image_ptr encode(image::tiles const& tiles, encode_options options = {}) const {
         options.taps_after_layer = options.taps_after_layer || manners_.taps_after_layer;
-        return network_->encode(tiles, options);
+        return images_ ? images_->encode(*network_, tiles, options) : network_->encode(tiles, options);
     }
 
   private:
     std::shared_ptr<network const> network_;
     std::optional<tokens::tokenizer> words_;
     model_manners manners_;
+    std::shared_ptr<image_cache> images_;
 };
 
 } // namespace llamavision

@@ -64,7 +64,8 @@ struct memory_plan {
     std::size_t rows = 0;
 
     /// Memory that nobody else has and that cannot be dropped: weights, one picture of all tiles being looked at or
-    /// kept, and a conversation of `positions`. Mapped weights come on top, as far as there is room.
+    /// kept, and a conversation of `positions`. Mapped weights come on top; with less room than they take, they are
+    /// read again and again.
     [[nodiscard]] std::size_t own(std::size_t positions) const {
         return weights.own + std::max(encode_scratch, read_scratch) + image + positions * cache_per_position;
     }
@@ -90,12 +91,26 @@ class network {
     /// Memory where the network works, for sessions' caches and scratch: uninitialised, on a cache line.
     /// @throws memory_error
     [[nodiscard]] virtual std::shared_ptr<std::byte> allocate(std::size_t bytes) const = 0;
+    /// Into such memory.
+    virtual void upload(std::span<std::byte const> from, std::byte* to) const = 0;
+    /// Out of it.
+    virtual void download(std::byte const* from, std::span<std::byte> to) const = 0;
 
     /// Whether there is a vision tower. The text model is also passed around alone.
     [[nodiscard]] virtual bool sees() const { return true; }
     /// @throws image_error if the tiles are not the model's, or nothing is seen; cancelled
     [[nodiscard]] virtual std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
                                                                       encode_options const& options) const = 0;
+    /// What `encode` would return for a picture of that many tiles, before anything is computed: keys and values are
+    /// zero.
+    /// @throws image_error if no canvas has that arrangement
+    [[nodiscard]] virtual std::shared_ptr<encoded_image> blank_image(std::size_t grid_rows, std::size_t grid_columns,
+                                                                     encode_options const& options) const = 0;
+    /// What `encode` computes with, as 64 letters: every bit of the weights that it reads, how they are laid out, and
+    /// which kernels read them. Networks that agree in it encode a picture to the same bits. Reads all those weights
+    /// when it is first called.
+    /// @throws image_error if the model sees no pictures
+    [[nodiscard]] virtual std::string encoder_identity() const = 0;
 
     /// Floats of scratch that `read` needs for that many rows; a watched pass runs unfused, and may need more.
     [[nodiscard]] virtual std::size_t read_scratch(std::size_t rows, std::size_t logit_rows, bool watched) const = 0;

@@ -19,7 +19,7 @@
 #include <llamavision/checkpoint/widen.hpp>
 #include <llamavision/support/blocks.hpp>
 #include <llamavision/support/error.hpp>
-#include <llamavision/support/give_back.hpp>
+#include <llamavision/support/pages.hpp>
 #include <llamavision/support/thread_pool.hpp>
 #include <llamavision/weights/formats.hpp>
 

@@ -19,17 +19,11 @@
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/model/mllama.hpp>
 #include <llamavision/support/half.hpp>
+#include <llamavision/support/scrambled.hpp>
 
 namespace llamavision {
 
 namespace detail {
-
-/// SplitMix64's output function: a stream that can be entered anywhere.
-constexpr std::uint64_t scrambled(std::uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 /// FNV-1a, so that a tensor's values depend on its name and the seed alone.
 constexpr std::uint64_t stream_of(std::string_view name, std::uint64_t seed) {

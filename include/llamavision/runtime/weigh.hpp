@@ -12,6 +12,7 @@
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/model/mllama.hpp>
+#include <llamavision/runtime/weight_layout.hpp>
 #include <llamavision/weights/formats.hpp>
 #include <llamavision/weights/memory.hpp>
 
@@ -19,67 +20,31 @@ namespace llamavision {
 
 namespace detail {
 
-/// Bytes that a weight takes in the backend's own layout; 0 if it has none for it.
-template <backend B>
-std::size_t laid_out_bytes([[maybe_unused]] B const& backend, [[maybe_unused]] matrix const& w,
-                           [[maybe_unused]] parameter const& p, [[maybe_unused]] weight_format chosen) {
-    if constexpr (lays_out_weights<B>)
-        if (p.is_product && chosen != weight_format::stored) return backend.laid_out_bytes(w, chosen);
-    return 0;
-}
-
-/// Bytes of a backend's own memory that such a weight takes, in whole lines of its caches.
-constexpr std::size_t in_lines(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
-
-/// Whether the weight of that name stays in the host's memory, for a second backend.
-template <backend B>
-bool stays([[maybe_unused]] B const& backend, [[maybe_unused]] std::string const& name,
-           [[maybe_unused]] parameter const& p) {
-    if constexpr (divides<B>)
-        if (p.is_product)
-            if (auto const layer = weight_formats::text_layer(name)) return *layer >= backend.layers();
-    return false;
-}
-
 /// How `bind` settles one tensor, in bytes.
 template <backend B>
-weight_memory memory_of(B const& backend, std::string const& name, checkpoint::tensor const& t, parameter const& p,
-                        weight_format chosen) {
-    if constexpr (divides<B>)
-        if (stays(backend, name, p)) {
-            weight_memory m = memory_of(backend.here(), name, t, p, chosen);
-            m.beside = std::exchange(m.own, 0);
-            return m;
-        }
+weight_memory memory_of(B const& backend, stored_weight const& w, weight_format chosen, bool packed) {
+    weight_placement const to = placement_of(backend, w, chosen, packed);
+    bool const beside = owns_memory<B> && to.where == home::memory;
     weight_memory m;
-    std::size_t const stored = p.is_matrix ? checkpoint::size_in_bytes(t) : p.count() * sizeof(float);
-    std::size_t const laid_out =
-        laid_out_bytes(backend, {nullptr, binder::format_of(t.type), p.shape[0], p.count() / p.shape[0]}, p, chosen);
-    if (owns_memory<B>)
-        m.own = in_lines(laid_out > 0 ? laid_out : stored);
-    else if (laid_out > 0)
-        m.own = laid_out;
-    else if (t.make || !p.is_matrix || binder::is_misaligned(t))
-        m.own = stored;
-    else
-        m.mapped = stored;
-    m.decoded = p.is_product ? m.own + m.mapped : 0;
+    (to.where == home::file ? m.mapped : beside ? m.beside : m.own) = to.room();
+    m.decoded = w.kind.is_product ? to.bytes : 0;
     return m;
 }
 
 } // namespace detail
 
 /// @param tensors under Hugging Face's names; those that are absent count as nothing
+/// @param packed whether what does not stay in the checkpoint's files goes into a packed file, not into memory
 template <configuration C, backend B>
 [[nodiscard]] weight_memory weigh(B const& backend, checkpoint::named_tensors const& tensors,
-                                  weight_formats const& formats) {
+                                  weight_formats const& formats, bool packed) {
     auto const of_node = [&](auto node, std::string const& path) {
         weight_memory sum;
         for (parameter const& p : node.parameters) {
             auto const at = tensors.tensors.find(path + std::string(p.suffix));
             if (at != tensors.tensors.end())
-                sum +=
-                    detail::memory_of(backend, at->first, at->second, p, formats.of(at->first, C::text::cross_layers));
+                sum += detail::memory_of(backend, binder::stored(at->first, p, at->second),
+                                         formats.of(at->first, C::text::cross_layers), packed);
         }
         return sum;
     };

@@ -18,6 +18,7 @@ struct cublas_lt {
     decltype(&::cublasLtCreate) cublasLtCreate;
     decltype(&::cublasLtDestroy) cublasLtDestroy;
     decltype(&::cublasLtGetStatusString) cublasLtGetStatusString;
+    decltype(&::cublasLtGetVersion) cublasLtGetVersion;
     decltype(&::cublasLtMatmulDescCreate) cublasLtMatmulDescCreate;
     decltype(&::cublasLtMatmulDescDestroy) cublasLtMatmulDescDestroy;
     decltype(&::cublasLtMatmulDescSetAttribute) cublasLtMatmulDescSetAttribute;
@@ -52,6 +53,7 @@ inline cublas_lt open_cublas_lt() {
     find("cublasLtCreate", all.cublasLtCreate);
     find("cublasLtDestroy", all.cublasLtDestroy);
     find("cublasLtGetStatusString", all.cublasLtGetStatusString);
+    find("cublasLtGetVersion", all.cublasLtGetVersion);
     find("cublasLtMatmulDescCreate", all.cublasLtMatmulDescCreate);
     find("cublasLtMatmulDescDestroy", all.cublasLtMatmulDescDestroy);
     find("cublasLtMatmulDescSetAttribute", all.cublasLtMatmulDescSetAttribute);

@@ -33,6 +33,7 @@ class cuda_device {
 
     [[nodiscard]] std::string_view name() const { return "cuda"; }
     [[nodiscard]] std::string model() const; ///< "NVIDIA H200"
+    [[nodiscard]] std::string kernels() const;
 
     /// @throws memory_error with the figures
     [[nodiscard]] std::shared_ptr<std::byte> allocate(std::size_t bytes) const;

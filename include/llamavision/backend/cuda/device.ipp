@@ -168,6 +168,12 @@ cuda_device::cuda_device(cuda_options options) : state_(std::make_shared<state>(
 
 std::string cuda_device::model() const { return state_->properties.name; }
 
+/// The library chooses its kernels by the device and its own version.
+std::string cuda_device::kernels() const {
+    return model() + ", " + std::to_string(processors()) + " processors, cuBLASLt "
+           + std::to_string(detail::blas().cublasLtGetVersion());
+}
+
 std::unique_lock<std::recursive_mutex> cuda_device::lock() const {
     std::unique_lock guard(state_->mutex);
     detail::check(cudaSetDevice(state_->device), "choosing the device");

@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,9 @@ class divided_words : public words<Device> {
 
     [[nodiscard]] Host const& here() const { return here_; }
     [[nodiscard]] std::size_t layers() const { return layers_; }
+    [[nodiscard]] std::string kernels() const {
+        return base::kernels() + (layers_ == all ? "" : ", " + std::to_string(layers_) + " layers; " + here_.kernels());
+    }
 
     void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
         if (there(w)) return base::linear(w, bias, x, rows, y);

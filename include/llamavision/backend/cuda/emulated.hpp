@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -180,6 +181,9 @@ class emulated_device {
         });
     }
     [[nodiscard]] std::span<std::byte> workspace() const { return {workspace_.get(), options_.workspace}; }
+    [[nodiscard]] std::string kernels() const {
+        return std::to_string(options_.processors) + (options_.tensor_cores ? " processors, bf16" : " processors, f16");
+    }
     [[nodiscard]] std::size_t processors() const { return options_.processors; }
     [[nodiscard]] bool tensor_cores() const { return options_.tensor_cores; }
     [[nodiscard]] std::unique_lock<std::recursive_mutex> lock() const { return std::unique_lock(state_->mutex); }

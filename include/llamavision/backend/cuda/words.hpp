@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -26,6 +27,7 @@ namespace llamavision::gpu {
 
 /// A device is a handle to memory, a queue of launches in order, and a library of products:
 /// - name, allocate, available, upload, download, wait: the backend's own (concept.hpp);
+/// - `kernels()`: all that decides the bits of results, in words: the device, and the libraries;
 /// - `copy(from, bytes, to)`, `zero(to, bytes)`: in its memory;
 /// - `launch(kernel, grid)`, `multiply(many_rows)`;
 /// - `workspace()`: memory that a word may use while it holds the `lock()`, which keeps its launches together;
@@ -41,6 +43,7 @@ class words {
     explicit words(Device device) : device_(std::move(device)) {}
 
     [[nodiscard]] std::string_view name() const { return device_.name(); }
+    [[nodiscard]] std::string kernels() const { return device_.kernels(); }
     [[nodiscard]] Device const& device() const { return device_; }
 
     [[nodiscard]] std::shared_ptr<std::byte> allocate(std::size_t bytes) const { return device_.allocate(bytes); }
@@ -56,12 +59,13 @@ class words {
         return gpu::laid_out_bytes(layout_of(w, f), w.size());
     }
     matrix lay_out(matrix const& w, weight_format f, std::byte* to) const {
-        format const type = layout_of(w, f);
-        std::size_t const width = w.columns;
-        lay_out_rows(w, type, [&](std::size_t at, std::span<std::byte const> bytes) {
+        lay_out_rows(w, layout_of(w, f), [&](std::size_t at, std::span<std::byte const> bytes) {
             device_.upload(bytes.data(), bytes.size(), to + at);
         });
-        return {to, type, w.rows, width};
+        return laid_out_at(w, f, to);
+    }
+    [[nodiscard]] matrix laid_out_at(matrix const& w, weight_format f, std::byte const* at) const {
+        return {at, layout_of(w, f), w.rows, w.columns};
     }
 
     void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {

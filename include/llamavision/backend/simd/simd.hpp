@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -44,12 +45,15 @@ class simd : public scalar {
 
     [[nodiscard]] std::string_view name() const { return "simd"; }
     [[nodiscard]] tier level() const { return level_; }
+    /// All that decides the bits of results: the tier, and what the rest was compiled for.
+    [[nodiscard]] std::string kernels() const;
     [[nodiscard]] std::size_t threads() const { return pool_->threads(); }
     [[nodiscard]] std::shared_ptr<thread_pool> const& pool() const { return pool_; }
 
     /// bf16, i8, q8 and q4 as panels, the same for every tier. Blocks ask for rows of whole blocks.
     [[nodiscard]] std::size_t laid_out_bytes(matrix const& w, weight_format f) const;
     matrix lay_out(matrix const& w, weight_format f, std::byte* to) const;
+    [[nodiscard]] matrix laid_out_at(matrix const& w, weight_format f, std::byte const* at) const;
 
     void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const;
 

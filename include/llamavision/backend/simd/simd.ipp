@@ -73,6 +73,11 @@ LLAMAVISION_INLINE simd::simd(simd_options options)
       panels_(&simd_choice::panels_of(options.level)),
       blocks_(&blocks::table_of(options.level, blocks::has_vnni(options.level))) {}
 
+LLAMAVISION_INLINE std::string simd::kernels() const {
+    return std::string(name_of(level_)) + (blocks::has_vnni(level_) ? " with vnni, " : ", ")
+           + xsimd::default_arch::name();
+}
+
 /// f(first, n) over all of [0, count), in chunks of about 32 Ki values where one of `count` stands for `cost`.
 template <class F>
 void simd::spread(std::size_t count, std::size_t cost, F const& f) const {
@@ -104,7 +109,15 @@ LLAMAVISION_INLINE matrix simd::lay_out(matrix const& w, weight_format f, std::b
                 panels::pack(values, w.rows, w.columns, i, reinterpret_cast<bf16*>(at));
         });
     });
-    return {to, integers ? format::i8_panels : format::bf16_panels, w.rows, w.columns};
+    return laid_out_at(w, f, to);
+}
+
+LLAMAVISION_INLINE matrix simd::laid_out_at(matrix const& w, weight_format f, std::byte const* at) const {
+    format const type = f == weight_format::q8   ? format::q8_panels
+                        : f == weight_format::q4 ? format::q4_panels
+                        : f == weight_format::i8 ? format::i8_panels
+                                                 : format::bf16_panels;
+    return {at, type, w.rows, w.columns};
 }
 
 LLAMAVISION_INLINE void simd::linear(matrix const& w, float const* bias, float const* x, std::size_t rows,

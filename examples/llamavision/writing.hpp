@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// What commands that write large files share: a bar, and an end without remains when somebody presses Ctrl-C.
+#pragma once
+
+#include <string>
+
+#include <llamavision/support/progress.hpp>
+
+#include "console.hpp"
+
+namespace program {
+
+/// From now on Ctrl-C, SIGTERM and SIGHUP end the work at the next report of a writing_progress, by an exception, and a
+/// limit on the size of files is an error like a full disk.
+void catch_signals();
+
+/// A bar of the bytes written.
+class writing_progress {
+  public:
+    explicit writing_progress(std::string label);
+
+    /// For the library; this must outlive it. Throws error when a signal has come.
+    [[nodiscard]] llamavision::progress report();
+    void clear() { bar_.clear(); }
+
+  private:
+    progress_bar bar_;
+    llamavision::progress shown_;
+};
+
+} // namespace program

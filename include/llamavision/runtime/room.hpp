@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether a model fits, before anything large is allocated.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+
+#include <llamavision/runtime/network.hpp>
+#include <llamavision/support/error.hpp>
+
+namespace llamavision {
+
+/// What weights, one picture and a conversation of a thousand tokens leave of so many bytes, for mapped weights.
+/// @param apart whether they are bytes of a backend's own memory, into which nothing is mapped
+/// @param beyond whether it may take more than there is; then nothing may be left
+/// @throws memory_error with the figures
+[[nodiscard]] inline std::size_t room_left(memory_plan const& m, std::size_t room, bool apart, bool beyond) {
+    std::size_t const need = m.own(1000), mapped = apart ? 0 : m.weights.mapped;
+    if (beyond || need + mapped <= room) return room - std::min(room, need);
+    auto const in_gigabytes = [](std::size_t bytes) {
+        std::string const tenths = std::to_string((bytes + 50'000'000) / 100'000'000);
+        return (tenths.size() > 1 ? tenths.substr(0, tenths.size() - 1) : "0") + "." + tenths.back() + " GB";
+    };
+    bool const in_files = need <= room; // what is too much
+    std::size_t const counted = in_files ? mapped : 0;
+    std::string advice = "; smaller formats for its weights take less";
+    if (in_files)
+        advice += ", and with load_options::beyond_memory (--beyond-memory) it reads them from the disk for every "
+                  "token, slowly";
+    else if (!apart)
+        advice += ", and a file of packed weights (load_options::packed, --packed) is read as it is needed";
+    throw memory_error("the model takes " + in_gigabytes(need + counted) + " of memory (weights "
+                       + in_gigabytes(m.weights.own + counted)
+                       + (in_files ? ", of which " + in_gigabytes(mapped) + " lie in files; " : ", ")
+                       + "a picture and a conversation " + in_gigabytes(need - m.weights.own) + ") and "
+                       + in_gigabytes(room) + " are available" + advice);
+}
+
+} // namespace llamavision

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// A name of 64 bits for gigabytes of content, found at the speed of memory: it tells accidents and other versions
+// apart. Whoever wants to deceive can make two contents of one name; where that matters there is sha256.hpp.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include <llamavision/support/scrambled.hpp>
+#include <llamavision/support/thread_pool.hpp>
+
+namespace llamavision {
+
+namespace detail {
+
+inline constexpr std::size_t hashed_piece = std::size_t{1} << 20;
+
+/// Four lanes of words, each step a bijection of the lane, and of the word: where a single word differs, so does the
+/// result. Source: the rounds of XXH64 (Yann Collet).
+inline std::uint64_t hash_piece(std::span<std::byte const> bytes) {
+    std::uint64_t lanes[4] = {1, 2, 3, 4};
+    auto const take = [&](std::byte const* from) {
+        for (std::size_t l = 0; l < 4; ++l) {
+            std::uint64_t word = 0;
+            std::memcpy(&word, from + 8 * l, 8);
+            lanes[l] = std::rotl(lanes[l] + word * 0xc2b2ae3d27d4eb4fu, 31) * 0x9e3779b185ebca87u;
+        }
+    };
+    std::size_t at = 0;
+    for (; at + 32 <= bytes.size(); at += 32) take(bytes.data() + at);
+    if (at < bytes.size()) {
+        std::byte last[32] = {};
+        std::memcpy(last, bytes.data() + at, bytes.size() - at);
+        take(last);
+    }
+    std::uint64_t sum = scrambled(bytes.size());
+    for (std::uint64_t const lane : lanes) sum = scrambled(sum ^ lane);
+    return sum;
+}
+
+} // namespace detail
+
+/// The same for any number of threads: pieces of a megabyte are hashed, and then their hashes.
+[[nodiscard]] inline std::uint64_t content_hash(std::span<std::byte const> bytes, thread_pool* pool = nullptr) {
+    std::size_t const piece = detail::hashed_piece;
+    std::vector<std::uint64_t> hashes((bytes.size() + piece - 1) / piece);
+    auto const hash = [&](std::size_t i) {
+        hashes[i] = detail::hash_piece(bytes.subspan(i * piece, std::min(piece, bytes.size() - i * piece)));
+    };
+    if (pool)
+        pool->run(hashes.size(), hash);
+    else
+        for (std::size_t i = 0; i < hashes.size(); ++i) hash(i);
+    return detail::hash_piece(std::as_bytes(std::span(hashes)));
+}
+
+} // namespace llamavision

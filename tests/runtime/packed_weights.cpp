@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights in a packed file: made once, mapped after that, and streamed where memory is short; always the same answers.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <llamavision/runtime/packed_file.hpp>
+#include <llamavision/runtime/weight_stages.hpp>
+
+#include "../checkpoint/temporary_folder.hpp"
+#include "../support/message.hpp"
+#include "small_network.hpp"
+
+namespace lv = llamavision;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// All that a network says: of a picture, and after some text about it.
+std::vector<float> answers_of(std::shared_ptr<lv::network const> const& net) {
+    lv::session s(net, {0, 4, lv::parity::usual});
+    s.append(id_list{1, 64, 2, 3, 4, 5, 6}, image_list{net->encode(random_tiles(1, 2, small::vision::tile), {})});
+    std::vector<float> all = copy(s.logits());
+    for (lv::token const id : {7, 8, 9}) {
+        s.append_generated(id);
+        std::vector<float> const more = copy(s.logits());
+        all.insert(all.end(), more.begin(), more.end());
+    }
+    return all;
+}
+
+std::vector<lv::packed_weight> const two{{"a", 100}, {"b", 5000}};
+
+/// Makes the file, if it is not there, of one byte; whether it was there.
+bool made_before(fs::path const& path, std::string const& source, std::vector<lv::packed_weight> const& weights,
+                 char byte = 'x') {
+    lv::packed_file file(path, source, weights);
+    bool const complete = file.complete();
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+        CHECK(file[i].size() == weights[i].bytes);
+        CHECK(reinterpret_cast<std::uintptr_t>(file[i].data()) % 64 == 0);
+        if (complete) continue;
+        std::fill(file[i].begin(), file[i].end(), static_cast<std::byte>(byte));
+        file.filled(i);
+    }
+    file.commit();
+    for (std::size_t i = 0; i < weights.size(); ++i)
+        for (std::byte const b : file[i]) REQUIRE(b == static_cast<std::byte>(byte));
+    return complete;
+}
+
+} // namespace
+
+TEST_CASE("a packed file is made once for what it is made of") {
+    temporary_folder const folder;
+    auto const path = folder.path() / "packed";
+    CHECK_FALSE(made_before(path, "model", two));
+    CHECK(made_before(path, "model", two));
+    CHECK_FALSE(made_before(path, "another model", two, 'y'));
+    CHECK_FALSE(made_before(path, "model", {{"a", 100}, {"c", 5000}}));
+    CHECK_FALSE(made_before(path, "model", {{"a", 100}, {"c", 5001}}));
+    CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 1);
+}
+
+TEST_CASE("what was not finished, or was cut, is made anew") {
+    temporary_folder const folder;
+    auto const path = folder.path() / "packed";
+    {
+        lv::packed_file const abandoned(path, "model", two);
+        CHECK_FALSE(fs::exists(path));
+    }
+    CHECK(fs::is_empty(folder.path()));
+    CHECK_FALSE(made_before(path, "model", two));
+    std::string const whole = text_of_file(path);
+    for (std::string const& content : {whole.substr(0, whole.size() - 1), whole + "x", whole.substr(0, 4096),
+                                       whole.substr(0, 40), "llamavision packed weights 2\n" + whole, std::string()}) {
+        std::ofstream(path, std::ios::binary) << content;
+        CHECK_FALSE(made_before(path, "model", two));
+    }
+}
+
+TEST_CASE("what is no packed file stays") {
+    temporary_folder const folder;
+    auto const refused = [&](fs::path const& path) {
+        return message_of<lv::file_error>([&] { lv::packed_file(path, "model", two); });
+    };
+    CHECK(contains(refused(folder.write("photo.jpg", "a photo")), "is no file of packed weights"));
+    CHECK(text_of_file(folder.path() / "photo.jpg") == "a photo");
+    CHECK(contains(refused(folder.path()), "is no file of packed weights"));
+    CHECK(contains(refused(folder.path() / "none" / "packed"), "cannot be opened"));
+    auto const huge = std::vector<lv::packed_weight>{{"a", std::size_t{1} << 60}};
+    CHECK(contains(message_of<lv::file_error>([&] { lv::packed_file(folder.path() / "huge", "model", huge); }),
+                   "there is no room"));
+    CHECK_FALSE(fs::exists(folder.path() / "huge"));
+}
+
+TEST_CASE("a network from a packed file says the same; made once, nothing is made again") {
+    temporary_folder const folder;
+    lv::network_options packed;
+    packed.packed = {folder.path() / "wide", "random 1"};
+    std::vector<float> const wanted = answers_of(wide_network(1));
+    std::size_t made = 0;
+    auto const first = wide_network(1, packed, &made);
+    std::size_t const all = made;
+    CHECK(answers_of(first) == wanted);
+    made = 0;
+    auto const second = wide_network(1, packed, &made);
+    CHECK(answers_of(second) == wanted);
+    CHECK(all > 0);
+    CHECK(made == 0);
+    lv::weight_memory const in_memory = wide_network(1)->plan(8).weights, in_file = second->plan(8).weights;
+    CHECK(in_memory.mapped == 0);
+    CHECK(in_file.mapped == in_memory.own);
+    CHECK(in_file.own == 0);
+    CHECK(in_file.decoded == in_memory.decoded);
+    CHECK(second->encoder_identity() == wide_network(1)->encoder_identity());
+    packed.packed.source = "random 2";
+    CHECK(answers_of(wide_network(2, packed)) == answers_of(wide_network(2)));
+}
+
+TEST_CASE("weights beyond memory are refused with the figures, or streamed with the same answers") {
+    temporary_folder const folder;
+    lv::network_options packed;
+    packed.packed = {folder.path() / "wide", "random 1"};
+    std::vector<float> const wanted = answers_of(wide_network(1, packed));
+    lv::memory_plan const plan = wide_network(1, packed)->plan(256);
+    for (std::size_t const part : {0u, 1u, 2u, 3u}) { // nothing stays, a few layers, half, nearly all
+        packed.room = plan.own(1000) + plan.weights.mapped * part / 4 + 1;
+        packed.beyond_memory = false;
+        std::string const message = message_of<lv::memory_error>([&] { return wide_network(1, packed)->plan(8).rows; });
+        CHECK(contains(message, "lie in files"));
+        CHECK(contains(message, "--beyond-memory"));
+        packed.beyond_memory = true;
+        auto const net = wide_network(1, packed);
+        CHECK(answers_of(net) == wanted);
+        std::vector<std::vector<float>> said(3);
+        std::vector<std::thread> users;
+        for (auto& s : said) users.emplace_back([&] { s = answers_of(net); });
+        for (std::thread& user : users) user.join();
+        for (auto const& s : said) CHECK(s == wanted);
+    }
+    packed.room = plan.own(1000) + plan.weights.mapped;
+    packed.beyond_memory = false;
+    CHECK(answers_of(wide_network(1, packed)) == wanted);
+    packed.room = 100;
+    CHECK(contains(message_of<lv::memory_error>([&] { return wide_network(1, packed)->plan(8).rows; }), "--packed"));
+}
+
+TEST_CASE("which layer reads which weights") {
+    std::vector<std::byte> const bytes(20);
+    auto const weight = [&](std::string name, std::size_t at, bool mapped = true) {
+        return lv::bound_weight{std::move(name), lv::format::bf16, std::span(bytes).subspan(at, 1),
+                                mapped ? lv::home::file : lv::home::memory};
+    };
+    std::vector<lv::bound_weight> const all{weight("vision_model.patch_embedding.weight", 0),
+                                            weight("vision_model.transformer.layers.2.mlp.fc1.weight", 1),
+                                            weight("vision_model.global_transformer.layers.1.mlp.fc1.weight", 2),
+                                            weight("multi_modal_projector.weight", 3),
+                                            weight("language_model.model.embed_tokens.weight", 4),
+                                            weight("language_model.model.layers.0.mlp.up_proj.weight", 5),
+                                            weight("language_model.model.layers.10.mlp.up_proj.weight", 6),
+                                            weight("language_model.model.layers.10.mlp.down_proj.weight", 7, false),
+                                            weight("language_model.lm_head.weight", 8)};
+    lv::layer_stages const stages = lv::stages_of(all, {3, 2}, 12);
+    auto const at = [&](std::vector<lv::weight_stream::stage> const& list) {
+        std::string text;
+        for (auto const& stage : list) {
+            text += "|";
+            for (auto const& s : stage) text += std::to_string(s.data() - bytes.data());
+        }
+        return text;
+    };
+    CHECK(at(stages.tower) == "|0||1||2|3");
+    CHECK(at(stages.text) == "|5||||||||||6||8");
+}
+
+TEST_CASE("a stream keeps the first layers that fit beside the three in work") {
+    std::vector<std::byte> const bytes(10 * 4096, std::byte{7}); // in no file: nothing of it may be dropped
+    std::vector<lv::weight_stream::stage> stages(10);
+    for (std::size_t i = 0; i < 10; ++i) stages[i] = {std::span(bytes).subspan(i * 4096, 4096)};
+    for (std::size_t const room : {0u, 3u, 4u, 7u, 20u}) {
+        lv::weight_stream const stream(stages, room * 4096);
+        CHECK(stream.kept() == (room < 3 ? 0 : std::min<std::size_t>(room - 3, 10)));
+        for (std::size_t pass = 0; pass < 3; ++pass)
+            for (std::size_t i = 0; i < 10; ++i) {
+                stream.enter(i);
+                std::this_thread::sleep_for(std::chrono::milliseconds(1)); // so that the reader sees most of them
+            }
+    }
+    CHECK(std::count(bytes.begin(), bytes.end(), std::byte{7}) == 10 * 4096);
+}
