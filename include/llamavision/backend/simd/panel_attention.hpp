@@ -115,6 +115,7 @@ class attending {
 inline void keep(thread_pool& pool, panel_table const& t, attention_shape const& shape, float const* keys,
                  float const* values, std::size_t first, std::size_t count, std::size_t capacity, bf16* to_keys,
                  bf16* to_values) {
+    if (count == 0) return; // and there need be no arrays
     kept_layout const layout(shape, capacity);
     std::size_t const chunk = 8 * step, lead = step - first % step; // a step's rows belong to one thread
     std::size_t const chunks = 1 + (count > lead ? ceiling(count - lead, chunk) : 0);
