@@ -36,7 +36,7 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std:
     // Where the panels are read once, the lines four steps ahead: they have left memory when they are needed.
     bool const again = next.panels.step != nullptr;
     std::byte const* ask = again ? next.panels.step + next.panels.first * 64 : w + 4 * panels::tile;
-    std::byte const* ask_x = next.rows.step + next.rows.first * 64;
+    std::byte const* ask_x = next.rows.step ? next.rows.step + next.rows.first * 64 : x;
     std::size_t const lines = again ? next.panels.count : panels::side, x_lines = next.rows.step ? next.rows.count : 0;
     for (std::size_t s = 0; s < steps; ++s, x += height * 64, w += panels::tile) {
         for (std::size_t i = 0; i < lines; ++i) {
