@@ -5,8 +5,8 @@
 //     auto model = llamavision::load<llamavision::llama_3_2_11b_vision>("Llama-3.2-11B-Vision-Instruct/");
 //     auto chat = model.chat();
 //     auto photo = llamavision::image::open("dog.jpg");
-//     for (std::string_view piece : chat.ask(photo, "Describe this image in two sentences.")) std::cout << piece <<
-//     std::flush;
+//     for (std::string_view piece : chat.ask(photo, "Describe this image in two sentences."))
+//         std::cout << piece << std::flush;
 #pragma once
 
 #include <llamavision/support/error.hpp>
