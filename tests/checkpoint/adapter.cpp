@@ -2,7 +2,9 @@
 // LoRA adapters: merged as PEFT merges them (numbers made by tests/golden/adapter.py), and refused where they are
 // another kind or do not fit.
 #include <llamavision/checkpoint/adapter.hpp>
+#include <llamavision/checkpoint/names.hpp>
 #include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/read_adapter_config.hpp>
 #include <llamavision/checkpoint/write_safetensors.hpp>
 
 #include "../support/message.hpp"

@@ -5,6 +5,7 @@
 #include <llamavision/checkpoint/adapter.hpp>
 #include <llamavision/checkpoint/names.hpp>
 #include <llamavision/checkpoint/pour.hpp>
+#include <llamavision/checkpoint/read_adapter_config.hpp>
 #include <llamavision/checkpoint/safetensors.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/quoted.hpp>

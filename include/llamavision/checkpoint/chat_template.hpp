@@ -2,6 +2,7 @@
 // The chat template's text, which transformers has kept in three places.
 #pragma once
 
+#include <llamavision/checkpoint/description.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>
 #include <llamavision/support/text_file.hpp>
@@ -13,12 +14,6 @@
 #include <utility>
 
 namespace llamavision::checkpoint {
-
-/// A Jinja template, and the file that it stands in; both empty if the folder has none.
-struct chat_template {
-    std::string text;
-    std::filesystem::path file;
-};
 
 /// The template in chat_template.json or tokenizer_config.json; of several named ones "default". Empty if there is
 /// none. Throws format_error.

@@ -2,21 +2,55 @@
 // What is known of a checkpoint of any form before its weights are used.
 #pragma once
 
-#include <llamavision/checkpoint/chat_template.hpp>
-#include <llamavision/checkpoint/generation.hpp>
 #include <llamavision/checkpoint/kind.hpp>
-#include <llamavision/checkpoint/preprocessor.hpp>
-#include <llamavision/checkpoint/shards.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
-#include <llamavision/config/read.hpp>
+#include <llamavision/config/read_result.hpp>
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace llamavision::checkpoint {
+
+/// A Jinja template, and the file that it stands in; both empty if the folder has none.
+struct chat_template {
+    std::string text;
+    std::filesystem::path file;
+};
+
+/// Defaults of transformers where a file is silent: greedy. (transformers 4.x samples with top_k = 50 where the file
+/// names none, 5.x without a limit; Meta has no top_k.)
+struct generation_defaults {
+    bool do_sample = false;
+    double temperature = 1.0;         ///< >= 0
+    double top_p = 1.0;               ///< in (0, 1]
+    std::optional<std::size_t> top_k; ///< >= 1
+    double repetition_penalty = 1.0;  ///< > 0; 1 changes nothing
+    std::vector<std::int32_t> stop_ids;
+    std::optional<std::int32_t> bos, pad;
+};
+
+/// Absent keys mean the defaults of transformers' MllamaImageProcessor, which are not the real models' values.
+struct preprocessor {
+    std::size_t tile = 224; ///< pixels along a tile's side
+    std::size_t tiles = 4;  ///< at most so many tiles
+    std::array<double, 3> mean{0.5, 0.5, 0.5},
+        deviation{0.5, 0.5, 0.5}; ///< value = (level * rescale - mean) / deviation
+    double rescale = 1.0 / 255.0;
+};
+
+/// The files that hold a model's tensors.
+struct weight_files {
+    std::vector<std::filesystem::path> files;   ///< in the order of their names
+    std::vector<std::string> missing;           ///< files that the index names and that are not there
+    std::filesystem::path index;                ///< empty for a single file
+    std::map<std::string, std::string> located; ///< tensor to file name, as the index says; empty for a single file
+};
 
 /// A tokenizer that lies in the weights' file: the text of a tokenizer file, or GGUF's lists; neither if there is none.
 struct embedded_words {

@@ -2,6 +2,7 @@
 // generation_config.json: how a checkpoint wants its answers sampled, and where they end.
 #pragma once
 
+#include <llamavision/checkpoint/description.hpp>
 #include <llamavision/config/token_ids.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
@@ -16,18 +17,6 @@
 #include <vector>
 
 namespace llamavision::checkpoint {
-
-/// Defaults of transformers where a file is silent: greedy. (transformers 4.x samples with top_k = 50 where the file
-/// names none, 5.x without a limit; Meta has no top_k.)
-struct generation_defaults {
-    bool do_sample = false;
-    double temperature = 1.0;         ///< >= 0
-    double top_p = 1.0;               ///< in (0, 1]
-    std::optional<std::size_t> top_k; ///< >= 1
-    double repetition_penalty = 1.0;  ///< > 0; 1 changes nothing
-    std::vector<std::int32_t> stop_ids;
-    std::optional<std::int32_t> bos, pad;
-};
 
 /// Reads `document`, called `file` in errors. Throws format_error.
 [[nodiscard]] inline generation_defaults read_generation(nlohmann::json const& document, std::string const& file) {

@@ -4,6 +4,7 @@
 
 #include <llamavision/checkpoint/description.hpp>
 #include <llamavision/checkpoint/faults.hpp>
+#include <llamavision/checkpoint/generation.hpp>
 #include <llamavision/checkpoint/gguf.hpp>
 #include <llamavision/checkpoint/gguf_config.hpp>
 #include <llamavision/checkpoint/gguf_dialect.hpp>
@@ -13,6 +14,7 @@
 #include <llamavision/checkpoint/ollama.hpp>
 #include <llamavision/checkpoint/ollama_path.hpp>
 #include <llamavision/checkpoint/preprocessor.hpp>
+#include <llamavision/config/read.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>

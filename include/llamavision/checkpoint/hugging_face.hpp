@@ -2,10 +2,15 @@
 // Hugging Face's form: what its JSON files say, and its safetensors.
 #pragma once
 
+#include <llamavision/checkpoint/chat_template.hpp>
 #include <llamavision/checkpoint/description.hpp>
 #include <llamavision/checkpoint/faults.hpp>
+#include <llamavision/checkpoint/generation.hpp>
 #include <llamavision/checkpoint/names.hpp>
+#include <llamavision/checkpoint/preprocessor.hpp>
 #include <llamavision/checkpoint/safetensors.hpp>
+#include <llamavision/checkpoint/shards.hpp>
+#include <llamavision/config/read.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/quoted.hpp>

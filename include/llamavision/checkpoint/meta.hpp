@@ -8,6 +8,7 @@
 #include <llamavision/checkpoint/meta_fit.hpp>
 #include <llamavision/checkpoint/meta_mapping.hpp>
 #include <llamavision/checkpoint/meta_shards.hpp>
+#include <llamavision/checkpoint/preprocessor.hpp>
 #include <llamavision/checkpoint/pth.hpp>
 #include <llamavision/config/params.hpp>
 #include <llamavision/support/error.hpp>

@@ -2,6 +2,7 @@
 // preprocessor_config.json, or processor_config.json in transformers 5: how a picture becomes tiles.
 #pragma once
 
+#include <llamavision/checkpoint/description.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>
@@ -17,15 +18,6 @@
 #include <utility>
 
 namespace llamavision::checkpoint {
-
-/// Absent keys mean the defaults of transformers' MllamaImageProcessor, which are not the real models' values.
-struct preprocessor {
-    std::size_t tile = 224; ///< pixels along a tile's side
-    std::size_t tiles = 4;  ///< at most so many tiles
-    std::array<double, 3> mean{0.5, 0.5, 0.5},
-        deviation{0.5, 0.5, 0.5}; ///< value = (level * rescale - mean) / deviation
-    double rescale = 1.0 / 255.0;
-};
 
 /// What Meta's code uses, and every published checkpoint (CLIP's mean and deviation).
 [[nodiscard]] inline preprocessor published_preprocessor(std::size_t tile, std::size_t tiles) {

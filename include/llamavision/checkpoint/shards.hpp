@@ -2,6 +2,7 @@
 // A folder's weights: one model.safetensors, or shards with an index that says which tensor lies in which file.
 #pragma once
 
+#include <llamavision/checkpoint/description.hpp>
 #include <llamavision/checkpoint/faults.hpp>
 #include <llamavision/checkpoint/names.hpp>
 #include <llamavision/checkpoint/safetensors.hpp>
@@ -25,14 +26,6 @@
 #include <vector>
 
 namespace llamavision::checkpoint {
-
-/// The files that hold a model's tensors.
-struct weight_files {
-    std::vector<std::filesystem::path> files;   ///< in the order of their names
-    std::vector<std::string> missing;           ///< files that the index names and that are not there
-    std::filesystem::path index;                ///< empty for a single file
-    std::map<std::string, std::string> located; ///< tensor to file name, as the index says; empty for a single file
-};
 
 namespace detail {
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <llamavision/runtime/model.hpp>
+#include <llamavision/support/separate.hpp>
 
 namespace llamavision {
 
@@ -79,9 +80,7 @@ class answer {
 /// Not for several threads at once. Only an answer's stop token may be used from another thread.
 class chat {
   public:
-    explicit chat(model const& m, conversation_options options = {})
-        : model_(m), options_(std::move(options)), session_(m.open_session(options_.session)),
-          format_(m.words(), m.manners().chat) {}
+    explicit chat(model const& m, conversation_options options = {});
     chat(chat const&) = delete; // an answer in the making refers to the session in here
     chat& operator=(chat const&) = delete;
 
@@ -112,33 +111,11 @@ class chat {
 
     /// A turn with pictures anywhere in it: one encoded picture for each of its image marks.
     [[nodiscard]] answer ask(tokens::message const& turn, std::span<session::image_ptr const> pictures,
-                             ask_options options) {
-        std::vector<token> const ids = prompt(turn);
-        read_options reading;
-        reading.on_progress = options.on_prompt;
-        reading.stop = options.stop;
-        session_.append(ids, pictures, reading);
-        if (!options.answer.stop.stop_possible()) options.answer.stop = options.stop;
-        answer_.emplace(session_, model_.words(), std::move(options.answer));
-        return answer(*answer_);
-    }
+                             ask_options options);
 
     /// Encodes pictures the way this conversation's parity needs them.
     [[nodiscard]] std::vector<session::image_ptr> encode(std::span<image::pixels const> pictures,
-                                                         ask_options const& options = {}) const {
-        std::vector<session::image_ptr> seen;
-        for (std::size_t i = 0; i < pictures.size(); ++i) {
-            encode_options encoding;
-            encoding.remember_padding = session_.remembers_padding();
-            encoding.stop = options.stop;
-            if (options.on_image)
-                encoding.on_progress = [&, i](std::size_t done, std::size_t total) {
-                    options.on_image(i * total + done, pictures.size() * total);
-                };
-            seen.push_back(model_.encode(pictures[i], std::move(encoding)));
-        }
-        return seen;
-    }
+                                                         ask_options const& options = {}) const;
 
     /// Forgets everything said and shown.
     void reset() {
@@ -151,20 +128,7 @@ class chat {
   private:
     /// What the session has not read yet, up to the point where the assistant speaks: the last answer's end and this
     /// turn; or, at the beginning, the system prompt and this turn.
-    [[nodiscard]] std::vector<token> prompt(tokens::message const& turn) const {
-        if (session_.length() == 0) {
-            std::vector<tokens::message> messages;
-            if (!options_.system.empty()) messages.push_back({tokens::role::system, {options_.system}});
-            messages.push_back(turn);
-            return format_.encode(messages);
-        }
-        std::vector<token> ids;
-        if (answer_ && answer_->owes_last_id()) ids.push_back(answer_->ids().back());
-        if (auto const end = format_.turn_end()) ids.push_back(*end);
-        std::vector<token> const rest = format_.encode_turn(turn, false);
-        ids.insert(ids.end(), rest.begin(), rest.end());
-        return ids;
-    }
+    [[nodiscard]] std::vector<token> prompt(tokens::message const& turn) const;
 
     model model_;
     conversation_options options_;
@@ -176,3 +140,7 @@ class chat {
 inline chat model::chat() const { return llamavision::chat(*this); }
 
 } // namespace llamavision
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/runtime/chat.ipp>
+#endif

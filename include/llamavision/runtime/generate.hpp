@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <llamavision/runtime/session.hpp>
+#include <llamavision/support/separate.hpp>
 #include <llamavision/tokens/sampler.hpp>
 #include <llamavision/tokens/stop.hpp>
 #include <llamavision/tokens/tokenizer.hpp>
@@ -44,20 +45,11 @@ struct generate_options {
 /// One answer in the making. The session must have read a prompt, and must outlive this.
 class generation {
   public:
-    generation(session& s, tokens::tokenizer const& words, generate_options options)
-        : session_(&s), options_(std::move(options)), pick_(options_.sampling, never(s, words)), text_(words, true),
-          stops_(options_.stop_ids, options_.stop_strings) {}
+    generation(session& s, tokens::tokenizer const& words, generate_options options);
 
     /// The next piece of text, complete UTF-8 and never empty; nothing when the answer has ended.
     /// @throws context_error never: a full context ends the answer
-    [[nodiscard]] std::optional<std::string> next() {
-        while (ending_ == ending::none) {
-            std::string piece = step();
-            if (ending_ != ending::none && ending_ != ending::stop_string) piece += stops_.finish();
-            if (!piece.empty()) return piece;
-        }
-        return std::nullopt;
-    }
+    [[nodiscard]] std::optional<std::string> next();
 
     /// The ids so far, without the one that ended the answer.
     [[nodiscard]] std::vector<token> const& ids() const { return ids_; }
@@ -67,38 +59,12 @@ class generation {
 
   private:
     /// Ids that stand for pictures are input only.
-    static std::vector<token> never(session const& s, tokens::tokenizer const& words) {
-        std::vector<token> ids = words.image_like();
-        ids.push_back(s.image_id());
-        return ids;
-    }
+    static std::vector<token> never(session const& s, tokens::tokenizer const& words);
 
-    std::string step() {
-        try {
-            if (options_.stop.stop_requested()) return end(ending::cancelled);
-            if (ids_.size() >= options_.max_tokens) return end(ending::length);
-            if (owes_) {
-                if (session_->length() == session_->context()) return end(ending::context);
-                read_options reading;
-                reading.stop = options_.stop;
-                session_->append_generated(ids_.back(), reading);
-                owes_ = false;
-            }
-        } catch (cancelled const&) { return end(ending::cancelled); }
-        token const id = pick_(session_->logits(), session_->ids());
-        if (stops_.ends(id)) return end(ending::stop_id);
-        ids_.push_back(id);
-        owes_ = true;
-        std::string piece = stops_.push(text_.push(id));
-        if (stops_.stopped()) ending_ = ending::stop_string;
-        return piece;
-    }
+    std::string step();
 
     /// What the decoder still held back belongs to the text.
-    std::string end(ending why) {
-        ending_ = why;
-        return stops_.push(text_.finish());
-    }
+    std::string end(ending why);
 
     session* session_;
     generate_options options_;
@@ -111,3 +77,7 @@ class generation {
 };
 
 } // namespace llamavision
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/runtime/generate.ipp>
+#endif

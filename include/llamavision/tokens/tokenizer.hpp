@@ -6,10 +6,11 @@
 #include <cstddef>
 #include <filesystem>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/separate.hpp>
 #include <llamavision/tokens/bpe.hpp>
 #include <llamavision/tokens/pretokenize.hpp>
 #include <llamavision/tokens/token.hpp>
-#include <llamavision/tokens/tokenizer_file.hpp>
+#include <llamavision/tokens/tokenizer_contents.hpp>
 #include <llamavision/tokens/unicode.hpp>
 #include <memory>
 #include <optional>
@@ -33,7 +34,7 @@ enum class special_text {
 class tokenizer {
   public:
     /// From a tokenizer.model, a tokenizer.json, or a checkpoint's folder. Throws file_error and format_error.
-    static tokenizer open(std::filesystem::path const& path) { return tokenizer(read_tokenizer(path), path.string()); }
+    static tokenizer open(std::filesystem::path const& path);
 
     /// From what a file says. Throws format_error, naming `file`, if one of the special tokens that a conversation
     /// needs is missing.
@@ -163,3 +164,7 @@ class stream_decoder {
 };
 
 } // namespace llamavision::tokens
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/tokens/tokenizer.ipp>
+#endif

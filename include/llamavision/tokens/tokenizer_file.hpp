@@ -15,6 +15,7 @@
 #include <llamavision/support/json.hpp>
 #include <llamavision/tokens/pretokenize.hpp>
 #include <llamavision/tokens/special_tokens.hpp>
+#include <llamavision/tokens/tokenizer_contents.hpp>
 #include <llamavision/tokens/unicode.hpp>
 #include <llamavision/tokens/vocabulary.hpp>
 #include <nlohmann/json.hpp>
@@ -25,19 +26,6 @@
 #include <vector>
 
 namespace llamavision::tokens {
-
-/// Which file a tokenizer came from. The ids of ordinary tokens are the same; `<|image|>` and what follows it are not.
-enum class tokenizer_kind {
-    meta,        ///< tokenizer.model: `<|image|>` is the special token 11
-    hugging_face ///< tokenizer.json: `<|image|>` is the special token 256, after all the others
-};
-
-/// What a tokenizer file says.
-struct tokenizer_contents {
-    tokenizer_kind kind = tokenizer_kind::meta;
-    vocabulary words;
-    special_tokens specials;
-};
 
 namespace detail {
 

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// A turn of a conversation: pictures encoded, words put in their frame, and read.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <llamavision/runtime/chat.hpp>
+
+namespace llamavision {
+
+LLAMAVISION_INLINE chat::chat(model const& m, conversation_options options)
+    : model_(m), options_(std::move(options)), session_(m.open_session(options_.session)),
+      format_(m.words(), m.manners().chat) {}
+
+LLAMAVISION_INLINE answer chat::ask(tokens::message const& turn, std::span<session::image_ptr const> pictures,
+                                    ask_options options) {
+    std::vector<token> const ids = prompt(turn);
+    read_options reading;
+    reading.on_progress = options.on_prompt;
+    reading.stop = options.stop;
+    session_.append(ids, pictures, reading);
+    if (!options.answer.stop.stop_possible()) options.answer.stop = options.stop;
+    answer_.emplace(session_, model_.words(), std::move(options.answer));
+    return answer(*answer_);
+}
+
+LLAMAVISION_INLINE std::vector<session::image_ptr> chat::encode(std::span<image::pixels const> pictures,
+                                                                ask_options const& options) const {
+    std::vector<session::image_ptr> seen;
+    for (std::size_t i = 0; i < pictures.size(); ++i) {
+        encode_options encoding;
+        encoding.remember_padding = session_.remembers_padding();
+        encoding.stop = options.stop;
+        if (options.on_image)
+            encoding.on_progress = [&, i](std::size_t done, std::size_t total) {
+                options.on_image(i * total + done, pictures.size() * total);
+            };
+        seen.push_back(model_.encode(pictures[i], std::move(encoding)));
+    }
+    return seen;
+}
+
+LLAMAVISION_INLINE std::vector<token> chat::prompt(tokens::message const& turn) const {
+    if (session_.length() == 0) {
+        std::vector<tokens::message> messages;
+        if (!options_.system.empty()) messages.push_back({tokens::role::system, {options_.system}});
+        messages.push_back(turn);
+        return format_.encode(messages);
+    }
+    std::vector<token> ids;
+    if (answer_ && answer_->owes_last_id()) ids.push_back(answer_->ids().back());
+    if (auto const end = format_.turn_end()) ids.push_back(*end);
+    std::vector<token> const rest = format_.encode_turn(turn, false);
+    ids.insert(ids.end(), rest.begin(), rest.end());
+    return ids;
+}
+
+} // namespace llamavision

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tokenizer from a file.
+#pragma once
+
+#include <llamavision/tokens/tokenizer.hpp>
+#include <llamavision/tokens/tokenizer_file.hpp>
+
+namespace llamavision::tokens {
+
+LLAMAVISION_INLINE tokenizer tokenizer::open(std::filesystem::path const& path) {
+    return tokenizer(read_tokenizer(path), path.string());
+}
+
+} // namespace llamavision::tokens
