@@ -4,7 +4,7 @@
 #include <string>
 
 #include <doctest/doctest.h>
-#include <llamavision/backend/cuda/cublas_lt.hpp>
+#include <llamavision/backend/cuda/cublas_lt.ipp>
 
 namespace lv = llamavision;
 

@@ -18,7 +18,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include <llamavision/backend/cuda/cublas_lt.hpp>
+#include <llamavision/backend/cuda/cublas_lt.ipp>
 #include <llamavision/backend/cuda/cuda.hpp>
 #include <llamavision/backend/cuda/device.hpp>
 #include <llamavision/backend/cuda/elementwise.hpp>
