@@ -119,6 +119,7 @@ class benchmark {
         how.formats = formats_;
         how.on_layout = bar.report();
         how.room = gpu_ ? gpu_->available() : lv::available_memory();
+        if (gpu_) how.room_here = lv::available_memory();
         how.beyond_memory = options_.beyond_memory;
         how.packed.file = options_.packed;
         built_in const* found = nullptr;

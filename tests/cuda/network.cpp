@@ -16,6 +16,7 @@
 #include <llamavision/runtime/session.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"
+#include "../support/message.hpp"
 #include "../support/small.hpp"
 
 #if defined(LLAMAVISION_CUDA)
@@ -198,6 +199,36 @@ TEST_CASE("layers that stay in the host's memory are multiplied there") {
     std::size_t const whole = make<wide_heads>(on_host::backend(), lv::weight_format::q8)->plan(8).weights.own;
     both const none(on_host::backend(), lv::simd(std::size_t{1}), 0);
     CHECK(make<wide_heads>(none, lv::weight_format::q8)->plan(8).weights.own < whole);
+}
+
+TEST_CASE("what stays in the host's memory must fit into it, and is refused with the figures before it is laid out") {
+    using both = lv::gpu::divided_words<lv::gpu::emulated_device, lv::simd>;
+    temporary_folder const folder;
+    both const backend(on_host::backend(), lv::simd(std::size_t{1}), 2);
+    auto const load = [&](std::size_t room, bool packed, bool beyond, lv::weight_format f) {
+        lv::network_options how;
+        how.formats = all_in(f);
+        how.room_here = room;
+        how.beyond_memory = beyond;
+        if (packed) how.packed = {folder.path() / "packed", "random 1"};
+        return lv::compiled_network<wide_heads, both>(random_weights<wide_heads>(1), backend, how).plan(8).weights;
+    };
+    auto const refused = [&](auto... how) {
+        return message_of<lv::memory_error>([&] { static_cast<void>(load(how...)); });
+    };
+    using enum lv::weight_format;
+    lv::weight_memory const own = load(0, false, false, q8), files = load(0, true, false, q8);
+    CHECK(load(own.beside + own.mapped, false, false, q8).own == own.own);
+    std::string const message = refused(own.beside - 1, false, false, q8);
+    CHECK(message.starts_with(
+        "what the model leaves to the CPU takes 0.0 GB of the machine's memory, and 0.0 GB are available; "));
+    CHECK(message.ends_with("a file of packed weights (load_options::packed, --packed) is read as it is needed"));
+    CHECK(refused(own.beside - 1, false, true, q8) == message); // memory, wherever it is read from
+
+    CHECK(load(files.beside + files.mapped, true, false, q8).own == own.own);
+    CHECK(refused(files.beside + files.mapped - 1, true, false, q8).find("(of which 0.0 GB lie in files)")
+          != std::string::npos);
+    CHECK(load(files.beside + files.mapped - 1, true, true, q8).mapped == files.mapped);
 }
 
 TEST_CASE("what stays in the host's memory is packed; a picture is known again by all that it was encoded with") {

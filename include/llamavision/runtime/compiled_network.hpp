@@ -57,6 +57,8 @@ class compiled_network final : public network {
         binder bind = bound(std::move(tensors), &layout);
         std::size_t left = SIZE_MAX;
         if (options.room > 0) left = room_left(plan(256), options.room, owns_memory<B>, options.beyond_memory);
+        if (owns_memory<B> && options.room_here > 0)
+            check_room_here(weight_memory_, options.room_here, options.beyond_memory);
         owners_ = bind.finish(options.on_layout);
         bound_ = bind.bound();
         if (sees_) check_padding();

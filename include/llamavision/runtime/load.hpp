@@ -145,6 +145,7 @@ model assemble(checkpoint::opened folder, B kernels, load_options const& options
     how.on_layout = options.on_layout;
     how.packed = {options.packed, source_of(folder, options)};
     how.room = available_to(kernels);
+    if constexpr (owns_memory<B>) how.room_here = available_memory();
     how.beyond_memory = options.beyond_memory;
     auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), std::move(kernels), how);
     model_manners manners = manners_of(folder, words, options);

@@ -25,6 +25,7 @@ struct network_options {
     /// Bytes of the backend's memory that the model may take; 0: unknown. What takes more is refused, or, with
     /// `beyond_memory`, read from its files layer by layer; memory that is no host's is then taken as far as it goes.
     std::size_t room = 0;
+    std::size_t room_here = 0; ///< the same of the host's, for what a backend with memory of its own leaves to it
     bool beyond_memory = false;
 };
 

@@ -32,8 +32,8 @@ class cuda_device {
     explicit cuda_device(cuda_options options);
 
     [[nodiscard]] std::string_view name() const { return "cuda"; }
-    [[nodiscard]] std::string model() const; ///< "NVIDIA H200"
-    [[nodiscard]] std::string kernels() const;
+    [[nodiscard]] std::string model() const;   ///< "NVIDIA H200"
+    [[nodiscard]] std::string kernels() const; ///< all that decides the bits of results: GPU, processors, cuBLASLt
 
     /// @throws memory_error with the figures
     [[nodiscard]] std::shared_ptr<std::byte> allocate(std::size_t bytes) const;
