@@ -9,7 +9,7 @@ using namespace backends;
 
 namespace {
 
-/// A weight in the layout that the backend makes of it, kept in its memory.
+/// A weight in the layout that the backend makes of it, or as stored, kept in its memory.
 template <class B>
 struct laid_out {
     weight stored;
@@ -20,8 +20,16 @@ struct laid_out {
              std::uint64_t seed)
         : stored(type, rows, columns, numbers(seed).floats(rows * columns)) {
         auto const& there = b.backend();
-        room = there.allocate(there.laid_out_bytes(stored.view(), f));
-        view = there.lay_out(stored.view(), f, room.get());
+        view = stored.view();
+        if (f == lv::weight_format::stored) {
+            std::size_t const bytes = lv::bytes_of(type, view.size());
+            room = there.allocate(bytes);
+            there.upload(view.data, bytes, room.get());
+            view.data = room.get();
+        } else {
+            room = there.allocate(there.laid_out_bytes(view, f));
+            view = there.lay_out(view, f, room.get());
+        }
     }
 };
 
@@ -174,4 +182,95 @@ TEST_CASE_TEMPLATE("the cuda backend's fused products are within rounding of the
                         near(sum, other);
                     }
             }
+}
+
+TEST_CASE_TEMPLATE("a norm that a product makes as it reads is the norm before it, within rounding", B, ALL_CUDA) {
+    if (!B::usable()) return;
+    B const b;
+    auto const& there = b.backend();
+    using enum lv::weight_format;
+    for (lv::weight_format f : {stored, bf16, q8, q4})
+        for (std::size_t rows : {1u, 2u, 7u, 9u, 70u})
+            for (std::size_t columns : {21u, 32u, 84u, 352u})
+                for (bool layer : {false, true}) {
+                    CAPTURE(lv::name_of(f).data());
+                    CAPTURE(rows);
+                    CAPTURE(columns);
+                    CAPTURE(layer);
+                    std::size_t const outputs = 45, size = rows * outputs;
+                    laid_out<B> const gate(b, lv::format::f32, f, outputs, columns, 1),
+                        up(b, lv::format::f32, f, outputs, columns, 2);
+                    numbers n(rows + columns);
+                    std::vector<float> values = n.floats(rows * columns, 3.0f);
+                    for (float& v : values) v += 0.5f; // a mean worth taking off
+                    array<B> const x(b, values), made(b, values), bias(b, n.floats(outputs));
+                    array<B> const weight(b, n.floats(columns, 0.2f)), shift(b, n.floats(columns, 0.2f));
+                    lv::normed const left{x.data(), weight.data(), layer ? shift.data() : nullptr, 1e-3f};
+                    if (layer)
+                        there.layer_norm(x.data(), rows, columns, weight.data(), shift.data(), 1e-3f, made.data());
+                    else
+                        there.rms_norm(x.data(), rows, columns, weight.data(), 1e-3f, made.data());
+                    std::vector<float> const start(size);
+                    array<B> const parts(b, start), whole(b, start);
+                    auto const near = [&] {
+                        std::vector<float> const expected = parts.values();
+                        CHECK(distance(whole.values(), {expected.begin(), expected.end()}, 1.0) < 2e-6);
+                    };
+                    there.linear(gate.view, bias.data(), made.data(), rows, parts.data());
+                    there.linear(gate.view, bias.data(), left, rows, whole.data());
+                    near();
+                    there.fused_linear_gelu(gate.view, bias.data(), made.data(), rows, parts.data());
+                    there.fused_linear_gelu(gate.view, bias.data(), left, rows, whole.data());
+                    near();
+                    there.fused_swiglu(gate.view, up.view, made.data(), rows, parts.data());
+                    there.fused_swiglu(gate.view, up.view, left, rows, whole.data());
+                    near();
+                }
+}
+
+TEST_CASE_TEMPLATE("projections of the same rows are products, and rope, one after the other", B, ALL_CUDA) {
+    if (!B::usable()) return;
+    B const b;
+    auto const& there = b.backend();
+    using enum lv::weight_format;
+    struct formats {
+        lv::weight_format q, k, v;
+    };
+    for (formats const f :
+         {formats{stored, stored, stored}, {bf16, bf16, bf16}, {q8, q8, q8}, {q4, q4, q4}, {q4, bf16, q8}})
+        for (std::size_t rows : {1u, 3u, 8u, 9u, 70u})
+            for (std::size_t columns : {96u, 97u})
+                for (std::size_t head_dim : {0u, 6u, 16u})
+                    for (std::size_t count : {1u, 3u}) {
+                        CAPTURE(lv::name_of(f.q).data());
+                        CAPTURE(rows);
+                        CAPTURE(columns);
+                        CAPTURE(head_dim);
+                        CAPTURE(count);
+                        std::size_t const outputs[] = {96, 48, 37};
+                        laid_out<B> const w[] = {{b, lv::format::f32, f.q, outputs[0], columns, 1},
+                                                 {b, lv::format::f32, f.k, outputs[1], columns, 2},
+                                                 {b, lv::format::f32, f.v, outputs[2], columns, 3}};
+                        numbers n(rows + columns);
+                        array<B> const x(b, n.floats(rows * columns)), weight(b, n.floats(columns, 0.2f));
+                        array<B> const cos(b, n.floats(rows * 8)), sin(b, n.floats(rows * 8));
+                        lv::normed const left{x.data(), weight.data(), nullptr, 1e-3f};
+                        std::vector<array<B>> parts, whole;
+                        std::vector<lv::projection> of;
+                        for (std::size_t i = 0; i < count; ++i) {
+                            parts.emplace_back(b, std::vector<float>(rows * outputs[i]));
+                            whole.emplace_back(b, std::vector<float>(rows * outputs[i]));
+                            bool const turned = head_dim > 0 && i < 2;
+                            of.push_back({w[i].view, whole[i].data(), turned});
+                            there.linear(w[i].view, nullptr, left, rows, parts[i].data());
+                            if (turned)
+                                there.rope(parts[i].data(), rows, outputs[i] / head_dim, head_dim, cos.data(),
+                                           sin.data());
+                        }
+                        there.fused_projections(of, left, rows, {cos.data(), sin.data(), head_dim});
+                        for (std::size_t i = 0; i < count; ++i) {
+                            std::vector<float> const expected = parts[i].values();
+                            CHECK(distance(whole[i].values(), {expected.begin(), expected.end()}, 1.0) < 2e-6);
+                        }
+                    }
 }

@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include <llamavision/backend/attention.hpp>
+#include <llamavision/backend/products.hpp>
 #include <llamavision/weights/formats.hpp>
 #include <llamavision/weights/matrix.hpp>
 
@@ -105,6 +106,23 @@ concept fuses_linear_gelu = requires(B const& b, matrix const& w, float const* x
 template <class B>
 concept fuses_linear_add = requires(B const& b, matrix const& w, float const* x, std::size_t n, float s, float* y) {
     b.fused_linear_add(w, x, x, n, s, y);
+};
+
+/// Offers a norm in the reading of a product's input: what multiplies takes `normed` rows for x.
+template <class B>
+concept fuses_norms = fuses_swiglu<B> && fuses_linear_gelu<B> && requires(B const& b, matrix const& w, float const* c,
+                                                                          normed const& x, std::size_t n, float* y) {
+    b.linear(w, c, x, n, y);
+    b.fused_swiglu(w, w, x, n, y);
+    b.fused_linear_gelu(w, c, x, n, y);
+};
+
+/// Offers several products of the same rows in one pass, and rope after some: `fused_projections(of, x, rows, by)`.
+/// There are at most three, and their weights are equally wide; x may be `normed` rows.
+template <class B>
+concept fuses_projections = requires(B const& b, std::span<projection const> of, normed const& x, std::size_t n,
+                                     turn const& by) {
+    b.fused_projections(of, x, n, by);
 };
 
 /// Offers a smaller form of keys and values: `kept_floats(shape, capacity)` says how many floats of memory the keys of

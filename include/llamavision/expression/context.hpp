@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <llamavision/backend/attention.hpp>
+#include <llamavision/backend/products.hpp>
 #include <llamavision/support/error.hpp>
 
 namespace llamavision {
@@ -25,6 +26,13 @@ struct rows {
     std::size_t width = 0;
 
     [[nodiscard]] constexpr std::size_t size() const { return count * width; }
+};
+
+/// Rows whose norm is made by the products that read them (`fuses_norms`).
+struct normed_rows {
+    normed data;
+    std::size_t count = 0;
+    std::size_t width = 0;
 };
 
 /// What flows into an embedding.

@@ -117,8 +117,31 @@ std::size_t width_between(X const& x) {
         return x.width;
 }
 
+/// Whether E reads its input through products alone, which can make its norm as they read.
+template <class E>
+inline constexpr bool reads_by_products = requires {
+    requires E::reads_by_products;
+};
+template <is_sentence E>
+inline constexpr bool reads_by_products<E> = reads_by_products<body<E>>;
+template <class F, class G>
+inline constexpr bool reads_by_products<grammar::chain<F, G>> = reads_by_products<F>;
+template <class F, class G>
+inline constexpr bool reads_by_products<grammar::product<F, G>> = reads_by_products<F>&& reads_by_products<G>;
+template <name Name, class F>
+inline constexpr bool reads_by_products<grammar::scope<Name, F>> = reads_by_products<F>;
+
+/// Whether F | G, of rows, is a norm that the backend leaves to what reads it.
+template <class B, class F, class G, class X>
+inline constexpr bool leaves_norm = fuses_norms<B>&& reads_by_products<G>&&
+    std::same_as<X, rows>&& requires(weights<F> const& w, rows x) {
+    F::left_to_reader(w, x);
+};
+
 template <class B, class F, class G, class X>
 void run_node(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, X x, rows y) {
+    if constexpr (leaves_norm<B, F, G, X>)
+        if (!c.watch) return run(backend, G{}, std::get<1>(w.parts), c, F::left_to_reader(std::get<0>(w.parts), x), y);
     if constexpr (requires { run_fused(backend, grammar::chain<F, G>{}, w, x, y); })
         if (!c.watch) { // a watcher wants to see the parts
             if (!c.measuring()) run_fused(backend, grammar::chain<F, G>{}, w, x, y);
@@ -135,8 +158,8 @@ void run_node(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, 
     }
 }
 
-template <class B, class F, class G>
-void run_node(B const& backend, grammar::product<F, G>, weights<grammar::product<F, G>> const& w, context& c, rows x,
+template <class B, class F, class G, class X>
+void run_node(B const& backend, grammar::product<F, G>, weights<grammar::product<F, G>> const& w, context& c, X x,
               rows y) {
     if constexpr (requires { run_fused(backend, grammar::product<F, G>{}, w, x, y); })
         if (!c.watch) { // a watcher wants to see the parts
@@ -162,39 +185,46 @@ inline constexpr bool adds<B, grammar::chain<F, G>> = adds<B, G>;
 template <class B, name Name, class F>
 inline constexpr bool adds<B, grammar::scope<Name, F>> = adds<B, F>;
 
-template <class B, class F, class G>
-void add(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, rows x,
-         float scale, rows y);
-template <class B, name Name, class F>
-void add(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name, F>> const& w, context& c, rows x,
+/// Whether E has read all of its input before its last word writes.
+template <class E>
+inline constexpr bool reads_before_writing = false;
+template <is_sentence E>
+inline constexpr bool reads_before_writing<E> = reads_before_writing<body<E>>;
+template <class F, class G>
+inline constexpr bool reads_before_writing<grammar::chain<F, G>> = true;
+template <name Name, class F>
+inline constexpr bool reads_before_writing<grammar::scope<Name, F>> = reads_before_writing<F>;
+
+template <class B, class F, class G, class X>
+void add(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, X x, float scale,
+         rows y);
+template <class B, name Name, class F, class X>
+void add(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name, F>> const& w, context& c, X x,
          float scale, rows y);
 
-/// y += scale · E(x), for an E that the backend `adds`.
-template <class B, class E>
-void add(B const& backend, E, weights<E> const& w, context& c, rows x, float scale, rows y) {
+/// y += scale · E(x), for an E that the backend `adds`. y may be what x is made of, if E reads before it writes.
+template <class B, class E, class X>
+void add(B const& backend, E, weights<E> const& w, context& c, X x, float scale, rows y) {
     if constexpr (is_sentence<E>)
         add(backend, body<E>{}, w, c, x, scale, y);
     else if (!c.measuring())
         add_fused(backend, E{}, w, x, scale, y);
 }
-template <class B, class F, class G>
-void add(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, rows x,
-         float scale, rows y) {
+template <class B, class F, class G, class X>
+void add(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, X x, float scale,
+         rows y) {
+    if constexpr (leaves_norm<B, F, G, X> && reads_before_writing<G>)
+        return add(backend, G{}, std::get<1>(w.parts), c, F::left_to_reader(std::get<0>(w.parts), x), scale, y);
     arena::frame const frame(c.scratch);
     rows const between = c.scratch.take(rows_after(body<F>{}, c, x.count), width_between<F, G>(x));
     run(backend, F{}, std::get<0>(w.parts), c, x, between);
     add(backend, G{}, std::get<1>(w.parts), c, between, scale, y);
 }
-template <class B, name Name, class F>
-void add(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name, F>> const& w, context& c, rows x,
+template <class B, name Name, class F, class X>
+void add(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name, F>> const& w, context& c, X x,
          float scale, rows y) {
     add(backend, F{}, std::get<0>(w.parts), c, x, scale, y);
 }
-
-template <class>
-inline constexpr bool is_chain = false;
-template <class F, class G>
-inline constexpr bool is_chain<grammar::chain<F, G>> = true;
 
 template <class B, class F, class Gate>
 void run_node(B const& backend, grammar::residual<F, Gate>, weights<grammar::residual<F, Gate>> const& w, context& c,
@@ -206,8 +236,7 @@ void run_node(B const& backend, grammar::residual<F, Gate>, weights<grammar::res
     float scale = 1.0f;
     if constexpr (!std::same_as<Gate, grammar::no_gate>)
         if (!c.measuring()) scale = Gate::value(std::get<1>(w.parts));
-    // Only a chain has read all of x before its last word writes to y, which may be x.
-    if constexpr (is_chain<body<F>> && adds<B, F>)
+    if constexpr (reads_before_writing<F> && adds<B, F>) // y may be x
         if (!c.watch) return add(backend, F{}, std::get<0>(w.parts), c, x, scale, y);
     arena::frame const frame(c.scratch);
     rows const f = c.scratch.take(x.count, x.width);

@@ -30,7 +30,25 @@ struct attend_base : expression_base {
     static constexpr std::size_t head_dim = out / Heads;
     static constexpr std::size_t kv_width = width_out<K>;
     static constexpr attention_shape shape{Heads, kv_width / head_dim, head_dim};
+    static constexpr bool reads_by_products =
+        detail::reads_by_products<Q> && detail::reads_by_products<K> && detail::reads_by_products<V>;
     using parts = part_list<Q, K, V>;
+
+    /// Queries, keys and values that are all made of the rows at hand.
+    template <class B, class W, class X>
+    static void project(B const& backend, W const& w, context& c, X x, rows q, rows k, rows v) {
+        auto const& wq = std::get<0>(w.parts); // not bound together: clang 14 lets no `requires` see such names
+        auto const& wk = std::get<1>(w.parts);
+        auto const& wv = std::get<2>(w.parts);
+        if constexpr (requires { project_fused(backend, wq, wk, wv, c, x, q, k, v); })
+            if (!c.watch) { // a watcher wants to see each
+                if (!c.measuring()) project_fused(backend, wq, wk, wv, c, x, q, k, v);
+                return;
+            }
+        llamavision::run(backend, Q{}, wq, c, x, q);
+        llamavision::run(backend, K{}, wk, c, x, k);
+        llamavision::run(backend, V{}, wv, c, x, v);
+    }
 
     /// Of queries, keys and values that are all made of the rows at hand.
     static constexpr double product_flops(work const& w, double& rows) {
@@ -49,8 +67,8 @@ struct attend_past : attend_base<Heads, Q, K, V> {
         return base::product_flops(w, rows) + attention_flops(w.text_pairs, base::out);
     }
 
-    template <class B>
-    static void run(B const& backend, weights<attend_past> const& w, context& c, rows x, rows y) {
+    template <class B, class X>
+    static void run(B const& backend, weights<attend_past> const& w, context& c, X x, rows y) {
         arena::frame const frame(c.scratch);
         rows const q = c.scratch.take(x.count, base::out);
         kv_cache const& cache = c.text->cache;
@@ -63,9 +81,7 @@ struct attend_past : attend_base<Heads, Q, K, V> {
             k.data = cache.keys(c.layer) + c.text->first * base::kv_width;
             v.data = cache.values(c.layer) + c.text->first * base::kv_width;
         }
-        llamavision::run(backend, Q{}, std::get<0>(w.parts), c, x, q);
-        llamavision::run(backend, K{}, std::get<1>(w.parts), c, x, k);
-        llamavision::run(backend, V{}, std::get<2>(w.parts), c, x, v);
+        base::project(backend, w, c, x, q, k, v);
         if (c.measuring()) return;
         if constexpr (keeps_keys<B>)
             if (kept)
@@ -90,15 +106,13 @@ struct attend_tiles : attend_base<Heads, Q, K, V> {
         return base::product_flops(w, rows) + attention_flops(w.tower_pairs, base::out);
     }
 
-    template <class B>
-    static void run(B const& backend, weights<attend_tiles> const& w, context& c, rows x, rows y) {
+    template <class B, class X>
+    static void run(B const& backend, weights<attend_tiles> const& w, context& c, X x, rows y) {
         arena::frame const frame(c.scratch);
         rows const q = c.scratch.take(x.count, base::out);
         rows const k = c.scratch.take(x.count, base::kv_width);
         rows const v = c.scratch.take(x.count, base::kv_width);
-        llamavision::run(backend, Q{}, std::get<0>(w.parts), c, x, q);
-        llamavision::run(backend, K{}, std::get<1>(w.parts), c, x, k);
-        llamavision::run(backend, V{}, std::get<2>(w.parts), c, x, v);
+        base::project(backend, w, c, x, q, k, v);
         if (c.measuring()) return;
         attention_lists& lists = c.lists();
         see(*c.vision, k.data, v.data, lists.blocks, lists.groups);
@@ -149,8 +163,8 @@ struct attend_image : attend_base<Heads, Q, K, V> {
         return kv + llamavision::flops(Q{}, w, rows) + attention_flops(w.image_pairs, base::out);
     }
 
-    template <class B>
-    static void run(B const& backend, weights<attend_image> const& w, context& c, rows x, rows y) {
+    template <class B, class X>
+    static void run(B const& backend, weights<attend_image> const& w, context& c, X x, rows y) {
         arena::frame const frame(c.scratch);
         rows const q = c.scratch.take(x.count, base::out);
         llamavision::run(backend, Q{}, std::get<0>(w.parts), c, x, q);

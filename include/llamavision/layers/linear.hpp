@@ -16,6 +16,7 @@ struct linear : expression_base {
     static constexpr std::string_view label = Name.view();
     static constexpr std::size_t in = In;
     static constexpr std::size_t out = Out;
+    static constexpr bool reads_by_products = true;
     static constexpr auto parameters = [] {
         constexpr parameter weight{".weight", {Out, In}, 2, true, true};
         if constexpr (Bias)
@@ -28,8 +29,9 @@ struct linear : expression_base {
         return 2 * rows * static_cast<double>(In) * static_cast<double>(Out);
     }
 
-    template <class B>
-    static void run(B const& backend, weights<linear> const& w, context&, rows x, rows y) {
+    /// @param x rows, or normed_rows
+    template <class B, class X>
+    static void run(B const& backend, weights<linear> const& w, context&, X x, rows y) {
         float const* bias = nullptr;
         if constexpr (Bias) bias = w.own[1].floats();
         backend.linear(w.own[0], bias, x.data, x.count, y.data);

@@ -24,6 +24,10 @@ struct rms_norm : expression_base {
     static void run(B const& backend, weights<rms_norm> const& w, context&, rows x, rows y) {
         backend.rms_norm(x.data, x.count * (Row / Width), Width, w.own[0].floats(), Eps::value, y.data);
     }
+    /// For products that make the norm as they read x.
+    [[nodiscard]] static normed_rows left_to_reader(weights<rms_norm> const& w, rows x) requires(Row == Width) {
+        return {{x.data, w.own[0].floats(), nullptr, Eps::value}, x.count, x.width};
+    }
 };
 
 /// y = (x - mean(x)) / sqrt(var(x) + eps) · weight + bias.
@@ -38,6 +42,10 @@ struct layer_norm : expression_base {
     template <class B>
     static void run(B const& backend, weights<layer_norm> const& w, context&, rows x, rows y) {
         backend.layer_norm(x.data, x.count, Width, w.own[0].floats(), w.own[1].floats(), Eps::value, y.data);
+    }
+    /// For products that make the norm as they read x.
+    [[nodiscard]] static normed_rows left_to_reader(weights<layer_norm> const& w, rows x) {
+        return {{x.data, w.own[0].floats(), w.own[1].floats(), Eps::value}, x.count, x.width};
     }
 };
 

@@ -3,6 +3,7 @@
 // stay in the host's memory, and with them the CPU's work; all else, caches and attention included, is the GPU's.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -37,15 +38,15 @@ class divided_words : public words<Device> {
         return base::kernels() + (layers_ == all ? "" : ", " + std::to_string(layers_) + " layers; " + here_.kernels());
     }
 
-    void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+    void linear(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const {
         if (there(w)) return base::linear(w, bias, x, rows, y);
-        brought in(*this, x, rows * w.columns), add(*this, bias, w.rows), out(rows * w.rows);
+        brought in = read(x, rows, w.columns), add(*this, bias, w.rows), out(rows * w.rows);
         here_.linear(w, add.data(), in.data(), rows, out.data());
         out.back(*this, y);
     }
-    void fused_linear_gelu(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+    void fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const {
         if (there(w)) return base::fused_linear_gelu(w, bias, x, rows, y);
-        brought in(*this, x, rows * w.columns), add(*this, bias, w.rows), out(rows * w.rows);
+        brought in = read(x, rows, w.columns), add(*this, bias, w.rows), out(rows * w.rows);
         here_.fused_linear_gelu(w, add.data(), in.data(), rows, out.data());
         out.back(*this, y);
     }
@@ -56,11 +57,27 @@ class divided_words : public words<Device> {
         here_.fused_linear_add(w, add.data(), in.data(), rows, scale, out.data());
         out.back(*this, y);
     }
-    void fused_swiglu(matrix const& gate, matrix const& up, float const* x, std::size_t rows, float* y) const {
+    void fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows, float* y) const {
         if (there(gate)) return base::fused_swiglu(gate, up, x, rows, y);
-        brought in(*this, x, rows * gate.columns), out(rows * gate.rows);
+        brought in = read(x, rows, gate.columns), out(rows * gate.rows);
         here_.fused_swiglu(gate, up, in.data(), rows, out.data());
         out.back(*this, y);
+    }
+    /// What they read crosses once.
+    void fused_projections(std::span<projection const> of, normed const& x, std::size_t rows, turn const& by) const {
+        if (std::all_of(of.begin(), of.end(), [&](projection const& p) { return there(p.w); }))
+            return base::fused_projections(of, x, rows, by);
+        brought in = read(x, rows, of[0].w.columns);
+        for (projection const& p : of) {
+            if (there(p.w))
+                base::linear(p.w, nullptr, x, rows, p.y);
+            else {
+                brought out(rows * p.w.rows);
+                here_.linear(p.w, nullptr, in.data(), rows, out.data());
+                out.back(*this, p.y);
+            }
+            if (p.turned) this->rope(p.y, rows, p.w.rows / by.head_dim, by.head_dim, by.cos, by.sin);
+        }
     }
 
     /// What the CPU does cannot be recorded.
@@ -86,6 +103,18 @@ class divided_words : public words<Device> {
       private:
         std::vector<float> values_;
     };
+
+    /// The rows, or their norm.
+    [[nodiscard]] brought read(normed const& x, std::size_t rows, std::size_t width) const {
+        brought values(*this, x.x, rows * width);
+        if (!x.weight) return values;
+        brought weight(*this, x.weight, width), bias(*this, x.bias, width);
+        if (x.bias)
+            here_.layer_norm(values.data(), rows, width, weight.data(), bias.data(), x.eps, values.data());
+        else
+            here_.rms_norm(values.data(), rows, width, weight.data(), x.eps, values.data());
+        return values;
+    }
 
     [[nodiscard]] bool there(matrix const& w) const { return layers_ == all || this->device().holds(w.data); }
 

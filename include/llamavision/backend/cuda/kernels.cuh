@@ -42,8 +42,12 @@
     X(llamavision::gpu::interleave_values)                                                                             \
     X(llamavision::gpu::keep_values)                                                                                   \
     X(llamavision::gpu::set_number)                                                                                    \
-    X(llamavision::gpu::rms_norm_rows)                                                                                 \
-    X(llamavision::gpu::layer_norm_rows)                                                                               \
+    X(llamavision::gpu::rms_norm_rows<float>)                                                                          \
+    X(llamavision::gpu::rms_norm_rows<llamavision::bf16>)                                                              \
+    X(llamavision::gpu::rms_norm_rows<llamavision::f16>)                                                               \
+    X(llamavision::gpu::layer_norm_rows<float>)                                                                        \
+    X(llamavision::gpu::layer_norm_rows<llamavision::bf16>)                                                            \
+    X(llamavision::gpu::layer_norm_rows<llamavision::f16>)                                                             \
     LLAMAVISION_CUDA_STORED(LLAMAVISION_CUDA_MOVE)
 
 #define LLAMAVISION_CUDA_PRODUCTS(X)                                                                                   \

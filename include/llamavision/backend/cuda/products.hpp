@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of few rows with a weight, as in decoding: the weight is read once, and activations stay in float. A warp
-// makes some outputs for all rows; what follows the product happens while it is in registers. Many rows are cuBLASLt's.
+// makes some outputs for all rows; the norm before the product happens as its rows are read, and what follows it while
+// it is in registers. Many rows are cuBLASLt's.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 
 #include <llamavision/backend/cuda/block.hpp>
@@ -27,12 +29,33 @@ struct finish {
 /// Values that a lane reads at once.
 inline constexpr std::size_t eight = 8;
 
-/// The sizes of a product of few rows.
+/// The rows that a product of few rows reads: x, or its rms_norm, which is made while x is read: the scale of a row
+/// stands before the whole product, x · weight · w / sqrt(mean(x²) + eps).
 struct few_rows {
     float const* x = nullptr; ///< (rows, columns)
-    std::size_t rows = 0, columns = 0, outputs = 0;
+    std::size_t rows = 0, columns = 0;
+    float const* norm = nullptr; ///< (columns), or null
+    float eps = 0;
+
+    [[nodiscard]] LLAMAVISION_KERNEL float scale_of(float squares) const {
+        return norm ? 1.0f / sqrtf(squares / static_cast<float>(columns) + eps) : 1.0f;
+    }
+};
+
+/// One of the products that a launch makes of the same rows.
+template <class Values>
+struct few_outputs {
+    Values w;
+    std::size_t outputs = 0;
     finish then{};
-    float* y = nullptr; ///< (rows, outputs)
+    float* y = nullptr;    ///< (rows, outputs)
+    std::size_t half = 0;  ///< of a head that is turned after it: its outputs come in pairs, `half` apart; 0: none is
+    std::size_t first = 0; ///< of its blocks
+};
+
+/// By what they are turned; see `turn_pairs`.
+struct angles {
+    float const *cos = nullptr, *sin = nullptr; ///< (rows, half)
 };
 
 /// Outputs that a warp makes at once of one row: more where a weight is small beside the activations that it meets.
@@ -46,10 +69,10 @@ template <class Values>
 struct narrow_product {
     static constexpr unsigned threads = 128;
     using shared = nothing;
-    Values w;
-    few_rows of;
+    few_rows in;
+    few_outputs<Values> out;
 
-    [[nodiscard]] grid blocks() const { return {divided_up(of.outputs, threads / warp), of.rows}; }
+    [[nodiscard]] grid blocks() const { return {divided_up(out.outputs, threads / warp), in.rows}; }
 
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {
@@ -57,74 +80,142 @@ struct narrow_product {
         auto const output = [&](unsigned t) {
             return static_cast<std::size_t>(block.x()) * (threads / warp) + t / warp;
         };
+        typename Block::template own<float> scale;
+        block.warp_sum(
+            [&](unsigned t) {
+                float squares = 0;
+                if (in.norm)
+                    for (std::size_t i = t % warp; i < in.columns; i += warp)
+                        squares += in.x[row * in.columns + i] * in.x[row * in.columns + i];
+                return squares;
+            },
+            [&](unsigned t, float squares) { scale[t] = in.scale_of(squares); });
         block.warp_sum(
             [&](unsigned t) {
                 float sum = 0;
-                if (output(t) < of.outputs)
-                    for (std::size_t i = t % warp; i < of.columns; i += warp)
-                        sum += w[output(t) * of.columns + i] * of.x[row * of.columns + i];
+                if (output(t) < out.outputs)
+                    for (std::size_t i = t % warp; i < in.columns; i += warp) {
+                        float const x = in.x[row * in.columns + i];
+                        sum += out.w[output(t) * in.columns + i] * (in.norm ? x * in.norm[i] : x);
+                    }
                 return sum;
             },
             [&](unsigned t, float sum) {
-                if (t % warp == 0 && output(t) < of.outputs)
-                    of.then(sum, output(t), of.y + row * of.outputs + output(t));
+                if (t % warp == 0 && output(t) < out.outputs)
+                    out.then(sum * scale[t], output(t), out.y + row * out.outputs + output(t));
             });
     }
 };
 
+namespace detail {
+/// Eight columns of every row, and what their norm asks for: use(row, values).
+template <unsigned Rows, class Use>
+LLAMAVISION_KERNEL void read_eight(few_rows const& in, std::size_t i, float (&squares)[Rows], Use const& use) {
+    float norm[8];
+    if (in.norm) load_eight(f32_values{in.norm}, i, norm);
+    LLAMAVISION_CUDA_UNROLL
+    for (unsigned r = 0; r < Rows; ++r)
+        if (r < in.rows) {
+            float b[8];
+            load_eight(f32_values{in.x}, r * in.columns + i, b);
+            if (in.norm) {
+                LLAMAVISION_CUDA_UNROLL
+                for (unsigned k = 0; k < 8; ++k) {
+                    squares[r] += b[k] * b[k];
+                    b[k] *= norm[k];
+                }
+            }
+            use(r, b);
+        }
+}
+} // namespace detail
+
 /// Columns a multiple of 8, all on 16 bytes: a lane reads eight values at a time, and a warp makes `Outputs` outputs,
-/// so that each activation read serves several weights. Up to `Rows` rows.
+/// so that each activation read serves several weights. Up to `Rows` rows, and up to three products of them.
 template <class Values, unsigned Rows, unsigned Outputs>
 struct wide_product {
-    static constexpr unsigned threads = 128, in_block = threads / warp * Outputs;
+    static constexpr unsigned threads = 128, in_block = threads / warp * Outputs, most = 3;
+    static_assert(Outputs % 2 == 0, "outputs that are turned come in pairs");
     using shared = nothing;
-    Values w;
-    few_rows of;
+    few_rows in;
+    few_outputs<Values> out[most];
+    unsigned products = 0;
+    angles by{};
 
-    [[nodiscard]] grid blocks() const { return {divided_up(of.outputs, in_block)}; }
+    void add(few_outputs<Values> of) {
+        of.first = blocks().x;
+        out[products++] = of;
+    }
+    [[nodiscard]] grid blocks() const {
+        if (products == 0) return {0};
+        return {out[products - 1].first + divided_up(out[products - 1].outputs, in_block)};
+    }
 
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {
-        struct sums {
-            float of[Outputs][Rows];
+        unsigned product = 0;
+        while (product + 1 < products && out[product + 1].first <= block.x()) ++product;
+        few_outputs<Values> const& of = out[product];
+        struct state {
+            float sum[Outputs][Rows], squares[Rows];
         };
-        typename Block::template own<sums> mine;
+        typename Block::template own<state> mine;
+        // Of a head that is turned, the pairs (k, k + half) one after the other.
         auto const output = [&](unsigned t, unsigned o) {
-            return static_cast<std::size_t>(block.x()) * in_block + static_cast<std::size_t>(t / warp) * Outputs + o;
+            std::size_t const n = static_cast<std::size_t>(block.x() - of.first) * in_block
+                                  + static_cast<std::size_t>(t / warp) * Outputs + o;
+            if (of.half == 0) return n;
+            std::size_t const pair = n / 2;
+            return pair / of.half * 2 * of.half + pair % of.half + n % 2 * of.half;
         };
         block.alone([&](unsigned t) {
-            sums s{};
-            for (std::size_t i = eight * (t % warp); i < of.columns; i += eight * warp) {
+            state s{};
+            for (std::size_t i = eight * (t % warp); i < in.columns; i += eight * warp) {
                 float a[Outputs][8];
                 LLAMAVISION_CUDA_UNROLL
                 for (unsigned o = 0; o < Outputs; ++o) // beyond the last output, the last one again: nobody stores it
-                    load_eight(w, (output(t, o) < of.outputs ? output(t, o) : of.outputs - 1) * of.columns + i, a[o]);
-                LLAMAVISION_CUDA_UNROLL
-                for (unsigned r = 0; r < Rows; ++r)
-                    if (r < of.rows) {
-                        float b[8];
-                        load_eight(f32_values{of.x}, r * of.columns + i, b);
+                    load_eight(of.w, (output(t, o) < of.outputs ? output(t, o) : of.outputs - 1) * in.columns + i,
+                               a[o]);
+                detail::read_eight(in, i, s.squares, [&](unsigned r, float const(&b)[8]) {
+                    LLAMAVISION_CUDA_UNROLL
+                    for (unsigned o = 0; o < Outputs; ++o) {
                         LLAMAVISION_CUDA_UNROLL
-                        for (unsigned o = 0; o < Outputs; ++o) {
-                            LLAMAVISION_CUDA_UNROLL
-                            for (unsigned k = 0; k < 8; ++k) s.of[o][r] += a[o][k] * b[k];
-                        }
+                        for (unsigned k = 0; k < 8; ++k) s.sum[o][r] += a[o][k] * b[k];
                     }
+                });
             }
             mine[t] = s;
         });
         LLAMAVISION_CUDA_UNROLL
-        for (unsigned o = 0; o < Outputs; ++o) {
-            LLAMAVISION_CUDA_UNROLL
-            for (unsigned r = 0; r < Rows; ++r)
-                if (r < of.rows)
-                    block.warp_sum([&](unsigned t) { return mine[t].of[o][r]; },
-                                   [&](unsigned t, float sum) {
-                                       std::size_t const at = output(t, o);
-                                       if (t % warp == 0 && at < of.outputs)
-                                           of.then(sum, at, of.y + r * of.outputs + at);
-                                   });
-        }
+        for (unsigned r = 0; r < Rows; ++r)
+            if (r < in.rows) {
+                if (in.norm)
+                    block.warp_sum([&](unsigned t) { return mine[t].squares[r]; },
+                                   [&](unsigned t, float squares) { mine[t].squares[r] = squares; });
+                LLAMAVISION_CUDA_UNROLL
+                for (unsigned o = 0; o < Outputs; ++o)
+                    block.warp_sum(
+                        [&](unsigned t) { return mine[t].sum[o][r]; },
+                        [&](unsigned t, float sum) { mine[t].sum[o][r] = sum * in.scale_of(mine[t].squares[r]); });
+                block.alone([&](unsigned t) {
+                    if (t % warp > 0) return;
+                    LLAMAVISION_CUDA_UNROLL
+                    for (unsigned o = 0; o < Outputs; o += 2) {
+                        float const a = mine[t].sum[o][r], b = mine[t].sum[o + 1][r];
+                        std::size_t const at = output(t, o), next = output(t, o + 1);
+                        float* const y = of.y + r * of.outputs;
+                        if (of.half > 0) {
+                            std::size_t const angle = r * of.half + at % of.half;
+                            if (next >= of.outputs) continue;
+                            y[at] = a * by.cos[angle] - b * by.sin[angle];
+                            y[next] = b * by.cos[angle] + a * by.sin[angle];
+                        } else {
+                            if (at < of.outputs) of.then(a, at, y + at);
+                            if (next < of.outputs) of.then(b, next, y + next);
+                        }
+                    }
+                });
+            }
     }
 };
 
@@ -133,15 +224,17 @@ template <class Values, unsigned Rows>
 struct wide_swiglu {
     static constexpr unsigned threads = 128;
     using shared = nothing;
+    few_rows in;
     Values gate, up;
-    few_rows of;
+    std::size_t outputs;
+    float* y; ///< (rows, outputs)
 
-    [[nodiscard]] grid blocks() const { return {divided_up(of.outputs, threads / warp)}; }
+    [[nodiscard]] grid blocks() const { return {divided_up(outputs, threads / warp)}; }
 
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {
         struct sums {
-            float gate[Rows], up[Rows];
+            float gate[Rows], up[Rows], squares[Rows];
         };
         typename Block::template own<sums> mine;
         auto const output = [&](unsigned t) {
@@ -149,34 +242,34 @@ struct wide_swiglu {
         };
         block.alone([&](unsigned t) {
             sums s{};
-            std::size_t const at = (output(t) < of.outputs ? output(t) : of.outputs - 1) * of.columns;
-            for (std::size_t i = eight * (t % warp); i < of.columns; i += eight * warp) {
+            std::size_t const at = (output(t) < outputs ? output(t) : outputs - 1) * in.columns;
+            for (std::size_t i = eight * (t % warp); i < in.columns; i += eight * warp) {
                 float g[8], u[8];
                 load_eight(gate, at + i, g);
                 load_eight(up, at + i, u);
-                LLAMAVISION_CUDA_UNROLL
-                for (unsigned r = 0; r < Rows; ++r)
-                    if (r < of.rows) {
-                        float b[8];
-                        load_eight(f32_values{of.x}, r * of.columns + i, b);
-                        LLAMAVISION_CUDA_UNROLL
-                        for (unsigned k = 0; k < 8; ++k) {
-                            s.gate[r] += g[k] * b[k];
-                            s.up[r] += u[k] * b[k];
-                        }
+                detail::read_eight(in, i, s.squares, [&](unsigned r, float const(&b)[8]) {
+                    LLAMAVISION_CUDA_UNROLL
+                    for (unsigned k = 0; k < 8; ++k) {
+                        s.gate[r] += g[k] * b[k];
+                        s.up[r] += u[k] * b[k];
                     }
+                });
             }
             mine[t] = s;
         });
         LLAMAVISION_CUDA_UNROLL
         for (unsigned r = 0; r < Rows; ++r)
-            if (r < of.rows) {
+            if (r < in.rows) {
+                if (in.norm)
+                    block.warp_sum([&](unsigned t) { return mine[t].squares[r]; },
+                                   [&](unsigned t, float squares) { mine[t].squares[r] = squares; });
                 block.warp_sum([&](unsigned t) { return mine[t].gate[r]; },
                                [&](unsigned t, float sum) { mine[t].gate[r] = sum; });
                 block.warp_sum([&](unsigned t) { return mine[t].up[r]; },
                                [&](unsigned t, float sum) {
-                                   if (t % warp == 0 && output(t) < of.outputs)
-                                       of.y[r * of.outputs + output(t)] = silu_of(mine[t].gate[r]) * sum;
+                                   if (t % warp > 0 || output(t) >= outputs) return;
+                                   float const scale = in.scale_of(mine[t].squares[r]);
+                                   y[r * outputs + output(t)] = silu_of(mine[t].gate[r] * scale) * (sum * scale);
                                });
             }
     }

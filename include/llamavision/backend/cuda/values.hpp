@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <llamavision/backend/cuda/block.hpp>
 #include <llamavision/weights/matrix.hpp>
@@ -121,6 +122,16 @@ void visit_values(matrix const& m, F&& f) {
     case format::q4_split: return f(q4_values{static_cast<std::uint8_t const*>(m.data), scales()});
     default: return f(f32_values{m.floats()});
     }
+}
+
+/// The weight as the type that `visit_values` calls with. @pre it does
+template <class Values>
+[[nodiscard]] Values values_as(matrix const& m) {
+    Values as;
+    visit_values(m, [&]<class Own>(Own own) {
+        if constexpr (std::is_same_v<Own, Values>) as = own;
+    });
+    return as;
 }
 
 /// Whether `load_eight` reads values of that type.

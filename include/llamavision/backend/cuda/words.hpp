@@ -68,11 +68,11 @@ class words {
         return {at, layout_of(w, f), w.rows, w.columns};
     }
 
-    void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+    void linear(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const {
         multiply(w, {finish::kind::store, 1.0f, bias}, x, rows, y);
     }
     /// y (rows, w.rows) = gelu(x wᵀ + bias)
-    void fused_linear_gelu(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const {
+    void fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const {
         multiply(w, {finish::kind::gelu, 1.0f, bias}, x, rows, y);
     }
     /// y (rows, w.rows) += scale (x wᵀ + bias)
@@ -81,9 +81,17 @@ class words {
         multiply(w, {finish::kind::add, scale, bias}, x, rows, y);
     }
     /// y (rows, gate.rows) = silu(x gateᵀ) ⊙ (x upᵀ)
-    void fused_swiglu(matrix const& gate, matrix const& up, float const* x, std::size_t rows, float* y) const {
+    void fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows, float* y) const {
         auto const guard = device_.lock();
         product_words<Device>(device_, device_.workspace()).swiglu(gate, up, x, rows, y);
+    }
+    /// Each y (rows, w.rows) = x wᵀ, turned if it shall be.
+    void fused_projections(std::span<projection const> of, normed const& x, std::size_t rows, turn const& by) const {
+        using products = product_words<Device>;
+        std::array<typename products::one, products::most> each{};
+        for (std::size_t i = 0; i < of.size(); ++i) each[i] = {of[i].w, {}, of[i].y, of[i].turned};
+        auto const guard = device_.lock();
+        products(device_, device_.workspace()).linears(std::span(each).first(of.size()), x, rows, by);
     }
 
     void embed(matrix const& table, std::int32_t const* ids, std::size_t count, float* y) const {
@@ -104,11 +112,11 @@ class words {
     }
 
     void rms_norm(float const* x, std::size_t rows, std::size_t width, float const* weight, float eps, float* y) const {
-        if (rows > 0) launch(rms_norm_rows{x, width, weight, eps, y}, {rows});
+        if (rows > 0) launch(rms_norm_rows<float>{x, width, weight, eps, y}, {rows});
     }
     void layer_norm(float const* x, std::size_t rows, std::size_t width, float const* weight, float const* bias,
                     float eps, float* y) const {
-        if (rows > 0) launch(layer_norm_rows{x, width, weight, bias, eps, y}, {rows});
+        if (rows > 0) launch(layer_norm_rows<float>{x, width, weight, bias, eps, y}, {rows});
     }
     void silu(float const* x, std::size_t count, float* y) const { each(silu_values{{count}, x, y}); }
     void gelu(float const* x, std::size_t count, float* y) const { each(gelu_values{{count}, x, y}); }
@@ -181,7 +189,7 @@ class words {
     [[nodiscard]] format layout_of(matrix const& w, weight_format f) const {
         return gpu::layout_of(w, f, device_.tensor_cores());
     }
-    void multiply(matrix const& w, finish const& then, float const* x, std::size_t rows, float* y) const {
+    void multiply(matrix const& w, finish const& then, normed const& x, std::size_t rows, float* y) const {
         auto const guard = device_.lock();
         product_words<Device>(device_, device_.workspace()).linear(w, then, x, rows, y);
     }
