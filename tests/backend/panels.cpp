@@ -313,6 +313,27 @@ TEST_CASE("epilogues of panels: the residual's sum and the gated product, agains
     });
 }
 
+TEST_CASE("gelu behind a product is within 2e-7 over its whole range, and keeps small values' digits") {
+    on_every_tier([](lv::tier level) {
+        lv::simd const b = on(level, 1);
+        weight const one(lv::format::f32, 1, 1, {1.0f});
+        panelled const p(b, one);
+        std::vector<float> x; // of seven bits, which bfloat16 has
+        for (int e = -20; e <= 4; ++e)
+            for (int m = 64; m < 128; ++m)
+                for (float sign : {-1.0f, 1.0f}) x.push_back(sign * std::ldexp(static_cast<float>(m), e - 6));
+        std::vector<float> y(x.size());
+        b.fused_linear_gelu(p.view(), nullptr, x.data(), x.size(), y.data());
+        for (std::size_t i = 0; i < x.size(); ++i) {
+            double const v = static_cast<double>(x[i]);
+            double const expected = v / 2 * std::erfc(-v / std::sqrt(2.0));
+            CAPTURE(v);
+            CHECK(std::abs(static_cast<double>(y[i]) - expected) < 2e-7 * std::max(1.0, std::abs(v)));
+            if (std::abs(v) < 0.01) CHECK(std::abs(static_cast<double>(y[i]) - expected) < 1e-5 * std::abs(v));
+        }
+    });
+}
+
 TEST_CASE("products of panels carry infinities and NaNs, and without rows or columns give nothing or the bias") {
     on_every_tier([](lv::tier level) {
         lv::simd const b = on(level, 1);

@@ -38,6 +38,8 @@ struct lanes {
     LLAMAVISION_LANE static reg subtract(reg a, reg b) { return _mm512_sub_ps(a, b); }
     LLAMAVISION_LANE static reg multiply(reg a, reg b) { return _mm512_mul_ps(a, b); }
     LLAMAVISION_LANE static reg max(reg a, reg b) { return _mm512_maskz_max_ps(all, a, b); }
+    LLAMAVISION_LANE static reg nearest(reg a) { return _mm512_maskz_roundscale_ps(all, a, 0); }
+    LLAMAVISION_LANE static reg times_power_of_2(reg a, reg n) { return _mm512_maskz_scalef_ps(all, a, n); }
     LLAMAVISION_LANE static reg exponent_from_low_bits(reg a) {
         return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(all, _mm512_castps_si512(a), 23));
     }
@@ -76,6 +78,12 @@ struct lanes {
     LLAMAVISION_LANE static void store_weight(bf16* p, reg a) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                             _mm512_maskz_cvtepi32_epi16(all, _mm512_maskz_srli_epi32(all, rounded_up(a), 16)));
+    }
+    /// The upper halves of both, side by side.
+    LLAMAVISION_LANE static void store_weights(bf16* p, reg a, reg b) {
+        __m512i const halves = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29,
+                                                27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+        _mm512_storeu_si512(p, _mm512_permutex2var_epi16(rounded_up(a), halves, rounded_up(b)));
     }
     LLAMAVISION_LANE static void store_low_bytes(std::uint8_t* p, reg a) {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(all, _mm512_castps_si512(a)));

@@ -33,9 +33,11 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std:
         for (std::size_t v = 0; v < Panels; ++v)
             sums[r][v] = (sum)(add ? _mm512_loadu_ps(c + r * stride + v * panels::side) : _mm512_setzero_ps());
     }
-    // Where the panels are read once, the lines four steps ahead: they have left memory when they are needed.
+    // Where the panels are read once, the lines four steps ahead, or those of the next panels after short ones: they
+    // have left memory when they are needed.
     bool const again = next.panels.step != nullptr;
-    std::byte const* ask = again ? next.panels.step + next.panels.first * 64 : w + 4 * panels::tile;
+    std::byte const* ask = again ? next.panels.step + next.panels.first * 64
+                                 : w + (panel > 4 * panels::tile ? 4 * panels::tile : Panels * panel);
     std::byte const* ask_x = next.rows.step ? next.rows.step + next.rows.first * 64 : x;
     std::size_t const lines = again ? next.panels.count : panels::side, x_lines = next.rows.step ? next.rows.count : 0;
     for (std::size_t s = 0; s < steps; ++s, x += height * 64, w += panels::tile) {
@@ -98,10 +100,12 @@ LLAMAVISION_TARGET inline void multiply(void const* x, std::size_t block, std::s
             auto const* const at = static_cast<std::byte const*>(x) + b * block;
             auto const* const from = weights + p * panel;
             float* const to = c + b * height * stride + p * panels::side;
+            upcoming now = next;
+            if (next.panels.step) now.panels.step += p * panel;
             switch (count - p) {
-            case 1: rows<Integers, 1>(at, height, from, panel, steps, to, stride, add, next); break;
-            case 2: rows<Integers, 2>(at, height, from, panel, steps, to, stride, add, next); break;
-            default: rows<Integers, 3>(at, height, from, panel, steps, to, stride, add, next);
+            case 1: rows<Integers, 1>(at, height, from, panel, steps, to, stride, add, now); break;
+            case 2: rows<Integers, 2>(at, height, from, panel, steps, to, stride, add, now); break;
+            default: rows<Integers, 3>(at, height, from, panel, steps, to, stride, add, now);
             }
         }
 }

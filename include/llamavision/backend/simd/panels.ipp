@@ -154,20 +154,50 @@ LLAMAVISION_TARGET inline void multiply_wide(void const* x, std::size_t block, s
     }
 }
 
-/// 1/2 (1 + erf(x / sqrt 2)) · x with Abramowitz and Stegun's 7.1.26, |error| of erf <= 1.5e-7.
+/// The nearest integer, for |x| < 2²².
+template <class Lanes = lanes>
+LLAMAVISION_LANE reg nearest(reg x) {
+    if constexpr (requires { Lanes::nearest(x); })
+        return Lanes::nearest(x);
+    else {
+        reg const magic = lanes::set(0x1.8p23f);
+        return lanes::subtract(lanes::add(x, magic), magic);
+    }
+}
+
+template <class Lanes>
+concept scales_by_powers = requires(reg a) {
+    Lanes::times_power_of_2(a, a);
+};
+
+/// a 2ⁿ for integers n <= 0, which begin at -127, where it is 0, unless the tier says how.
+template <class Lanes = lanes>
+LLAMAVISION_LANE reg times_power_of_2(reg a, reg n) {
+    if constexpr (scales_by_powers<Lanes>)
+        return Lanes::times_power_of_2(a, n);
+    else // n + 127, the exponent field of 2ⁿ, in the low bits
+        return lanes::multiply(a, lanes::exponent_from_low_bits(lanes::add(n, lanes::set(0x1.8p23f + 127.0f))));
+}
+
+/// x Φ(x) = max(x, 0) + a Φ(a), a = -|x|, and Φ(a) = erfc(-a / sqrt 2) / 2 is 2 to a power that is nearly a parabola: a
+/// polynomial of degree 6 gives a Φ(a) to 10⁻⁷ where a >= -6, and beyond it is less than 10⁻⁸.
 LLAMAVISION_LANE reg gelu_of(reg x) {
-    reg const zero = lanes::set(0.0f), z = lanes::multiply(x, lanes::set(0.70710678118654752f));
-    reg const a = lanes::max(z, lanes::subtract(zero, z));
-    reg const t = lanes::divide(lanes::set(1.0f), lanes::fma(a, lanes::set(0.3275911f), lanes::set(1.0f)));
-    reg p = lanes::fma(lanes::set(1.061405429f), t, lanes::set(-1.453152027f));
-    p = lanes::fma(p, t, lanes::set(1.421413741f));
-    p = lanes::fma(p, t, lanes::set(-0.284496736f));
-    p = lanes::multiply(lanes::fma(p, t, lanes::set(0.254829592f)), t);
-    // q = erfc(a) / 2 >= 0: the part of |x| that is lost; x Φ(x) = max(x, 0) - |x| q.
-    reg const q = lanes::multiply(lanes::multiply(p, lanes::set(0.5f)),
-                                  exponential(lanes::subtract(zero, lanes::multiply(a, a))));
-    reg const magnitude = lanes::max(x, lanes::subtract(zero, x));
-    return lanes::subtract(lanes::max(x, zero), lanes::multiply(magnitude, q));
+    reg const zero = lanes::set(0.0f), magnitude = lanes::max(x, lanes::subtract(zero, x));
+    reg const a = lanes::max(lanes::set(-6.0f), lanes::subtract(zero, magnitude));
+    reg p = lanes::fma(lanes::set(3.309279782e-5f), a, lanes::set(7.692195359e-4f));
+    p = lanes::fma(p, a, lanes::set(8.080716245e-3f));
+    p = lanes::fma(p, a, lanes::set(5.341210216e-2f));
+    p = lanes::fma(p, a, lanes::set(-4.587709606e-1f));
+    p = lanes::fma(p, a, lanes::set(1.151201725f));
+    p = lanes::fma(p, a, lanes::set(-9.999930859e-1f));
+    reg const n = nearest(p), f = lanes::subtract(p, n);
+    // 2^f to 2 · 10⁻⁷ of it
+    reg q = lanes::fma(lanes::set(1.327647129e-3f), f, lanes::set(9.675541893e-3f));
+    q = lanes::fma(q, f, lanes::set(5.550713092e-2f));
+    q = lanes::fma(q, f, lanes::set(2.402212024e-1f));
+    q = lanes::fma(q, f, lanes::set(6.931469440e-1f));
+    q = lanes::fma(q, f, lanes::set(1.000000119f));
+    return lanes::fma(a, times_power_of_2(q, n), lanes::max(x, zero));
 }
 
 /// 1 / (1 + exp(-x)), exp of the smaller side only.
@@ -249,16 +279,15 @@ LLAMAVISION_TARGET inline void put_swiglu(float const* gate, float const* up, st
     put(gate, nullptr, count, y, past, put_times{up, count});
 }
 
-/// 2^x for x <= 0, to 1e-4 of it: what follows is rounded to bf16, to 2e-3. 0 below -126.
+/// 2^x for finite x <= 0, to 1e-4 of it: what follows is rounded to bf16, to 2e-3.
+template <class Lanes = lanes>
 LLAMAVISION_LANE reg power_of_2(reg x) {
-    x = lanes::max(lanes::set(-127.0f), x);
-    reg const magic = lanes::set(0x1.8p23f + 127.0f);
-    reg const shifted = lanes::add(x, magic);
-    reg const f = lanes::subtract(x, lanes::subtract(shifted, magic)); // in [-1/2, 1/2]
+    if constexpr (!scales_by_powers<Lanes>) x = lanes::max(lanes::set(-127.0f), x);
+    reg const n = nearest(x), f = lanes::subtract(x, n); // f in [-1/2, 1/2]
     reg p = lanes::fma(lanes::set(0.0550089208f), f, lanes::set(0.242210981f));
     p = lanes::fma(p, f, lanes::set(0.693282931f));
     p = lanes::fma(p, f, lanes::set(1.0f));
-    return lanes::multiply(p, lanes::exponent_from_low_bits(shifted));
+    return times_power_of_2(p, n);
 }
 
 /// Of all lanes, in halves.
@@ -286,17 +315,35 @@ LLAMAVISION_LANE float sum_of(reg a) {
 /// Several sums or maxima at a time, so that none waits for itself.
 inline constexpr std::size_t softmax_chains = panels::step / lanes::width < 4 ? panels::step / lanes::width : 4;
 
+/// Scores of keys that weigh nothing: finite, so that they can be subtracted from each other.
+inline constexpr float no_score = -0x1.fffffep127f;
+
+/// s += bias log2 e
+LLAMAVISION_TARGET inline void add_bias(float* s, float const* bias, std::size_t count) {
+    reg const log2_e = lanes::set(1.44269504f), least = lanes::set(no_score);
+    for (std::size_t i = 0; i < count; i += lanes::width) {
+        reg const b = i + lanes::width <= count ? lanes::load(bias + i) : load_some(bias + i, count - i);
+        lanes::store(s + i, lanes::max(least, lanes::fma(b, log2_e, lanes::load(s + i))));
+    }
+}
+
+/// Weights of a step, rounded.
+template <class To, class Lanes = lanes>
+LLAMAVISION_LANE void store_weights(To* to, reg const (&p)[softmax_chains]) {
+    if constexpr (requires { Lanes::store_weights(to, p[0], p[1]); })
+        Lanes::store_weights(to, p[0], p[1]);
+    else {
+        LLAMAVISION_UNROLL
+        for (std::size_t c = 0; c < softmax_chains; ++c) lanes::store_weight(to + c * lanes::width, p[c]);
+    }
+}
+
 template <class To>
 LLAMAVISION_TARGET inline float softmax_row(float* s, float const* bias, std::size_t count, std::size_t filled,
                                             float& largest, float& total, std::size_t height, void* to) {
-    constexpr float log2_e = 1.44269504f, nothing = -0x1.fffffep127f;
     constexpr std::size_t stretch = softmax_chains * lanes::width;
-    if (bias)
-        for (std::size_t i = 0; i < count; i += lanes::width) {
-            reg const b = i + lanes::width <= count ? lanes::load(bias + i) : load_some(bias + i, count - i);
-            lanes::store(s + i, lanes::fma(b, lanes::set(log2_e), lanes::load(s + i)));
-        }
-    for (std::size_t i = count; i < filled; ++i) s[i] = nothing;
+    if (bias) add_bias(s, bias, count);
+    for (std::size_t i = count; i < filled; ++i) s[i] = no_score;
     reg tops[softmax_chains], sums[softmax_chains];
     LLAMAVISION_UNROLL
     for (std::size_t c = 0; c < softmax_chains; ++c) {
@@ -311,22 +358,22 @@ LLAMAVISION_TARGET inline float softmax_row(float* s, float const* bias, std::si
     LLAMAVISION_UNROLL
     for (std::size_t c = 1; c < softmax_chains; ++c) tops[0] = lanes::max(tops[0], tops[c]);
     float const most = largest_of(tops[0]);
-    float const shift = most > nothing ? most : 0.0f; // only keys of weight zero so far
+    reg const shift = lanes::set(most > no_score ? most : 0.0f); // only keys of weight zero so far
     To* out = static_cast<To*>(to);
     for (std::size_t i = 0; i < filled; i += panels::step, out += height * panels::step)
         for (std::size_t j = 0; j < panels::step; j += stretch) {
+            reg p[softmax_chains];
             LLAMAVISION_UNROLL
             for (std::size_t c = 0; c < softmax_chains; ++c) {
-                std::size_t const at = j + c * lanes::width;
-                reg const p = power_of_2(lanes::subtract(lanes::load(s + i + at), lanes::set(shift)));
-                lanes::store_weight(out + at, p);
-                sums[c] = lanes::add(sums[c], p);
+                p[c] = power_of_2(lanes::subtract(lanes::load(s + i + j + c * lanes::width), shift));
+                sums[c] = lanes::add(sums[c], p[c]);
             }
+            store_weights(out + j, p);
         }
     LLAMAVISION_UNROLL
     for (std::size_t c = 1; c < softmax_chains; ++c) sums[0] = lanes::add(sums[0], sums[c]);
     float lane[lanes::width];
-    lanes::store(lane, power_of_2(lanes::set(largest - shift)));
+    lanes::store(lane, power_of_2(lanes::subtract(lanes::set(largest), shift)));
     largest = most;
     total = total * lane[0] + sum_of(sums[0]);
     return lane[0];

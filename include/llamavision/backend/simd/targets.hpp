@@ -146,12 +146,14 @@ struct upcoming {
 
         /// The share that tile `i` of `n` fetches.
         [[nodiscard]] lines share(std::size_t i, std::size_t n) const {
+            if (count == 0) return *this; // divisions take longer than a small tile's step
             std::size_t const from = count * i / n;
             return {step, first + from, count * (i + 1) / n - from};
         }
     };
-    lines panels;          ///< of each; null: those at hand are read once, and what is ahead in them is asked for
-    lines rows;            ///< of the block of x
+    lines panels; ///< of as many as are at hand, each; null: those at hand are read once, and what is ahead in them is
+                  ///< asked for
+    lines rows;   ///< of the block of x
     std::size_t zeros = 0; ///< lines at the end of the last step at hand that are all zero, and need not be multiplied
 };
 
