@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of weights that were laid out for it, on every tier: against sums in double over the rounded factors, alone
 // and in batches, with every epilogue, on any number of threads.
-#include "backends.hpp"
+#include "laid_out.hpp"
 
 #include <bit>
 #include <cmath>
@@ -13,20 +13,8 @@ using namespace backends;
 namespace {
 
 /// A weight of random values as the backend lays it out.
-class panelled {
-  public:
-    panelled(lv::simd const& b, weight const& w, lv::weight_format f = lv::weight_format::bf16)
-        : bytes_(b.laid_out_bytes(w.view(), f) / sizeof(line)),
-          view_(b.lay_out(w.view(), f, reinterpret_cast<std::byte*>(bytes_.data()))) {}
-    [[nodiscard]] lv::matrix const& view() const { return view_; }
 
-  private:
-    struct alignas(64) line {
-        std::byte bytes[64];
-    };
-    std::vector<line> bytes_;
-    lv::matrix view_;
-};
+using panelled = laid_out;
 
 double rounded(float v) { return static_cast<double>(static_cast<float>(lv::bf16::round(v))); }
 

@@ -14,6 +14,8 @@
 #include <llamavision/backend/simd/blocks_baseline.hpp>
 #include <llamavision/backend/simd/blocks_neon.hpp>
 #include <llamavision/backend/simd/elementwise.hpp>
+#include <llamavision/backend/simd/norms.hpp>
+#include <llamavision/backend/simd/scratch.hpp>
 #include <llamavision/support/thread_pool.hpp>
 #include <llamavision/weights/formats.hpp>
 
@@ -104,7 +106,7 @@ class parts {
 /// Rows of activations, rounded. Its memory is the calling thread's, and grows to the largest product: one at a time.
 class rounded {
   public:
-    rounded(block_table const& t, matrix const& w, thread_pool& pool, float const* x, std::size_t rows) {
+    rounded(block_table const& t, matrix const& w, thread_pool& pool, normed const& x, std::size_t rows) {
         thread_local std::vector<std::int8_t> values;
         thread_local std::vector<term> terms;
         std::size_t const blocks = w.columns / length;
@@ -121,9 +123,11 @@ class rounded {
         std::int32_t const zero = kernels_for(t, w).zero;
         std::size_t const chunk = std::max<std::size_t>(1, (std::size_t{1} << 15) / w.columns);
         pool.run(products::ceiling(rows, chunk), [&](std::size_t i) {
+            float* const room = x.weight ? scratch<6>(w.columns) : nullptr;
             for (std::size_t r = i * chunk; r < std::min(rows, (i + 1) * chunk); ++r) {
                 std::size_t const at = r / x_.height * x_.height * blocks + r % x_.height;
-                t.round(x + r * w.columns, blocks, zero, to + at * length, to_terms + at, x_.height);
+                t.round(norms::read(x, w.columns, r, 1, room), blocks, zero, to + at * length, to_terms + at,
+                        x_.height);
             }
         });
     }
@@ -216,18 +220,21 @@ class partial_product {
 };
 
 /// y (rows, w.rows) = x wᵀ + bias
-inline void linear(thread_pool& pool, block_table const& t, matrix const& w, float const* bias, float const* x,
+inline void linear(thread_pool& pool, block_table const& t, matrix const& w, float const* bias, rounded const& x,
                    std::size_t rows, float* y) {
-    rounded const its(t, w, pool, x, rows);
     parts const all(rows, w);
     pool.run(all.count(), [&](std::size_t i) {
         products::part const p = all[i];
-        partial_product(t, w, bias, *its, p, y + p.row * w.rows + p.output, w.rows).run();
+        partial_product(t, w, bias, *x, p, y + p.row * w.rows + p.output, w.rows).run();
     });
+}
+inline void linear(thread_pool& pool, block_table const& t, matrix const& w, float const* bias, normed const& x,
+                   std::size_t rows, float* y) {
+    linear(pool, t, w, bias, rounded(t, w, pool, x, rows), rows, y);
 }
 
 /// y (rows, gate.rows) = silu(x gateᵀ) ⊙ (x upᵀ) @pre both have the same extents and format
-inline void swiglu(thread_pool& pool, block_table const& t, matrix const& gate, matrix const& up, float const* x,
+inline void swiglu(thread_pool& pool, block_table const& t, matrix const& gate, matrix const& up, normed const& x,
                    std::size_t rows, float* y) {
     rounded const its(t, gate, pool, x, rows);
     parts const all(rows, gate);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 
+#include <llamavision/backend/products.hpp>
 #include <llamavision/backend/simd/xsimd.hpp>
 
 namespace llamavision {
@@ -52,6 +53,19 @@ inline void layer(float const* x, std::size_t width, float const* weight, float 
         width, y,
         [&](floats const& a, floats const& w, floats const& b) { return simd_words::fma((a - mean) * scale, w, b); }, x,
         weight, bias);
+}
+
+/// Rows first … first + count - 1 of x, `width` floats each: where they lie, or their norm, made in `room` (count,
+/// width).
+inline float const* read(normed const& x, std::size_t width, std::size_t first, std::size_t count, float* room) {
+    float const* const from = x.x + first * width;
+    if (!x.weight) return from;
+    for (std::size_t r = 0; r < count; ++r)
+        if (x.bias)
+            layer(from + r * width, width, x.weight, x.bias, x.eps, room + r * width);
+        else
+            rms(from + r * width, width, x.weight, x.eps, room + r * width);
+    return room;
 }
 
 } // namespace norms

@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <span>
 
+#include <llamavision/backend/products.hpp>
 #include <llamavision/backend/simd/compiler.hpp>
 #include <llamavision/backend/simd/panels.hpp>
 #include <llamavision/backend/simd/scratch.hpp>
@@ -26,18 +28,31 @@ struct epilogue {
     float* y = nullptr; ///< (rows, w.rows)
 };
 
+/// One of several products of the same rows.
+struct product {
+    matrix const* w;
+    matrix const* second; ///< the other weight of `swiglu`, else null
+    epilogue e;
+};
+
+/// Where rows of x lie, or what was made of them in `room`: norms.hpp says how, in the instruction set of the
+/// compilation.
+using reader = float const* (*)(normed const& x, std::size_t width, std::size_t first, std::size_t count, float* room);
+
 /// x as blocks of bf16 or of integers, rounded side by side.
 class rounded_rows {
   public:
-    rounded_rows(thread_pool& pool, panel_table const& t, bool integers, float const* x, std::size_t rows,
-                 std::size_t columns)
+    /// `rows` of x from `begin` on
+    rounded_rows(thread_pool& pool, panel_table const& t, bool integers, normed const& x, reader read,
+                 std::size_t begin, std::size_t rows, std::size_t columns)
         : height_(height_of(rows)), steps_(ceiling(columns, integers ? i8_step : step)),
           block_(steps_ * 64 * height_ * (t.wide && !integers ? 2 : 1)), blocks_(ceiling(rows, height_)),
           data_(scratch_bytes<2>(blocks_ * (block_ + height_ * sizeof(float)))),
           scales_(reinterpret_cast<float*>(data_ + blocks_ * block_)) {
         pool.run(blocks_, [&](std::size_t b) {
             std::size_t const first = b * height_, count = std::min(height_, rows - first);
-            float const* const from = x + first * columns;
+            float const* const from =
+                read(x, columns, begin + first, count, x.weight ? scratch<6>(count * columns) : nullptr);
             if (integers)
                 t.quantise(from, columns, count, columns, height_, data_ + b * block_, scales_ + first);
             else
@@ -189,22 +204,27 @@ inline std::size_t rows_at_once(panel_table const& t, std::size_t columns) {
     return std::max<std::size_t>(1, (std::size_t{8} << 20) / bytes / part) * part;
 }
 
-/// @param second the other weight of `swiglu`, else null
-inline void compute(thread_pool& pool, panel_table const& t, matrix const& w, matrix const* second, float const* x,
-                    std::size_t rows, epilogue const& e) {
-    std::size_t const most = rows_at_once(t, w.columns), panels = ceiling(w.rows, side);
+/// Products of the same rows of x, which are rounded once. All weights are of one format, and equally wide.
+inline void compute(thread_pool& pool, panel_table const& t, std::span<product const> of, normed const& x, reader read,
+                    std::size_t rows) {
+    matrix const& w = *of[0].w;
+    std::size_t const most = rows_at_once(t, w.columns);
     for (std::size_t from = 0; from < rows; from += most) {
         std::size_t const now = std::min(most, rows - from);
-        rounded_rows const blocks(pool, t, w.type == format::i8_panels, x + from * w.columns, now, w.columns);
-        std::size_t const at_once = panels_at_once(t, blocks, panels, pool.threads());
-        std::size_t const across = ceiling(panels, at_once);
-        epilogue here = e;
-        here.y += from * w.rows;
-        part const all(t, blocks, now, w, second, here, pool.threads());
-        pool.run(across * ceiling(blocks.blocks(), t.most_blocks), [&](std::size_t i) {
-            std::size_t const block = i / across * t.most_blocks, panel = i % across * at_once;
-            all.run(block, std::min(t.most_blocks, blocks.blocks() - block), panel, std::min(at_once, panels - panel));
-        });
+        rounded_rows const blocks(pool, t, w.type == format::i8_panels, x, read, from, now, w.columns);
+        for (product const& p : of) {
+            std::size_t const panels = ceiling(p.w->rows, side);
+            std::size_t const at_once = panels_at_once(t, blocks, panels, pool.threads());
+            std::size_t const across = ceiling(panels, at_once);
+            epilogue here = p.e;
+            here.y += from * p.w->rows;
+            part const all(t, blocks, now, *p.w, p.second, here, pool.threads());
+            pool.run(across * ceiling(blocks.blocks(), t.most_blocks), [&](std::size_t i) {
+                std::size_t const block = i / across * t.most_blocks, panel = i % across * at_once;
+                all.run(block, std::min(t.most_blocks, blocks.blocks() - block), panel,
+                        std::min(at_once, panels - panel));
+            });
+        }
     }
 }
 

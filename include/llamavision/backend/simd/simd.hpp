@@ -55,13 +55,16 @@ class simd : public scalar {
     matrix lay_out(matrix const& w, weight_format f, std::byte* to) const;
     [[nodiscard]] matrix laid_out_at(matrix const& w, weight_format f, std::byte const* at) const;
 
-    void linear(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const;
+    void linear(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const;
 
     /// y (rows, gate.rows) = silu(x gateᵀ) ⊙ (x upᵀ)
-    void fused_swiglu(matrix const& gate, matrix const& up, float const* x, std::size_t rows, float* y) const;
+    void fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows, float* y) const;
 
     /// y (rows, w.rows) = gelu(x wᵀ + bias)
-    void fused_linear_gelu(matrix const& w, float const* bias, float const* x, std::size_t rows, float* y) const;
+    void fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const;
+
+    /// Products of the same rows, which are rounded once, and rope after those that are turned.
+    void fused_projections(std::span<projection const> of, normed const& x, std::size_t rows, turn const& by) const;
 
     /// y (rows, w.rows) += scale (x wᵀ + bias)
     void fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows, float scale,
@@ -91,6 +94,9 @@ class simd : public scalar {
   private:
     template <class F>
     void spread(std::size_t count, std::size_t cost, F const& f) const;
+    /// f(rows as floats, the first of them, how many), in pieces where their norm is to be made
+    template <class F>
+    void in_pieces(normed const& x, std::size_t rows, std::size_t width, F const& f) const;
 
     std::shared_ptr<thread_pool> pool_;
     tier level_;
@@ -101,7 +107,7 @@ class simd : public scalar {
 
 static_assert(
     backend<
-        simd> && fuses_swiglu<simd> && fuses_linear_add<simd> && fuses_linear_gelu<simd> && lays_out_weights<simd> && keeps_keys<simd>);
+        simd> && fuses_swiglu<simd> && fuses_linear_add<simd> && fuses_linear_gelu<simd> && fuses_norms<simd> && fuses_projections<simd> && lays_out_weights<simd> && keeps_keys<simd>);
 
 } // namespace LLAMAVISION_ARCH
 } // namespace llamavision

@@ -18,6 +18,7 @@
 #include <llamavision/backend/simd/norms.hpp>
 #include <llamavision/backend/simd/panel_attention.hpp>
 #include <llamavision/backend/simd/panel_products.hpp>
+#include <llamavision/backend/simd/scratch.hpp>
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/support/error.hpp>
 
@@ -120,39 +121,82 @@ LLAMAVISION_INLINE matrix simd::laid_out_at(matrix const& w, weight_format f, st
     return {at, type, w.rows, w.columns};
 }
 
-LLAMAVISION_INLINE void simd::linear(matrix const& w, float const* bias, float const* x, std::size_t rows,
+template <class F>
+void simd::in_pieces(normed const& x, std::size_t rows, std::size_t width, F const& f) const {
+    if (!x.weight) return f(x.x, 0, rows);
+    std::size_t const most = std::max<std::size_t>(1, (std::size_t{1} << 20) / std::max<std::size_t>(1, width));
+    for (std::size_t from = 0; from < rows; from += most) {
+        std::size_t const now = std::min(most, rows - from);
+        float* const room = scratch<7>(now * width);
+        spread(now, width,
+               [&](std::size_t first, std::size_t n) { norms::read(x, width, from + first, n, room + first * width); });
+        f(room, from, now);
+    }
+}
+
+LLAMAVISION_INLINE void simd::linear(matrix const& w, float const* bias, normed const& x, std::size_t rows,
                                      float* y) const {
     if (blocks::is_laid_out(w)) return blocks::linear(*pool_, *blocks_, w, bias, x, rows, y);
-    if (simd_choice::panelled(w))
-        return panels::compute(*pool_, *panels_, w, nullptr, x, rows, {panels::epilogue::kind::plain, bias, 1, y});
-    products::parts const all(rows, w);
-    pool_->run(all.count(), [&](std::size_t i) {
-        products::part const p = all[i];
-        products::compute(*table_, w, bias, x, p, y + p.row * w.rows + p.output, w.rows);
+    if (simd_choice::panelled(w)) {
+        panels::product const one{&w, nullptr, {panels::epilogue::kind::plain, bias, 1, y}};
+        return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
+    }
+    in_pieces(x, rows, w.columns, [&](float const* from, std::size_t first, std::size_t n) {
+        products::parts const all(n, w);
+        pool_->run(all.count(), [&](std::size_t i) {
+            products::part const p = all[i];
+            products::compute(*table_, w, bias, from, p, y + (first + p.row) * w.rows + p.output, w.rows);
+        });
     });
 }
 
-LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up, float const* x, std::size_t rows,
+LLAMAVISION_INLINE void simd::fused_projections(std::span<projection const> of, normed const& x, std::size_t rows,
+                                                turn const& by) const {
+    matrix const& w = of[0].w;
+    bool const alike = std::all_of(of.begin(), of.end(), [&](projection const& p) { return p.w.type == w.type; });
+    if (alike && blocks::is_laid_out(w)) {
+        blocks::rounded const its(*blocks_, w, *pool_, x, rows);
+        for (projection const& p : of) blocks::linear(*pool_, *blocks_, p.w, nullptr, its, rows, p.y);
+    } else if (alike && simd_choice::panelled(w)) {
+        panels::product all[3];
+        for (std::size_t i = 0; i < of.size(); ++i)
+            all[i] = {&of[i].w, nullptr, {panels::epilogue::kind::plain, nullptr, 1, of[i].y}};
+        panels::compute(*pool_, *panels_, {all, of.size()}, x, &norms::read, rows);
+    } else
+        in_pieces(x, rows, w.columns, [&](float const* from, std::size_t first, std::size_t n) {
+            for (projection const& p : of) linear(p.w, nullptr, from, n, p.y + first * p.w.rows);
+        });
+    for (projection const& p : of)
+        if (p.turned) rope(p.y, rows, p.w.rows / by.head_dim, by.head_dim, by.cos, by.sin);
+}
+
+LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows,
                                            float* y) const {
     if (blocks::is_laid_out(gate)) return blocks::swiglu(*pool_, *blocks_, gate, up, x, rows, y);
-    if (simd_choice::panelled(gate) && up.type == gate.type)
-        return panels::compute(*pool_, *panels_, gate, &up, x, rows, {panels::epilogue::kind::swiglu, nullptr, 1, y});
-    products::parts const all(rows, gate);
-    pool_->run(all.count(), [&](std::size_t i) {
-        products::part const p = all[i];
-        alignas(64) float ups[products::most_outputs];
-        float* const gates = y + p.row * gate.rows + p.output;
-        products::compute(*table_, gate, nullptr, x, p, gates, gate.rows);
-        products::compute(*table_, up, nullptr, x, p, ups, p.outputs);
-        for (std::size_t r = 0; r < p.rows; ++r)
-            elementwise::swiglu(gates + r * gate.rows, ups + r * p.outputs, p.outputs, gates + r * gate.rows);
+    if (simd_choice::panelled(gate) && up.type == gate.type) {
+        panels::product const both{&gate, &up, {panels::epilogue::kind::swiglu, nullptr, 1, y}};
+        return panels::compute(*pool_, *panels_, {&both, 1}, x, &norms::read, rows);
+    }
+    in_pieces(x, rows, gate.columns, [&](float const* from, std::size_t first, std::size_t n) {
+        products::parts const all(n, gate);
+        pool_->run(all.count(), [&](std::size_t i) {
+            products::part const p = all[i];
+            alignas(64) float ups[products::most_outputs];
+            float* const gates = y + (first + p.row) * gate.rows + p.output;
+            products::compute(*table_, gate, nullptr, from, p, gates, gate.rows);
+            products::compute(*table_, up, nullptr, from, p, ups, p.outputs);
+            for (std::size_t r = 0; r < p.rows; ++r)
+                elementwise::swiglu(gates + r * gate.rows, ups + r * p.outputs, p.outputs, gates + r * gate.rows);
+        });
     });
 }
 
-LLAMAVISION_INLINE void simd::fused_linear_gelu(matrix const& w, float const* bias, float const* x, std::size_t rows,
+LLAMAVISION_INLINE void simd::fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows,
                                                 float* y) const {
-    if (simd_choice::panelled(w))
-        return panels::compute(*pool_, *panels_, w, nullptr, x, rows, {panels::epilogue::kind::gelu, bias, 1, y});
+    if (simd_choice::panelled(w)) {
+        panels::product const one{&w, nullptr, {panels::epilogue::kind::gelu, bias, 1, y}};
+        return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
+    }
     linear(w, bias, x, rows, y);
     gelu(y, rows * w.rows, y);
 }
@@ -160,8 +204,10 @@ LLAMAVISION_INLINE void simd::fused_linear_gelu(matrix const& w, float const* bi
 LLAMAVISION_INLINE void simd::fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows,
                                                float scale, float* y) const {
     if (blocks::is_laid_out(w)) return blocks::linear_add(*pool_, *blocks_, w, bias, x, rows, scale, y);
-    if (simd_choice::panelled(w))
-        return panels::compute(*pool_, *panels_, w, nullptr, x, rows, {panels::epilogue::kind::add, bias, scale, y});
+    if (simd_choice::panelled(w)) {
+        panels::product const one{&w, nullptr, {panels::epilogue::kind::add, bias, scale, y}};
+        return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
+    }
     products::parts const all(rows, w);
     pool_->run(all.count(), [&](std::size_t i) {
         products::part const p = all[i];
