@@ -51,7 +51,11 @@ struct emulated : carried<lv::gpu::words<lv::gpu::emulated_device>> {
     static bool usable() { return true; }
 };
 struct emulated_pieces : emulated {
-    emulated_pieces() : emulated({std::size_t{1} << 16, 64, false}) {}
+    emulated_pieces() : emulated({std::size_t{1} << 16, 64, lv::gpu::cores::f16}) {}
+};
+/// On a GPU whose tensor cores no kernel of attention uses.
+struct emulated_no_cores : emulated {
+    emulated_no_cores() : emulated({std::size_t{1} << 20, 4, lv::gpu::cores::none}) {}
 };
 #if defined(LLAMAVISION_CUDA)
 /// The GPU, where there is one.
@@ -164,6 +168,7 @@ TYPE_TO_STRING(backends::avx512);
 TYPE_TO_STRING(backends::avx512_threads);
 TYPE_TO_STRING(backends::emulated);
 TYPE_TO_STRING(backends::emulated_pieces);
+TYPE_TO_STRING(backends::emulated_no_cores);
 #if defined(LLAMAVISION_CUDA)
 TYPE_TO_STRING(backends::on_gpu);
 #endif

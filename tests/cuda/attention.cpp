@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention of the cuda backend: on tensor cores, with keys in bfloat16, split into parts, in groups beyond what one
-// launch holds.
+// Attention of the cuda backend: on tensor cores, with keys in bfloat16 or f16, split into parts, in groups beyond what
+// one launch holds.
 #include "../backend/scene.hpp"
 
 #include <limits>
@@ -44,7 +44,8 @@ std::vector<float> kept_run(B const& b, scene s) {
 
 } // namespace
 
-TEST_CASE_TEMPLATE("rounded attention is within what the rounding of its weights explains", B, ALL_CUDA) {
+TEST_CASE_TEMPLATE("rounded attention is within what the rounding of its weights explains", B, ALL_CUDA,
+                   emulated_no_cores) {
     if (!B::usable()) return;
     B const b;
     for (std::size_t dim : {80u, 128u})
@@ -66,7 +67,7 @@ TEST_CASE_TEMPLATE("rounded attention is within what the rounding of its weights
                     }
 }
 
-TEST_CASE_TEMPLATE("one row meets kept keys without further rounding", B, ALL_CUDA) {
+TEST_CASE_TEMPLATE("one row meets kept keys without further rounding", B, ALL_CUDA, emulated_no_cores) {
     if (!B::usable()) return;
     B const b;
     for (std::size_t dim : {8u, 20u, 128u, 200u}) {

@@ -137,6 +137,13 @@ TEST_CASE_TEMPLATE("16, 8 and 4 bits: logits as near as their rounding explains"
     compare<wide_heads>(D::backend(), lv::weight_format::q4, 0.7, false);
 }
 
+TEST_CASE("GPUs before bfloat16: the same, in f16, with tensor cores for attention or without") {
+    for (lv::gpu::cores const with : {lv::gpu::cores::f16, lv::gpu::cores::none}) {
+        emulated const backend{lv::gpu::emulated_device({.tensor_cores = with})};
+        compare<wide_heads>(backend, lv::weight_format::bf16, 0.01, false);
+    }
+}
+
 TEST_CASE_TEMPLATE("the same bits from run to run", D, ALL_DEVICES) {
     if (!D::usable()) return;
     auto const net = make<wide_heads>(D::backend(), lv::weight_format::bf16);

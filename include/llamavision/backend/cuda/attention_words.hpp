@@ -47,23 +47,15 @@ class attention_words {
             throw argument_error("attention to keys in two forms at once");
         bool const heads_fit = shape_.head_dim == 80 || shape_.head_dim == 128;
         bool const many = most * (shape_.heads / shape_.kv_heads) >= 16;
-        if (heads_fit && many && device_.tensor_cores() && (kept || shape_.rounded)) {
-            rounded_keys view(groups, shape_.kv_heads * shape_.head_dim);
-            if (view.fit(room_.size() / 2)) {
-                view.make(room_.data(), [&](float const* keys, float const* values, std::size_t rows, bf16* to_keys,
-                                            bf16* to_values) {
-                    std::size_t const width = shape_.kv_heads * shape_.head_dim;
-                    keep_values const kernel{{rows * width}, keys, values, width, 0, nullptr, to_keys, to_values};
-                    device_.launch(kernel, kernel.blocks());
-                });
-                room_ = room_.subspan(view.bytes());
-                return shape_.head_dim == 80 ? flash<80>(groups, view) : flash<128>(groups, view);
-            }
-        }
+        cores const with = device_.tensor_cores();
+        if (heads_fit && many && with != cores::none && (kept || shape_.rounded))
+            if (with == cores::bf16 ? on_cores<bf16>(groups) : on_cores<f16>(groups)) return;
         auto const as_they_are = [](key_block const& b) { return seen_keys{b.keys, b.values}; };
         std::size_t const shared = shape_.heads / shape_.kv_heads;
-        if (kept)
+        if (kept && with == cores::bf16)
             rows<bf16>(groups, as_they_are, shared);
+        else if (kept)
+            rows<f16>(groups, as_they_are, shared);
         else
             rows<float>(groups, as_they_are, shared);
     }
@@ -72,6 +64,25 @@ class attention_words {
     static std::uint32_t narrow(std::size_t n) {
         if (n > std::numeric_limits<std::uint32_t>::max()) throw argument_error("attention to more than 2^32 rows");
         return static_cast<std::uint32_t>(n);
+    }
+
+    /// Nothing is done if the workspace has no room for keys that must be rounded first.
+    template <class Key>
+    bool on_cores(std::span<query_group const> groups) {
+        std::size_t const width = shape_.kv_heads * shape_.head_dim;
+        rounded_keys<Key> view(groups, width);
+        if (!view.fit(room_.size() / 2)) return false;
+        view.make(
+            room_.data(), [&](float const* keys, float const* values, std::size_t rows, Key* to_keys, Key* to_values) {
+                keep_values<Key> const kernel{{rows * width}, keys, values, width, 0, nullptr, to_keys, to_values};
+                device_.launch(kernel, kernel.blocks());
+            });
+        room_ = room_.subspan(view.bytes());
+        if (shape_.head_dim == 80)
+            flash<Key, 80>(groups, view);
+        else
+            flash<Key, 128>(groups, view);
+        return true;
     }
 
     template <class Key, class View>
@@ -93,13 +104,13 @@ class attention_words {
                 device_.launch(kernel, {tiles, static_cast<std::size_t>(task_.kv_heads) * kernel.slices(), parts});
             });
     }
-    template <unsigned Dim, class View>
+    template <class Key, unsigned Dim, class View>
     void flash(std::span<query_group const> groups, View const& view) {
         std::uint32_t const each = task_.heads / task_.kv_heads;
         all_groups(
-            groups, view, [&](std::uint32_t rows) { return flash_attend<Dim>::tiles(rows, each); },
+            groups, view, [&](std::uint32_t rows) { return flash_attend<Key, Dim>::tiles(rows, each); },
             [&](std::uint32_t tiles, std::uint32_t parts) {
-                device_.launch(flash_attend<Dim>{task_}, {tiles, task_.kv_heads, parts});
+                device_.launch(flash_attend<Key, Dim>{task_}, {tiles, task_.kv_heads, parts});
             });
     }
 

@@ -32,6 +32,10 @@ inline constexpr unsigned warp = 32;
 /// What kernels that share nothing share.
 struct nothing {};
 
+/// What tensor cores multiply in kernels of our own: nothing before compute capability 7.5, f16 there, and bfloat16
+/// from 8.0 on.
+enum class cores : unsigned char { none, f16, bf16 };
+
 /// Blocks of a launch.
 struct grid {
     std::size_t x = 1, y = 1, z = 1;
@@ -85,12 +89,18 @@ LLAMAVISION_KERNEL inline f16 narrow<f16>(float x) {
 #endif
 }
 
-/// Two bfloat16 in a word, the first in its lower half: what tensor cores read.
-LLAMAVISION_KERNEL inline std::uint32_t pair_of(float first, float second) {
-    return static_cast<std::uint32_t>(narrow<bf16>(first).bits)
-           | static_cast<std::uint32_t>(narrow<bf16>(second).bits) << 16;
+/// Two values of 16 bits in a word, the first in its lower half: what tensor cores read.
+template <class T>
+LLAMAVISION_KERNEL std::uint32_t pair_of(float first, float second) {
+    return static_cast<std::uint32_t>(narrow<T>(first).bits) | static_cast<std::uint32_t>(narrow<T>(second).bits) << 16;
 }
-LLAMAVISION_KERNEL inline float first_of(std::uint32_t pair) { return std::bit_cast<float>(pair << 16); }
-LLAMAVISION_KERNEL inline float second_of(std::uint32_t pair) { return std::bit_cast<float>(pair & 0xffff0000u); }
+template <class T>
+LLAMAVISION_KERNEL float first_of(std::uint32_t pair) {
+    return widen(T{static_cast<std::uint16_t>(pair & 0xffffu)});
+}
+template <class T>
+LLAMAVISION_KERNEL float second_of(std::uint32_t pair) {
+    return widen(T{static_cast<std::uint16_t>(pair >> 16)});
+}
 
 } // namespace llamavision::gpu

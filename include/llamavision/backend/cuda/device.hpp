@@ -53,7 +53,7 @@ class cuda_device {
 
     [[nodiscard]] std::span<std::byte> workspace() const;
     [[nodiscard]] std::size_t processors() const;
-    [[nodiscard]] bool tensor_cores() const; ///< of bfloat16: compute capability 8.0
+    [[nodiscard]] cores tensor_cores() const;
     [[nodiscard]] std::uint32_t const* position() const;
     void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
                 std::function<void()> const& body) const;

@@ -260,7 +260,10 @@ void cuda_device::wait() const { detail::check(cudaStreamSynchronize(state_->str
 
 std::span<std::byte> cuda_device::workspace() const { return {state_->workspace.get(), state_->workspace_bytes}; }
 std::size_t cuda_device::processors() const { return static_cast<std::size_t>(state_->properties.multiProcessorCount); }
-bool cuda_device::tensor_cores() const { return state_->properties.major >= 8; }
+cores cuda_device::tensor_cores() const {
+    int const version = state_->properties.major * 10 + state_->properties.minor;
+    return version >= 80 ? cores::bf16 : version >= 75 ? cores::f16 : cores::none;
+}
 std::uint32_t const* cuda_device::position() const {
     return state_->recording ? reinterpret_cast<std::uint32_t const*>(state_->position.get()) : nullptr;
 }

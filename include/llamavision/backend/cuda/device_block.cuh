@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include <llamavision/backend/cuda/block.hpp>
 
@@ -65,21 +66,38 @@ class device_block {
         use(threadIdx.x, exchanged<4>(f(threadIdx.x), [](float a, float b) { return a > b ? a : b; }));
     }
 
-    /// C (16, 8) += A (16, 16) B (16, 8) in every warp; the layout is flash.hpp's.
-    template <class C, class A, class B>
+    /// C (16, 8) += A (16, 16) B (16, 8) in every warp, A and B of type T; the layout is flash.hpp's.
+    template <class T, class C, class A, class B>
     __device__ void mma(C const& of_c, A const& of_a, B const& of_b) {
-#if __CUDA_ARCH__ >= 800
-        float(&c)[4] = of_c(threadIdx.x);
-        std::uint32_t(&a)[4] = of_a(threadIdx.x);
-        std::uint32_t const low = of_b(threadIdx.x, 0), high = of_b(threadIdx.x, 1);
-        asm volatile(
-            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-            "{%0, %1, %2, %3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(low), "r"(high));
+        [[maybe_unused]] float(&c)[4] = of_c(threadIdx.x);
+        [[maybe_unused]] std::uint32_t(&a)[4] = of_a(threadIdx.x);
+        [[maybe_unused]] std::uint32_t const low = of_b(threadIdx.x, 0), high = of_b(threadIdx.x, 1);
+        if constexpr (std::is_same_v<T, f16>) {
+#if __CUDA_ARCH__ >= 750
+            // Eight columns of A at a time: their registers are the same.
+            asm volatile(
+                "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                : "r"(a[0]), "r"(a[1]), "r"(low));
+            asm volatile(
+                "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                : "r"(a[2]), "r"(a[3]), "r"(high));
 #else
-        __trap(); // nobody asks for it (cuda_device::tensor_cores)
+            __trap(); // nobody asks for it (cuda_device::tensor_cores)
 #endif
+        } else {
+            static_assert(std::is_same_v<T, bf16>);
+#if __CUDA_ARCH__ >= 800
+            asm volatile(
+                "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                "{%0, %1, %2, %3};"
+                : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(low), "r"(high));
+#else
+            __trap(); // nobody asks for it (cuda_device::tensor_cores)
+#endif
+        }
     }
 
   private:

@@ -123,16 +123,17 @@ struct embed_values : for_each_value<embed_values<Values>> {
     }
 };
 
-/// Keys and values of some rows into their places in bfloat16: from row `first` on, or from where `position` says.
-struct keep_values : for_each_value<keep_values> {
+/// Keys and values of some rows into their places in 16 bits: from row `first` on, or from where `position` says.
+template <class Key>
+struct keep_values : for_each_value<keep_values<Key>> {
     float const *keys, *values; ///< (count / width, width)
     std::size_t width, first;
     std::uint32_t const* position; ///< null, or read instead of `first` when the kernel runs
-    bf16 *to_keys, *to_values;
+    Key *to_keys, *to_values;
     LLAMAVISION_KERNEL void at(std::size_t i) const {
         std::size_t const to = (position ? static_cast<std::size_t>(*position) : first) * width + i;
-        to_keys[to] = narrow<bf16>(keys[i]);
-        to_values[to] = narrow<bf16>(values[i]);
+        to_keys[to] = narrow<Key>(keys[i]);
+        to_values[to] = narrow<Key>(values[i]);
     }
 };
 

@@ -85,9 +85,9 @@ class emulated_block {
         together<4>(f, use, [](float a, float b) { return a > b ? a : b; });
     }
 
-    /// C (16, 8) += A (16, 16) B (16, 8) in every warp: c(t) and a(t) are lane t's registers, b(t, half) its two words.
-    /// The layout is flash.hpp's.
-    template <class C, class A, class B>
+    /// C (16, 8) += A (16, 16) B (16, 8) in every warp, A and B of type T: c(t) and a(t) are lane t's registers,
+    /// b(t, half) its two words. The layout is flash.hpp's.
+    template <class T, class C, class A, class B>
     void mma(C const& c, A const& a, B const& b) {
         for (unsigned first = 0; first < Threads; first += warp) {
             float left[16][16], right[16][8];
@@ -96,13 +96,13 @@ class emulated_block {
                 for (unsigned half = 0; half < 2; ++half)
                     for (unsigned further = 0; further < 2; ++further) {
                         std::uint32_t const word = a(first + lane)[2 * further + half];
-                        left[g + 8 * half][column + 8 * further] = first_of(word);
-                        left[g + 8 * half][column + 8 * further + 1] = second_of(word);
+                        left[g + 8 * half][column + 8 * further] = first_of<T>(word);
+                        left[g + 8 * half][column + 8 * further + 1] = second_of<T>(word);
                     }
                 for (unsigned half = 0; half < 2; ++half) {
                     std::uint32_t const word = b(first + lane, half);
-                    right[column + 8 * half][g] = first_of(word);
-                    right[column + 8 * half + 1][g] = second_of(word);
+                    right[column + 8 * half][g] = first_of<T>(word);
+                    right[column + 8 * half + 1][g] = second_of<T>(word);
                 }
             }
             for (unsigned lane = 0; lane < warp; ++lane)
@@ -140,7 +140,7 @@ class emulated_block {
 struct emulated_options {
     std::size_t workspace = std::size_t{1} << 20; ///< bytes; small, so that tests cross its borders
     std::size_t processors = 4;
-    bool tensor_cores = true; ///< of bfloat16
+    cores tensor_cores = cores::bf16;
     std::size_t available = std::size_t{1} << 40;
 };
 
@@ -182,10 +182,12 @@ class emulated_device {
     }
     [[nodiscard]] std::span<std::byte> workspace() const { return {workspace_.get(), options_.workspace}; }
     [[nodiscard]] std::string kernels() const {
-        return std::to_string(options_.processors) + (options_.tensor_cores ? " processors, bf16" : " processors, f16");
+        constexpr std::string_view of[] = {"none", "f16", "bf16"};
+        return std::to_string(options_.processors)
+               + " processors, tensor cores: " + std::string(of[static_cast<std::size_t>(options_.tensor_cores)]);
     }
     [[nodiscard]] std::size_t processors() const { return options_.processors; }
-    [[nodiscard]] bool tensor_cores() const { return options_.tensor_cores; }
+    [[nodiscard]] cores tensor_cores() const { return options_.tensor_cores; }
     [[nodiscard]] std::unique_lock<std::recursive_mutex> lock() const { return std::unique_lock(state_->mutex); }
     [[nodiscard]] std::uint32_t const* position() const { return state_->recording ? &state_->position : nullptr; }
 

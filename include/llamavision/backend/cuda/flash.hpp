@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention on tensor cores, for many query rows: scores and weighted values are products of bfloat16 with float sums
-// (mma.m16n8k16, compute capability 8.0 and later). The softmax runs along with the keys, and its weights go from the
-// first product's registers into the second's without touching memory (FlashAttention-2).
+// Attention on tensor cores, for many query rows: scores and weighted values are products of 16 bits with float sums,
+// of bfloat16 (mma.m16n8k16, compute capability 8.0 and later) or of f16 (two of mma.m16n8k8, 7.5). The softmax runs
+// along with the keys, and its weights go from the first product's registers into the second's without touching memory
+// (FlashAttention-2).
 #pragma once
 
 #include <cmath>
@@ -14,12 +15,13 @@
 namespace llamavision::gpu {
 
 /// A block makes 128 queries of one key head, 16 a warp; the query heads that share the key head count as further rows.
-/// Keys come 64 at a time. Keys and values are bfloat16.
+/// Keys come 64 at a time.
 ///
 /// Registers of a product C (16, 8) += A (16, 16) B (16, 8), for lane 4g + c: A holds (rows g and g + 8, columns 2c, 2c
-/// + 1, and 8 further), B (rows 2c, 2c + 1, and 8 further; column g), C (rows g and g + 8; columns 2c, 2c + 1). Source:
-/// PTX ISA, "Matrix fragments for mma.m16n8k16".
-template <unsigned Dim>
+/// + 1, and 8 further), B (rows 2c, 2c + 1, and 8 further; column g), C (rows g and g + 8; columns 2c, 2c + 1). Those
+/// of the products of 8 columns are their halves. Source: PTX ISA, "Matrix fragments for mma.m16n8k16", "...
+/// mma.m16n8k8".
+template <class Key, unsigned Dim>
 struct flash_attend {
     static_assert(Dim % 16 == 0);
     static constexpr unsigned threads = 256, queries = threads / warp * 16, keys = 64;
@@ -67,8 +69,8 @@ struct flash_attend {
                 LLAMAVISION_CUDA_UNROLL
                 for (unsigned k = 0; k < steps; ++k) {
                     unsigned const column = 16 * k + t % 4 * 2;
-                    m.q[k][half] = q ? pair_of(q[column], q[column + 1]) : 0;
-                    m.q[k][2 + half] = q ? pair_of(q[column + 8], q[column + 9]) : 0;
+                    m.q[k][half] = q ? pair_of<Key>(q[column], q[column + 1]) : 0;
+                    m.q[k][2 + half] = q ? pair_of<Key>(q[column + 8], q[column + 9]) : 0;
                 }
                 m.largest[half] = -INFINITY;
                 m.total[half] = 0;
@@ -110,7 +112,7 @@ struct flash_attend {
                                   std::uint32_t kv_head) const {
         std::size_t const stride = static_cast<std::size_t>(of.kv_heads) * Dim;
         auto const row_of = [&](void const* all, unsigned key) {
-            return static_cast<bf16 const*>(all) + (at + key) * stride + static_cast<std::size_t>(kv_head) * Dim;
+            return static_cast<Key const*>(all) + (at + key) * stride + static_cast<std::size_t>(kv_head) * Dim;
         };
         block.sync(); // nobody reads the last ones any more
         block.each([&](unsigned t) {
@@ -146,7 +148,7 @@ struct flash_attend {
         for (unsigned k = 0; k < steps; ++k) {
             LLAMAVISION_CUDA_UNROLL
             for (unsigned j = 0; j < key_tiles; ++j)
-                block.mma(
+                block.template mma<Key>(
                     [&](unsigned t) -> float(&)[4] { return mine[t].score[j]; },
                     [&](unsigned t) -> std::uint32_t(&)[4] { return mine[t].q[k]; },
                     [&](unsigned t, unsigned half) { return s.key[8 * j + t % warp / 4][8 * k + t % 4 + 4 * half]; });
@@ -209,13 +211,13 @@ struct flash_attend {
                 for (unsigned half = 0; half < 2; ++half) {
                     auto const& low = mine[t].score[2 * k];
                     auto const& high = mine[t].score[2 * k + 1];
-                    weights[t].w[half] = pair_of(low[2 * half], low[2 * half + 1]);
-                    weights[t].w[2 + half] = pair_of(high[2 * half], high[2 * half + 1]);
+                    weights[t].w[half] = pair_of<Key>(low[2 * half], low[2 * half + 1]);
+                    weights[t].w[2 + half] = pair_of<Key>(high[2 * half], high[2 * half + 1]);
                 }
             });
             LLAMAVISION_CUDA_UNROLL
             for (unsigned j = 0; j < value_tiles; ++j)
-                block.mma(
+                block.template mma<Key>(
                     [&](unsigned t) -> float(&)[4] { return mine[t].sums[j]; },
                     [&](unsigned t) -> std::uint32_t(&)[4] { return weights[t].w; },
                     [&](unsigned t, unsigned half) { return s.value[8 * j + t % warp / 4][8 * k + t % 4 + 4 * half]; });

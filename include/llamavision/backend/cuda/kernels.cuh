@@ -40,7 +40,8 @@
     X(llamavision::gpu::turn_pairs)                                                                                    \
     X(llamavision::gpu::unfold_values)                                                                                 \
     X(llamavision::gpu::interleave_values)                                                                             \
-    X(llamavision::gpu::keep_values)                                                                                   \
+    X(llamavision::gpu::keep_values<llamavision::bf16>)                                                                \
+    X(llamavision::gpu::keep_values<llamavision::f16>)                                                                 \
     X(llamavision::gpu::set_number)                                                                                    \
     X(llamavision::gpu::rms_norm_rows<float>)                                                                          \
     X(llamavision::gpu::rms_norm_rows<llamavision::bf16>)                                                              \
@@ -61,6 +62,11 @@
     X(llamavision::gpu::attend_rows<llamavision::bf16, 1, 4>)                                                          \
     X(llamavision::gpu::attend_rows<llamavision::bf16, 4, 4>)                                                          \
     X(llamavision::gpu::attend_rows<llamavision::bf16, 1, 8>)                                                          \
+    X(llamavision::gpu::attend_rows<llamavision::f16, 1, 4>)                                                           \
+    X(llamavision::gpu::attend_rows<llamavision::f16, 4, 4>)                                                           \
+    X(llamavision::gpu::attend_rows<llamavision::f16, 1, 8>)                                                           \
     X(llamavision::gpu::merge_parts)                                                                                   \
-    X(llamavision::gpu::flash_attend<80>)                                                                              \
-    X(llamavision::gpu::flash_attend<128>)
+    X(llamavision::gpu::flash_attend<llamavision::bf16, 80>)                                                           \
+    X(llamavision::gpu::flash_attend<llamavision::bf16, 128>)                                                          \
+    X(llamavision::gpu::flash_attend<llamavision::f16, 80>)                                                            \
+    X(llamavision::gpu::flash_attend<llamavision::f16, 128>)

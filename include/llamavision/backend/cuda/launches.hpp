@@ -15,7 +15,7 @@
 
 namespace llamavision::gpu {
 
-/// Keys as a launch sees them: floats, or bfloat16.
+/// Keys as a launch sees them: floats, or 16 bits.
 struct seen_keys {
     void const *keys, *values;
 };
@@ -75,8 +75,9 @@ std::uint32_t take_groups(std::span<query_group const>& groups, attention_task& 
     return static_cast<std::uint32_t>(std::max<std::size_t>(std::min({wanted, filled, most}), 1));
 }
 
-/// Keys and values that tensor cores shall read, rounded to bfloat16 in a workspace. Blocks that lie within another one
+/// Keys and values that tensor cores shall read, rounded to 16 bits in a workspace. Blocks that lie within another one
 /// that came before them (a tile of the tower in all its rows) are rounded once.
+template <class Key>
 class rounded_keys {
   public:
     /// @param width values of a row of keys
@@ -91,14 +92,14 @@ class rounded_keys {
     }
     /// Whether they fit into that many bytes.
     [[nodiscard]] bool fit(std::size_t bytes) const {
-        return count_ <= ranges_.size() && 2 * rows_ * width_ * sizeof(bf16) <= bytes;
+        return count_ <= ranges_.size() && 2 * rows_ * width_ * sizeof(Key) <= bytes;
     }
-    [[nodiscard]] std::size_t bytes() const { return divided_up(2 * rows_ * width_ * sizeof(bf16), 256) * 256; }
+    [[nodiscard]] std::size_t bytes() const { return divided_up(2 * rows_ * width_ * sizeof(Key), 256) * 256; }
 
     /// Calls round(keys, values, rows, to_keys, to_values) for each range.
     template <class Round>
     void make(std::byte* workspace, Round const& round) {
-        keys_ = reinterpret_cast<bf16*>(workspace);
+        keys_ = reinterpret_cast<Key*>(workspace);
         for (std::size_t k = 0; k < count_; ++k) {
             range const& r = ranges_[k];
             round(r.keys, r.values, r.rows, keys_ + r.first * width_, keys_ + (rows_ + r.first) * width_);
@@ -132,7 +133,7 @@ class rounded_keys {
 
     std::array<range, 32> ranges_{};
     std::size_t count_ = 0, rows_ = 0, width_;
-    bf16* keys_ = nullptr;
+    Key* keys_ = nullptr;
 };
 
 } // namespace llamavision::gpu

@@ -146,7 +146,8 @@ class product_words {
     void wide(std::span<one const> of, few_rows const& in, turn const& by) const {
         wide_product<Values, Rows, Outputs> kernel{in, {}, 0, {by.cos, by.sin}};
         for (one const& o : of)
-            kernel.add({values_as<Values>(o.w), o.w.rows, o.then, o.y, o.turned ? by.head_dim / 2 : 0});
+            kernel.add({values_as<Values>(o.w), o.w.rows, o.then, o.y,
+                        o.turned ? static_cast<std::uint32_t>(by.head_dim / 2) : 0});
         device_.launch(kernel, kernel.blocks());
     }
 
@@ -204,7 +205,7 @@ class product_words {
         case format::bf16_cores: return format::bf16;
         case format::f16_cores: return format::f16;
         case format::q8_split:
-        case format::q4_split: return device_.tensor_cores() ? format::bf16 : format::f16;
+        case format::q4_split: return device_.tensor_cores() == cores::bf16 ? format::bf16 : format::f16;
         default: return format::f32;
         }
     }

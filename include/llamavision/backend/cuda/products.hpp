@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 #include <llamavision/backend/cuda/block.hpp>
 #include <llamavision/backend/cuda/elementwise.hpp>
@@ -48,9 +49,9 @@ struct few_outputs {
     Values w;
     std::size_t outputs = 0;
     finish then{};
-    float* y = nullptr;    ///< (rows, outputs)
-    std::size_t half = 0;  ///< of a head that is turned after it: its outputs come in pairs, `half` apart; 0: none is
-    std::size_t first = 0; ///< of its blocks
+    float* y = nullptr;      ///< (rows, outputs)
+    std::uint32_t half = 0;  ///< of a head that is turned after it: its outputs come in pairs, `half` apart; 0: none is
+    std::uint32_t first = 0; ///< of its blocks
 };
 
 /// By what they are turned; see `turn_pairs`.
@@ -143,7 +144,7 @@ struct wide_product {
     angles by{};
 
     void add(few_outputs<Values> of) {
-        of.first = blocks().x;
+        of.first = static_cast<std::uint32_t>(blocks().x);
         out[products++] = of;
     }
     [[nodiscard]] grid blocks() const {
@@ -162,10 +163,9 @@ struct wide_product {
         typename Block::template own<state> mine;
         // Of a head that is turned, the pairs (k, k + half) one after the other.
         auto const output = [&](unsigned t, unsigned o) {
-            std::size_t const n = static_cast<std::size_t>(block.x() - of.first) * in_block
-                                  + static_cast<std::size_t>(t / warp) * Outputs + o;
+            std::uint32_t const n = (block.x() - of.first) * in_block + t / warp * Outputs + o;
             if (of.half == 0) return n;
-            std::size_t const pair = n / 2;
+            std::uint32_t const pair = n / 2;
             return pair / of.half * 2 * of.half + pair % of.half + n % 2 * of.half;
         };
         block.alone([&](unsigned t) {
@@ -202,7 +202,7 @@ struct wide_product {
                     LLAMAVISION_CUDA_UNROLL
                     for (unsigned o = 0; o < Outputs; o += 2) {
                         float const a = mine[t].sum[o][r], b = mine[t].sum[o + 1][r];
-                        std::size_t const at = output(t, o), next = output(t, o + 1);
+                        std::uint32_t const at = output(t, o), next = output(t, o + 1);
                         float* const y = of.y + r * of.outputs;
                         if (of.half > 0) {
                             std::size_t const angle = r * of.half + at % of.half;

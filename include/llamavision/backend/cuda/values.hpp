@@ -80,16 +80,16 @@ LLAMAVISION_KERNEL inline void load_eight(bf16_values v, std::size_t i, float (&
     four_words const words = load<four_words>(v.data + i);
     LLAMAVISION_CUDA_UNROLL
     for (std::size_t k = 0; k < 4; ++k) {
-        to[2 * k] = first_of(words.w[k]);
-        to[2 * k + 1] = second_of(words.w[k]);
+        to[2 * k] = first_of<bf16>(words.w[k]);
+        to[2 * k + 1] = second_of<bf16>(words.w[k]);
     }
 }
 LLAMAVISION_KERNEL inline void load_eight(f16_values v, std::size_t i, float (&to)[8]) {
     four_words const words = load<four_words>(v.data + i);
     LLAMAVISION_CUDA_UNROLL
     for (std::size_t k = 0; k < 4; ++k) {
-        to[2 * k] = widen(f16{static_cast<std::uint16_t>(words.w[k] & 0xffffu)});
-        to[2 * k + 1] = widen(f16{static_cast<std::uint16_t>(words.w[k] >> 16)});
+        to[2 * k] = first_of<f16>(words.w[k]);
+        to[2 * k + 1] = second_of<f16>(words.w[k]);
     }
 }
 LLAMAVISION_KERNEL inline void load_eight(q8_values v, std::size_t i, float (&to)[8]) {

@@ -32,7 +32,7 @@ namespace llamavision::gpu {
 /// - `launch(kernel, grid)`, `multiply(many_rows)`;
 /// - `workspace()`: memory that a word may use while it holds the `lock()`, which keeps its launches together;
 /// - `holds(pointer)`: whether it points into memory that was allocated;
-/// - `processors()`, `tensor_cores()`: how many, and whether they take bfloat16;
+/// - `processors()`, `tensor_cores()`: how many, and what they multiply;
 /// - `replay(...)`: the backend's own, and `position()`: while calls are recorded, where `position` stands; else null.
 ///
 /// The same bits from run to run on the same device: no sum's order depends on who comes first. Bits differ between
@@ -138,7 +138,7 @@ class words {
         auto const guard = device_.lock();
         attention_words<Device>(device_, shape, q, y).attend(groups);
     }
-    /// Keys and values in bfloat16, row by row.
+    /// Keys and values in 16 bits, row by row: bfloat16 where there are tensor cores for it, else f16.
     [[nodiscard]] std::size_t kept_floats(attention_shape const& shape, std::size_t capacity) const {
         return divided_up(capacity * shape.kv_heads * shape.head_dim, 32) * 16;
     }
@@ -146,15 +146,18 @@ class words {
               std::size_t count, std::size_t, float* to_keys, float* to_values) const {
         std::size_t const width = shape.kv_heads * shape.head_dim;
         auto const guard = device_.lock();
-        each(keep_values{{count * width},
-                         keys,
-                         values,
-                         width,
-                         first,
-                         device_.position(),
-                         reinterpret_cast<bf16*>(to_keys),
-                         reinterpret_cast<bf16*>(to_values)},
-             guard);
+        auto const as = [&]<class Key>(Key) {
+            each(keep_values<Key>{{count * width},
+                                  keys,
+                                  values,
+                                  width,
+                                  first,
+                                  device_.position(),
+                                  reinterpret_cast<Key*>(to_keys),
+                                  reinterpret_cast<Key*>(to_values)},
+                 guard);
+        };
+        in_bf16() ? as(bf16{}) : as(f16{});
     }
 
     void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
@@ -186,9 +189,8 @@ class words {
     }
 
   private:
-    [[nodiscard]] format layout_of(matrix const& w, weight_format f) const {
-        return gpu::layout_of(w, f, device_.tensor_cores());
-    }
+    [[nodiscard]] bool in_bf16() const { return device_.tensor_cores() == cores::bf16; }
+    [[nodiscard]] format layout_of(matrix const& w, weight_format f) const { return gpu::layout_of(w, f, in_bf16()); }
     void multiply(matrix const& w, finish const& then, normed const& x, std::size_t rows, float* y) const {
         auto const guard = device_.lock();
         product_words<Device>(device_, device_.workspace()).linear(w, then, x, rows, y);
