@@ -188,16 +188,24 @@ class benchmark {
         read(prompt_of(options_.prompts.front()));
         for (std::size_t const count : options_.prompts) {
             std::vector<lv::token> const prompt = prompt_of(count);
-            measured const m = measure([&] { read(prompt); });
+            measured const m = measure([&] {
+                read(prompt);
+                static_cast<void>(session_->logits()); // a GPU is waited for
+            });
             figures_.prompts.push_back({count, m, net_->read_flops(0, count, image_->memory.rows)});
         }
         if (options_.answer == 0) return;
         std::vector<lv::token> const prompt = prompt_of(options_.prompts.front());
         figures_.decode = measure([&] {
             read(prompt);
+            static_cast<void>(session_->logits());
             stopwatch watch;
-            for (std::size_t i = 0; i < options_.answer; ++i)
+            lv::tokens::sampler greedy({.greedy = true});
+            std::shared_ptr<void> choices;
+            for (std::size_t i = 0; i < options_.answer; ++i) {
                 session_->append_generated(static_cast<lv::token>(i) % vocabulary());
+                if (gpu_) static_cast<void>(session_->choose(greedy, choices)); // the step ends when its token is here
+            }
             answer_seconds_.push_back(watch.seconds() / static_cast<double>(options_.answer));
         });
         std::sort(answer_seconds_.begin(), answer_seconds_.end());

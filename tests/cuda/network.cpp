@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -187,6 +188,45 @@ TEST_CASE("a token's pass is recorded once and played after that, until somethin
     lv::session fresh(net, {0, 64, lv::parity::usual});
     fresh.append(ids{1, 2, 3, 4});
     CHECK(apart(s.logits(), fresh.logits()) < 0.02);
+}
+
+TEST_CASE_TEMPLATE("tokens are chosen where the logits are made, and are the sampler's", D, ALL_DEVICES) {
+    if (!D::usable()) return;
+    auto const net = make<small>(D::backend(), lv::weight_format::bf16);
+    REQUIRE(net->chooses());
+    lv::tokens::sampling greedy, drawn, penalised;
+    greedy.greedy = true;
+    drawn.seed = penalised.seed = 5;
+    penalised.repetition_penalty = 1.5;
+    penalised.top_k = 9;
+    for (lv::tokens::sampling const& s : {greedy, drawn, penalised}) {
+        lv::session there(net, {0, 3, lv::parity::usual}), here(net, {0, 3, lv::parity::usual});
+        lv::tokens::sampler by(s, {2, 3}), on_the_host(s, {2, 3});
+        std::shared_ptr<void> memory;
+        there.append(ids{1, 2, 3, 4, 5});
+        here.append(ids{1, 2, 3, 4, 5});
+        for (int k = 0; k < 12; ++k) {
+            lv::token const expected = on_the_host(here.logits(), here.ids());
+            CHECK(there.choose(by, memory) == expected);
+            CHECK(by.random().state() == on_the_host.random().state());
+            if (k % 4 == 0) CHECK(std::equal(there.logits().begin(), there.logits().end(), here.logits().begin()));
+            there.append_generated(expected);
+            here.append_generated(expected);
+        }
+    }
+}
+
+TEST_CASE("a failing pass leaves the last row's logits where they are") {
+    auto const net = make<small>(on_host::backend(), lv::weight_format::bf16);
+    lv::session s(net, {0, 8, lv::parity::usual}), same(net, {0, 8, lv::parity::usual});
+    s.append(ids{1, 2, 3});
+    same.append(ids{1, 2, 3});
+    lv::read_options stopped;
+    std::stop_source source;
+    source.request_stop();
+    stopped.stop = source.get_token();
+    CHECK_THROWS_AS(s.append(ids{4, 5}, {}, stopped), lv::cancelled);
+    CHECK(std::equal(s.logits().begin(), s.logits().end(), same.logits().begin()));
 }
 
 TEST_CASE("layers that stay in the host's memory are multiplied there") {

@@ -12,6 +12,9 @@
 
 using namespace llamavision::tokens;
 using llamavision::argument_error;
+using llamavision::full_weight;
+using llamavision::power_of_half;
+using llamavision::random_bits;
 using llamavision::token;
 using llamavision::token_error;
 

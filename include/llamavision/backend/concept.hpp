@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include <llamavision/backend/attention.hpp>
+#include <llamavision/backend/choice.hpp>
 #include <llamavision/backend/products.hpp>
 #include <llamavision/weights/formats.hpp>
 #include <llamavision/weights/matrix.hpp>
@@ -143,6 +144,15 @@ concept lays_out_weights = requires(B const& b, matrix const& w, weight_format f
     { b.laid_out_bytes(w, f) } -> std::convertible_to<std::size_t>;
     { b.lay_out(w, f, to) } -> std::convertible_to<matrix>;
     { b.laid_out_at(w, f, to) } -> std::convertible_to<matrix>;
+};
+
+/// Offers to choose a token where its logits lie: `choose(memory, how, logits, count)`. It fills `memory` for the next
+/// choice of the same answer, whose `forbidden` must be the same. By the bits of logits and random numbers, it chooses
+/// what tokens::sampler would choose.
+template <class B>
+concept chooses = owns_memory<B> && requires(B const& b, std::shared_ptr<void>& memory, choosing const& how,
+                                             float const* logits, std::size_t n) {
+    { b.choose(memory, how, logits, n) } -> std::same_as<chosen>;
 };
 
 /// Offers to record what it is asked, and to do it again: `replay(tape, key, position, body)` calls `body`, or plays

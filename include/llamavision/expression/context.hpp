@@ -154,6 +154,8 @@ struct text_rows {
     std::span<sight const> sights;    ///< covers the rows in order
     attention_lists* lists = nullptr; ///< null: the pass brings its own
     pass_tape* tape = nullptr;        ///< null: nothing is recorded
+    /// (vocabulary), in the backend's memory: the last row's logits stay there. Null: all come to the host.
+    float* logits_there = nullptr;
 
     [[nodiscard]] bool any_sees() const {
         return std::any_of(sights.begin(), sights.end(), [](sight const& s) { return s.sees(); });

@@ -168,6 +168,15 @@ class compiled_network final : public network {
         read(now, memory, ids.data(), logits.data(), options);
     }
 
+    [[nodiscard]] bool chooses() const override { return llamavision::chooses<B>; }
+    [[nodiscard]] chosen choose([[maybe_unused]] std::shared_ptr<void>& memory, [[maybe_unused]] choosing const& how,
+                                [[maybe_unused]] float const* logits) const override {
+        if constexpr (llamavision::chooses<B>)
+            return backend_.choose(memory, how, logits, T::vocabulary);
+        else
+            return {};
+    }
+
   private:
     static constexpr auto model = mllama<C>;
     static constexpr attention_shape text_shape{T::heads, T::kv_heads, T::width / T::heads};
@@ -385,7 +394,12 @@ class compiled_network final : public network {
         auto const pass = [&] { run(backend_, model.reader, *reader_, c, words, answer); };
         if (!replayed(now, c, answer, counter, pass)) pass();
         if constexpr (owns_memory<B>)
-            if (!memory.measuring()) backend_.download(answer.data, answer.size() * sizeof(float), logits);
+            if (!memory.measuring()) {
+                if (!now.logits_there)
+                    backend_.download(answer.data, answer.size() * sizeof(float), logits);
+                else if (answer.count > 0)
+                    backend_.copy(answer.data + answer.size() - answer.width, answer.width, now.logits_there);
+            }
     }
 
     /// One row whose pass differs from the last one's in its position alone is recorded once and then played. Layers

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -69,6 +70,7 @@ class generation {
     session* session_;
     generate_options options_;
     tokens::sampler pick_;
+    std::shared_ptr<void> choices_; ///< what the network keeps from one to the next
     tokens::stream_decoder text_;
     tokens::stop_watch stops_;
     std::vector<token> ids_;

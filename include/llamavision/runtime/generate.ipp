@@ -42,7 +42,7 @@ LLAMAVISION_INLINE std::string generation::step() {
             owes_ = false;
         }
     } catch (cancelled const&) { return end(ending::cancelled); }
-    token const id = pick_(session_->logits(), session_->ids());
+    token const id = session_->choose(pick_, choices_);
     if (stops_.ends(id)) return end(ending::stop_id);
     ids_.push_back(id);
     owes_ = true;

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include <llamavision/backend/choice.hpp>
 #include <llamavision/config/numbers.hpp>
 #include <llamavision/expression/context.hpp>
 #include <llamavision/expression/count.hpp>
@@ -120,6 +121,15 @@ class network {
     /// @throws cancelled
     virtual void read(text_rows text, std::span<token const> ids, std::span<float> logits, std::span<float> scratch,
                       read_options const& options) const = 0;
+
+    /// Whether the next token can be chosen from logits that stay in memory from `allocate` (text_rows::logits_there).
+    [[nodiscard]] virtual bool chooses() const { return false; }
+    /// Chooses it. `memory` is empty for the first token of an answer, and its own for the next ones.
+    /// @pre chooses()
+    [[nodiscard]] virtual chosen choose(std::shared_ptr<void>& /*memory*/, choosing const& /*how*/,
+                                        float const* /*logits*/) const {
+        return {};
+    }
 };
 
 } // namespace llamavision

@@ -15,6 +15,7 @@
 #include <llamavision/runtime/network.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/separate.hpp>
+#include <llamavision/tokens/sampler.hpp>
 
 namespace llamavision {
 
@@ -51,8 +52,15 @@ class session {
     [[nodiscard]] token image_id() const { return static_cast<token>(network_->numbers().text.vocabulary); }
     /// Logits of the last row read: (vocabulary).
     [[nodiscard]] std::span<float const> logits() const {
+        bring_logits();
         return {logits_.data() + logits_.size() - vocabulary(), vocabulary()};
     }
+
+    /// The token after the last row read, as the sampler chooses it from `logits` and `ids`; where the network can, it
+    /// chooses itself, by the same rules, and the logits stay in its memory.
+    /// @param memory empty for the first token of an answer; the same for all of them
+    /// @throws token_error as the sampler
+    [[nodiscard]] token choose(tokens::sampler& by, std::shared_ptr<void>& memory);
 
     /// Whether pictures for this session must be encoded with `encode_options::remember_padding`.
     [[nodiscard]] bool remembers_padding() const { return options_.reading == parity::hugging_face; }
@@ -125,6 +133,9 @@ class session {
 
     void read(std::span<token const> part, std::size_t logit_rows, read_options const& options);
 
+    /// The last row's, if they stayed in the network's memory.
+    void bring_logits() const;
+
     std::shared_ptr<network const> network_;
     session_options options_;
     std::vector<float> frequencies_;
@@ -133,7 +144,9 @@ class session {
     std::shared_ptr<std::byte> scratch_;
     std::size_t scratch_size_ = 0;
     std::vector<float> angles_;
-    std::vector<float> logits_;
+    mutable std::vector<float> logits_;
+    std::shared_ptr<std::byte> logits_there_; ///< (vocabulary); null: the network does not choose
+    mutable bool logits_are_there_ = false;   ///< and not in `logits_`
     std::vector<token> ids_;
     std::vector<image_ptr> images_;
     std::vector<image_memory const*> seen_;

@@ -33,6 +33,7 @@ LLAMAVISION_INLINE session::session(std::shared_ptr<network const> net, session_
     cache_.data = reinterpret_cast<float*>(storage_.get());
     reserve(options_.chunk, 1, false);
     logits_.resize(n.vocabulary);
+    if (network_->chooses()) logits_there_ = network_->allocate(n.vocabulary * sizeof(float));
     ids_.reserve(options_.context);
 }
 
@@ -130,6 +131,33 @@ LLAMAVISION_INLINE void session::make_room(std::size_t logit_rows) {
     logits_.resize(now + vocabulary());
 }
 
+LLAMAVISION_INLINE void session::bring_logits() const {
+    if (!logits_are_there_) return;
+    logits_.resize(vocabulary());
+    network_->download(logits_there_.get(), std::as_writable_bytes(std::span(logits_)));
+    logits_are_there_ = false;
+}
+
+LLAMAVISION_INLINE token session::choose(tokens::sampler& by, std::shared_ptr<void>& memory) {
+    if (logits_are_there_) {
+        tokens::sampling const& s = by.settings();
+        choosing how;
+        how.temperature = s.greedy ? 0 : s.temperature;
+        how.top_p = s.top_p;
+        how.top_k = s.top_k;
+        how.penalty = static_cast<float>(s.repetition_penalty);
+        how.forbidden = by.forbidden();
+        how.history = ids_;
+        how.random = by.random().state();
+        chosen const next = network_->choose(memory, how, reinterpret_cast<float const*>(logits_there_.get()));
+        if (next.id >= 0) {
+            by.random() = random_bits::at(next.random);
+            return next.id;
+        }
+    }
+    return by(logits(), ids_);
+}
+
 LLAMAVISION_INLINE void session::read(std::span<token const> part, std::size_t logit_rows,
                                       read_options const& options) {
     if (options.watch) reserve(part.size(), logit_rows, true); // all rows at once, all logits, nothing fused
@@ -146,8 +174,11 @@ LLAMAVISION_INLINE void session::read(std::span<token const> part, std::size_t l
     text.sights = sights_;
     text.lists = &lists_;
     text.tape = &tape_;
+    bool const stay = logits_there_ && !options.watch;
+    if (stay) text.logits_there = reinterpret_cast<float*>(logits_there_.get());
     std::span<float> const scratch(reinterpret_cast<float*>(scratch_.get()), scratch_size_);
     network_->read(text, part, logits_, scratch, options);
+    if (logit_rows) logits_are_there_ = stay;
     ids_.insert(ids_.end(), part.begin(), part.end());
 }
 

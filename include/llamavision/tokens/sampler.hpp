@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <llamavision/support/error.hpp>
-#include <llamavision/tokens/fixed_point.hpp>
+#include <llamavision/support/fixed_point.hpp>
 #include <llamavision/tokens/token.hpp>
 #include <span>
 #include <string>
@@ -79,6 +79,9 @@ class sampler {
     }
 
     sampling const& settings() const { return settings_; }
+    std::vector<token> const& forbidden() const { return forbidden_; }
+    /// From which it draws: for whoever chooses by the same rules elsewhere (`chooses`, backend/concept.hpp).
+    random_bits& random() { return random_; }
 
   private:
     static constexpr float nothing = -std::numeric_limits<float>::infinity();
@@ -113,18 +116,11 @@ class sampler {
         return static_cast<token>(std::max_element(scores_.begin(), scores_.end()) - scores_.begin());
     }
 
-    // exp((s − top) / temperature), in units of full_weight.
-    std::uint64_t weight(float score) const {
-        constexpr double log2_e = 1.4426950408889634, units = 4294967296.0;
-        double const down = (static_cast<double>(top_) - static_cast<double>(score)) / settings_.temperature * log2_e;
-        return down < weight_bits ? power_of_half(static_cast<std::uint64_t>(down * units)) : 0;
-    }
-
     void select() {
         kept_.clear();
         std::uint64_t total = 0;
         for (std::size_t i = 0; i < scores_.size(); ++i) {
-            auto const w = weight(scores_[i]);
+            auto const w = softmax_weight(scores_[i], top_, settings_.temperature);
             if (w == 0) continue;
             kept_.push_back({static_cast<token>(i), w});
             total += w;

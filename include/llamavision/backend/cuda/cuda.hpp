@@ -23,6 +23,6 @@ class cuda : public gpu::words<gpu::cuda_device> {
 
 static_assert(
     backend<
-        cuda> && owns_memory<cuda> && fuses_swiglu<cuda> && fuses_linear_add<cuda> && fuses_linear_gelu<cuda> && fuses_norms<cuda> && fuses_projections<cuda> && lays_out_weights<cuda> && keeps_keys<cuda> && replays<cuda>);
+        cuda> && owns_memory<cuda> && fuses_swiglu<cuda> && fuses_linear_add<cuda> && fuses_linear_gelu<cuda> && fuses_norms<cuda> && fuses_projections<cuda> && lays_out_weights<cuda> && keeps_keys<cuda> && replays<cuda> && chooses<cuda>);
 
 } // namespace llamavision

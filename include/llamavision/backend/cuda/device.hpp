@@ -51,6 +51,12 @@ class cuda_device {
     void launch(Kernel const& kernel, grid blocks) const; // launch.cuh
     void multiply(many_rows const& product) const;
 
+    // By CUB (separate/cuda/choosing.cu), with so many bytes of the caller's.
+    [[nodiscard]] std::size_t library_bytes(std::size_t count) const;
+    void largest(std::uint64_t const* of, std::size_t count, std::uint64_t* to, std::span<std::byte> room) const;
+    void sort_by_score(std::uint64_t const* of, std::size_t count, std::uint64_t* to, std::span<std::byte> room) const;
+    void add_up(std::uint64_t const* of, std::size_t count, std::uint64_t* to, std::span<std::byte> room) const;
+
     [[nodiscard]] std::span<std::byte> workspace() const;
     [[nodiscard]] std::size_t processors() const;
     [[nodiscard]] cores tensor_cores() const;
@@ -65,6 +71,7 @@ class cuda_device {
     struct state;
     [[nodiscard]] void* stream() const;
     static void check_launch();
+    static void check(int status, char const* doing); ///< a cudaError_t
 
     std::shared_ptr<state> state_;
 };

@@ -269,6 +269,7 @@ std::uint32_t const* cuda_device::position() const {
 }
 void* cuda_device::stream() const { return state_->stream.get(); }
 void cuda_device::check_launch() { detail::check(cudaGetLastError(), "starting a kernel"); }
+void cuda_device::check(int status, char const* doing) { detail::check(static_cast<cudaError_t>(status), doing); }
 
 void cuda_device::replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
                          std::function<void()> const& body) const {

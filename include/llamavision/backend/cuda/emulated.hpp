@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -232,7 +233,32 @@ class emulated_device {
         });
     }
 
+    /// What CUB would do; the room is of no use, and must be there.
+    [[nodiscard]] static std::size_t library_bytes(std::size_t count) { return count + 1; }
+    void largest(std::uint64_t const* of, std::size_t count, std::uint64_t* to, std::span<std::byte> room) const {
+        ask([=] {
+            fill(room, count);
+            *to = *std::max_element(of, of + count);
+        });
+    }
+    void sort_by_score(std::uint64_t const* of, std::size_t count, std::uint64_t* to, std::span<std::byte> room) const {
+        ask([=] {
+            fill(room, count);
+            for (std::size_t i = 0; i < count; ++i) to[i] = of[i]; // g++ 12 fears for std::copy_n
+            std::stable_sort(to, to + count, [](std::uint64_t a, std::uint64_t b) { return a >> 32 > b >> 32; });
+        });
+    }
+    void add_up(std::uint64_t const* of, std::size_t count, std::uint64_t* to, std::span<std::byte> room) const {
+        ask([=] {
+            fill(room, count);
+            std::inclusive_scan(of, of + count, to);
+        });
+    }
+
   private:
+    static void fill(std::span<std::byte> room, std::size_t count) {
+        std::fill_n(room.data(), library_bytes(count), std::byte{0xff});
+    }
     struct recorded_pass {
         std::vector<std::uint64_t> key;
         std::vector<std::function<void()>> steps;

@@ -70,3 +70,10 @@
     X(llamavision::gpu::flash_attend<llamavision::bf16, 128>)                                                          \
     X(llamavision::gpu::flash_attend<llamavision::f16, 80>)                                                            \
     X(llamavision::gpu::flash_attend<llamavision::f16, 128>)
+
+#define LLAMAVISION_CUDA_CHOOSING(X)                                                                                   \
+    X(llamavision::gpu::mark_tokens)                                                                                   \
+    X(llamavision::gpu::rank_tokens)                                                                                   \
+    X(llamavision::gpu::take_largest)                                                                                  \
+    X(llamavision::gpu::weigh_tokens)                                                                                  \
+    X(llamavision::gpu::draw_token)

@@ -17,6 +17,7 @@
 
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/backend/cuda/attention_words.hpp>
+#include <llamavision/backend/cuda/choosing_words.hpp>
 #include <llamavision/backend/cuda/elementwise.hpp>
 #include <llamavision/backend/cuda/layouts.hpp>
 #include <llamavision/backend/cuda/norms.hpp>
@@ -30,6 +31,7 @@ namespace llamavision::gpu {
 /// - `kernels()`: all that decides the bits of results, in words: the device, and the libraries;
 /// - `copy(from, bytes, to)`, `zero(to, bytes)`: in its memory;
 /// - `launch(kernel, grid)`, `multiply(many_rows)`;
+/// - `largest`, `sort_by_score`, `add_up` of so many integers, with `library_bytes(count)` of room;
 /// - `workspace()`: memory that a word may use while it holds the `lock()`, which keeps its launches together;
 /// - `holds(pointer)`: whether it points into memory that was allocated;
 /// - `processors()`, `tensor_cores()`: how many, and what they multiply;
@@ -163,6 +165,11 @@ class words {
     void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
                 std::function<void()> const& body) const {
         device_.replay(tape, key, position, body);
+    }
+
+    chosen choose(std::shared_ptr<void>& memory, choosing const& how, float const* logits, std::size_t count) const {
+        auto const guard = device_.lock();
+        return choosing_words<Device>(device_).choose(memory, how, logits, count);
     }
 
     void unfold(float const* x, std::size_t tiles, std::size_t channels, std::size_t side, std::size_t patch,

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace llamavision::tokens {
+namespace llamavision {
 
 /// Weights are fractions with this many bits, so that 2^20 of them can be added in 64 bits.
 inline constexpr unsigned weight_bits = 43;
@@ -29,10 +29,26 @@ constexpr std::uint64_t power_of_half(std::uint64_t t) {
     return sum << (weight_bits - 32) >> whole;
 }
 
+/// exp((score − top) / temperature) as a fraction of `full_weight`, to 29 bits; 0 where it is less than one of its
+/// units. The same bits wherever doubles are IEEE 754's: one subtraction, one division and two products.
+constexpr std::uint64_t softmax_weight(float score, float top, double temperature) {
+    constexpr double log2_e = 1.4426950408889634, units = 4294967296.0;
+    double const down = (static_cast<double>(top) - static_cast<double>(score)) / temperature * log2_e;
+    return down < weight_bits ? power_of_half(static_cast<std::uint64_t>(down * units)) : 0;
+}
+
 /// A generator with 64 bits of state (SplitMix64, Steele, Lea and Flood 2014): a counter and a mixing function.
 class random_bits {
   public:
     explicit constexpr random_bits(std::uint64_t seed) : state_(mixed(seed)) {}
+
+    /// Where it stands, and one that goes on from there.
+    [[nodiscard]] constexpr std::uint64_t state() const { return state_; }
+    [[nodiscard]] static constexpr random_bits at(std::uint64_t state) {
+        random_bits bits(0);
+        bits.state_ = state;
+        return bits;
+    }
 
     constexpr std::uint64_t next() { return mixed(state_ += 0x9E3779B97F4A7C15u); }
 
@@ -52,4 +68,4 @@ class random_bits {
     std::uint64_t state_;
 };
 
-} // namespace llamavision::tokens
+} // namespace llamavision
