@@ -3,7 +3,9 @@
 // float. Layouts: ggml-common.h; the arithmetic is that of gguf-py (gguf/quants.py), to the bit.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +36,16 @@ namespace detail {
     return static_cast<float>(static_cast<double>(x) * static_cast<double>(y));
 }
 
+/// The largest magnitude of some values, as its bits: they are ordered as magnitudes are, infinity and NaNs above all.
+/// Loops over a block's values are such that compilers make vectors of them.
+[[nodiscard]] inline std::int32_t largest_bits(float const* from, std::size_t count) {
+    std::int32_t largest = 0;
+    for (std::size_t i = 0; i < count; ++i)
+        largest = std::max(largest, std::bit_cast<std::int32_t>(from[i]) & 0x7fffffff);
+    return largest;
+}
+inline constexpr std::int32_t infinity_bits = 0x7f800000;
+
 /// 1 / x, and 0 where that is infinite.
 [[nodiscard]] inline float reciprocal(float x) {
     float const inverse = 1.0f / x;
@@ -54,13 +66,29 @@ struct q8_0 {
     }
     /// The largest magnitude of the 32 values becomes 127; halves are rounded away from zero.
     [[nodiscard]] static q8_0 encode(float const* from) {
+        std::int32_t const top = detail::largest_bits(from, values);
+        if (top >= detail::infinity_bits) return encode_infinite(from);
+        float const d = std::bit_cast<float>(top) / 127, inverse = detail::reciprocal(d);
+        q8_0 block{f16::round(d), {}};
+        for (std::size_t i = 0; i < values; ++i) {
+            float const q = detail::product(from[i], inverse);
+            auto const whole = static_cast<std::int32_t>(q);
+            float const rest = q - static_cast<float>(whole);
+            block.quants[i] = static_cast<std::int8_t>(whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0));
+        }
+        return block;
+    }
+
+  private:
+    /// Some of the values are infinite, or NaNs, which become 127.
+    [[nodiscard]] static q8_0 encode_infinite(float const* from) {
         float largest = 0;
         for (std::size_t i = 0; i < values; ++i) largest = std::fmax(largest, std::abs(from[i]));
         float const d = largest / 127, inverse = detail::reciprocal(d);
         q8_0 block{f16::round(d), {}};
         for (std::size_t i = 0; i < values; ++i) {
             float const q = std::round(detail::product(from[i], inverse));
-            block.quants[i] = static_cast<std::int8_t>(std::fmax(std::fmin(q, 127.0f), -127.0f)); // a NaN is 127
+            block.quants[i] = static_cast<std::int8_t>(std::fmax(std::fmin(q, 127.0f), -127.0f));
         }
         return block;
     }
@@ -78,13 +106,31 @@ struct q4_0 {
     }
     /// Of the 32 values that of largest magnitude, the first of equals, becomes q = 0; its opposite is cut to q = 15.
     [[nodiscard]] static q4_0 encode(float const* from) {
+        std::int32_t const top = detail::largest_bits(from, values);
+        if (top >= detail::infinity_bits) return encode_infinite(from);
+        float extreme = from[0];
+        for (std::size_t i = values; i-- > 0;)
+            extreme = (std::bit_cast<std::int32_t>(from[i]) & 0x7fffffff) == top ? from[i] : extreme;
+        float const d = extreme / -8, inverse = detail::reciprocal(d);
+        std::int32_t quants[values];
+        for (std::size_t i = 0; i < values; ++i)
+            quants[i] = std::min(static_cast<std::int32_t>(detail::product(from[i], inverse) + 8.5f), 15);
+        q4_0 block{f16::round(d), {}};
+        for (std::size_t i = 0; i < 16; ++i)
+            block.pairs[i] = static_cast<std::uint8_t>(quants[i] | quants[i + 16] << 4);
+        return block;
+    }
+
+  private:
+    /// Some of the values are infinite, or NaNs, which become 15, and are the extreme only if they are the first.
+    [[nodiscard]] static q4_0 encode_infinite(float const* from) {
         float extreme = from[0];
         for (std::size_t i = 1; i < values; ++i)
             if (std::abs(from[i]) > std::abs(extreme)) extreme = from[i];
         float const d = extreme / -8, inverse = detail::reciprocal(d);
         auto const quant = [&](float x) {
             float const q = std::trunc(detail::product(x, inverse) + 8.5f);
-            return static_cast<unsigned>(std::fmax(std::fmin(q, 15.0f), 0.0f)); // a NaN is 15
+            return static_cast<unsigned>(std::fmax(std::fmin(q, 15.0f), 0.0f));
         };
         q4_0 block{f16::round(d), {}};
         for (std::size_t i = 0; i < 16; ++i)
