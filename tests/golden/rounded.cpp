@@ -74,7 +74,7 @@ TEST_CASE("blocks: logits within 2⁻⁴ of the references' largest in 8 bits, a
             CAPTURE(name);
             golden::shape shape(s.folder, s.open, kernels);
             double const worst = worst_logits(shape);
-            MESSAGE(std::string(s.folder) << " in " << name << ": " << worst);
+            MESSAGE(std::string(s.folder) << " in " << std::string(name) << ": " << worst);
             CHECK(worst < most);
             CHECK(worst > 1e-5);
         }
