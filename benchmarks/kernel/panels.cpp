@@ -66,7 +66,8 @@ void attend(benchmark::State& state, attention_shape const& shape, std::size_t r
     key_block block = {k.data(), k.data(), nullptr, keys};
     if (rows <= 64) { // text finds them kept
         float* const values = kept + floats;
-        b.keep(shape, k.data(), k.data(), 0, keys, keys, kept, values);
+        kept_rows const place{keys, 0, keys, kept, values};
+        b.keep(shape, k.data(), k.data(), {&place, 1});
         block = {kept, values, nullptr, keys, keys};
     }
     query_group const group = {0, rows, {&block, 1}, false};

@@ -40,9 +40,11 @@ class kept_scene {
             std::size_t const capacity = block.rows + spare, floats = b.kept_floats(scene_.shape, capacity);
             std::size_t const row = scene_.shape.kv_heads * scene_.shape.head_dim;
             auto const to = std::make_shared<std::vector<float>>(2 * floats, std::numeric_limits<float>::quiet_NaN());
-            for (std::size_t i = 0; i < block.rows; i += piece)
-                b.keep(scene_.shape, block.keys + i * row, block.values + i * row, i, std::min(piece, block.rows - i),
-                       capacity, to->data(), to->data() + floats);
+            for (std::size_t i = 0; i < block.rows; i += piece) {
+                lv::kept_rows const place{std::min(piece, block.rows - i), i, capacity, to->data(),
+                                          to->data() + floats};
+                b.keep(scene_.shape, block.keys + i * row, block.values + i * row, {&place, 1});
+            }
             block = {to->data(), to->data() + floats, block.bias, block.rows, capacity};
             memory_.push_back(to);
         }

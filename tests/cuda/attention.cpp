@@ -23,20 +23,20 @@ scene rounded_scene(lv::attention_shape const& shape, std::size_t rows, std::vec
     return s;
 }
 
-/// The same with keys kept by the backend, in two pieces, with room to spare.
+/// The same with keys kept by the backend, in two places of one call, with room to spare.
 template <class B>
 std::vector<float> kept_run(B const& b, scene s) {
     std::vector<std::vector<float>> memory;
     memory.reserve(2 * s.blocks.size());
     for (lv::key_block& block : s.blocks) {
-        std::size_t const capacity = block.rows + 5, row = s.shape.kv_heads * s.shape.head_dim, half = block.rows / 2;
+        std::size_t const capacity = block.rows + 5, half = block.rows / 2;
         std::vector<float> const empty(b.kept_floats(s.shape, capacity), std::numeric_limits<float>::quiet_NaN());
         memory.push_back(empty);
         memory.push_back(empty);
         float *const keys = memory[memory.size() - 2].data(), *const values = memory.back().data();
-        b.keep(s.shape, block.keys, block.values, 0, half, capacity, keys, values);
-        b.keep(s.shape, block.keys + half * row, block.values + half * row, half, block.rows - half, capacity, keys,
-               values);
+        lv::kept_rows const places[] = {{half, 0, capacity, keys, values},
+                                        {block.rows - half, half, capacity, keys, values}};
+        b.keep(s.shape, block.keys, block.values, places);
         block = {keys, values, block.bias, block.rows, capacity};
     }
     return s.run(b);

@@ -229,6 +229,76 @@ TEST_CASE("a failing pass leaves the last row's logits where they are") {
     CHECK(std::equal(s.logits().begin(), s.logits().end(), same.logits().begin()));
 }
 
+namespace {
+
+/// Conversations of different lengths, every third about the same picture, read together and each on its own.
+struct company {
+    std::shared_ptr<lv::network const> net;
+    std::vector<lv::session> together, alone;
+
+    company(std::shared_ptr<lv::network const> n, std::size_t count) : net(std::move(n)) {
+        auto const work = std::make_shared<lv::workspace>(net);
+        lv::session::image_ptr const image = net->encode(random_tiles(1, 2, small::vision::tile), {});
+        for (std::size_t i = 0; i < count; ++i) {
+            together.emplace_back(net, lv::session_options{40, 128, lv::parity::usual, work});
+            alone.emplace_back(net, lv::session_options{40, 128, lv::parity::usual});
+            ids text{static_cast<lv::token>(i % 40), 7};
+            for (std::size_t k = 0; k < i % 5; ++k) text.push_back(static_cast<lv::token>(k + i % 30));
+            if (i % 3 == 1) text.push_back(together[i].image_id());
+            for (auto* s : {&together[i], &alone[i]})
+                s->append(text, i % 3 == 1 ? std::vector{image} : std::vector<lv::session::image_ptr>{});
+        }
+    }
+    /// A token for each of the first so many.
+    void read(std::size_t count, int step) {
+        ids next(count);
+        std::vector<lv::session::passage> all;
+        for (std::size_t i = 0; i < count; ++i) {
+            next[i] = static_cast<lv::token>((static_cast<std::size_t>(step) * 7 + i) % 40);
+            alone[i].append_generated(next[i]);
+            all.push_back({&together[i], {&next[i], 1}, {}, true});
+        }
+        lv::session::append_together(all);
+    }
+    [[nodiscard]] double farthest() const {
+        double worst = 0;
+        for (std::size_t i = 0; i < together.size(); ++i)
+            worst = std::max(worst, apart(together[i].logits(), alone[i].logits()));
+        return worst;
+    }
+};
+
+} // namespace
+
+TEST_CASE_TEMPLATE("several conversations together say what they say alone", D, ALL_DEVICES) {
+    if (!D::usable()) return;
+    for (auto const& [f, bound] : {std::pair{lv::weight_format::stored, 1e-5}, {lv::weight_format::bf16, 0.02}})
+        for (std::size_t count : {2u, 20u, 66u}) { // in one launch, in several, and more than are recorded
+            CAPTURE(count);
+            company c(make<small>(D::backend(), f), count);
+            for (int step = 0; step < 3; ++step) {
+                c.read(count, step);
+                CHECK(c.farthest() < bound);
+            }
+        }
+}
+
+TEST_CASE("a pass of several conversations is recorded while its members stay, whatever their positions") {
+    emulated const backend = on_host::backend();
+    auto const& device = backend.device();
+    company c(make<small>(backend, lv::weight_format::bf16), 20);
+    auto const played = [&](std::size_t count, int step) {
+        std::size_t const before = device.played();
+        c.read(count, step);
+        return device.played() - before - count; // each on its own is played, too
+    };
+    c.read(20, 0); // recorded, as are those on their own
+    for (int step = 1; step < 6; ++step) CHECK(played(20, step) == 1);
+    CHECK(played(19, 6) == 0); // one has left
+    CHECK(played(19, 7) == 1);
+    CHECK(c.farthest() < 0.02);
+}
+
 TEST_CASE("layers that stay in the host's memory are multiplied there") {
     using both = lv::gpu::divided_words<lv::gpu::emulated_device, lv::simd>;
     for (std::size_t layers : {0u, 2u, 5u})

@@ -116,14 +116,17 @@ TEST_CASE("text: a row sees itself and all before it, also those that only the c
                                  [](std::size_t a, std::size_t b) { return b <= a; });
     for (std::size_t cut : {0u, 1u, 3u, 6u}) {
         floats memory(2 * 2 * 9 * kv, 5.0f); // two layers; the second is used, capacity 9
+        lv::stretch all;
+        all.cache = {memory.data(), 2, 9, kv, 9 * kv};
         lv::text_rows now;
-        now.cache = {memory.data(), 2, 9, kv, 9 * kv};
+        now.stretches = {&all, 1};
         lv::arena nowhere;
         lv::context c{nowhere};
         c.text = &now;
         floats y;
         for (auto const& [first, count] : {std::pair<std::size_t, std::size_t>{0, cut}, {cut, 7 - cut}}) {
-            now.first = first;
+            all.position = first;
+            all.rows = count;
             floats part(x.begin() + long(first * width), x.begin() + long((first + count) * width));
             floats out(count * width), scratch_memory(1024);
             lv::arena scratch(scratch_memory);
@@ -137,8 +140,39 @@ TEST_CASE("text: a row sees itself and all before it, also those that only the c
         CHECK(difference(y, wanted) < 1e-6);
         for (std::size_t i = 0; i < 2 * 9 * kv; ++i) CHECK(memory[i] == 5.0f); // the first layer's
         floats const keys = project(x, 1, kv);
-        CHECK(floats(now.cache.keys(1), now.cache.keys(1) + 7 * kv) == keys);
+        CHECK(floats(all.cache.keys(1), all.cache.keys(1) + 7 * kv) == keys);
     }
+}
+
+TEST_CASE("text of several conversations: a row sees those of its own") {
+    bound const word(lv::attend_past<heads>(q, k, v), weights_of_qkv());
+    floats const x = random_floats(9).many(7 * width); // of the first conversation 3 rows, then 4 of the second
+    std::size_t const before = 2;                      // of the second, in its cache
+    floats const past = random_floats(10).many(before * width);
+    floats a(2 * 5 * kv, 5.0f), b(2 * 9 * kv, 5.0f); // capacities 5 and 9
+    floats const past_keys = project(past, 1, kv), past_values = project(past, 2, kv);
+    std::copy(past_keys.begin(), past_keys.end(), b.begin());
+    std::copy(past_values.begin(), past_values.end(), b.begin() + 9 * kv);
+    lv::stretch const both[] = {{3, 0, 0, {a.data(), 1, 5, kv, 5 * kv}}, {4, before, 0, {b.data(), 1, 9, kv, 9 * kv}}};
+    lv::text_rows now;
+    now.stretches = both;
+    lv::arena nowhere;
+    lv::context c{nowhere};
+    c.text = &now;
+    floats const y = word(x, width, width, 0, c);
+    auto const alone = [&](std::size_t first, std::size_t count, floats all) {
+        std::size_t const seen = all.size() / width;
+        all.insert(all.end(), x.begin() + long(first * width), x.begin() + long((first + count) * width));
+        floats const wanted = direct(project(all, 0, width), project(all, 1, kv), project(all, 2, kv),
+                                     [](std::size_t query, std::size_t key) { return key <= query; });
+        return floats(wanted.begin() + long(seen * width), wanted.end());
+    };
+    floats wanted = alone(0, 3, {});
+    floats const second = alone(3, 4, past);
+    wanted.insert(wanted.end(), second.begin(), second.end());
+    CHECK(difference(y, wanted) < 1e-6);
+    CHECK(word.peaks_equal);
+    for (std::size_t i = 3 * kv; i < 5 * kv; ++i) CHECK(a[i] == 5.0f); // nobody's rows
 }
 
 namespace {

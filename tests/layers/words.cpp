@@ -77,19 +77,31 @@ TEST_CASE("embedding: ids to rows of the table") {
 }
 
 TEST_CASE("the last rows want logits; none may want any") {
+    lv::stretch all, two[2];
     lv::text_rows now;
+    now.stretches = {&all, 1};
     lv::arena nowhere;
     lv::context c{nowhere};
     c.text = &now;
     bound const f(lv::linear<"l", 2, 2> | lv::wanted_rows | lv::linear<"h", 2, 1>,
                   {{"l.weight", {2, 2}, {1, 0, 0, 1}}, {"h.weight", {1, 2}, {1, 10}}});
     floats const x{1, 2, 3, 4, 5, 6};
-    now.logit_rows = 1;
+    all.rows = 3;
+    all.logit_rows = 1;
     CHECK(f(x, 2, 1, 1, c) == floats{65});
-    now.logit_rows = 3;
+    all.logit_rows = 3;
     CHECK(f(x, 2, 1, 3, c) == floats{21, 43, 65});
-    now.logit_rows = 0;
+    all.logit_rows = 0;
     CHECK(f.on(lv::rows{const_cast<float*>(x.data()), 3, 2}, 0, 1, c).empty());
+    now.stretches = two;
+    two[0].rows = two[0].logit_rows = two[1].logit_rows = 1;
+    two[1].rows = 2;
+    CHECK(f(x, 2, 1, 2, c) == floats{21, 65});
+    two[0].logit_rows = 0;
+    CHECK(f(x, 2, 1, 1, c) == floats{65});
+    two[0].logit_rows = 1;
+    two[1].logit_rows = 0;
+    CHECK(f(x, 2, 1, 1, c) == floats{21});
 }
 
 TEST_CASE("rows that see no image say nothing in a cross block; Hugging Face masks only the MLP of its unmasked rows") {

@@ -2,6 +2,7 @@
 #include "small_network.hpp"
 
 #include "../support/message.hpp"
+#include "apart.hpp"
 
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
@@ -43,6 +44,16 @@ std::shared_ptr<lv::network const> small_network() {
 std::shared_ptr<lv::network const> small_network_simd() {
     static auto const network = make<small>(lv::simd(2), 1);
     return network;
+}
+std::shared_ptr<lv::network const> apart_network() {
+    static auto const network = make<small>(apart{}, 1);
+    return network;
+}
+std::shared_ptr<lv::network const> wide_network_on(lv::tier level, lv::weight_format f) {
+    lv::network_options how;
+    how.formats = lv::weight_formats::divided(f, f);
+    return std::make_shared<lv::compiled_network<wide, lv::simd>>(random_weights<wide>(1),
+                                                                  lv::simd(lv::simd_options{2, level, nullptr}), how);
 }
 std::shared_ptr<lv::network const> other_network() {
     static auto const network = make<other>(lv::scalar{}, 2);

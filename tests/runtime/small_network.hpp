@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <llamavision/backend/simd/targets.hpp>
 #include <llamavision/runtime/network_options.hpp>
 #include <llamavision/runtime/session.hpp>
 
@@ -14,6 +15,9 @@
 
 std::shared_ptr<llamavision::network const> small_network();
 std::shared_ptr<llamavision::network const> small_network_simd();
+/// The same on a backend with memory of its own (apart.hpp), and the wide one on a tier of simd, in one format.
+std::shared_ptr<llamavision::network const> apart_network();
+std::shared_ptr<llamavision::network const> wide_network_on(llamavision::tier level, llamavision::weight_format f);
 /// Other weights, another number of cross layers.
 std::shared_ptr<llamavision::network const> other_network();
 /// The small network but for one value: arrangement 2 (one row of two tiles) says something of slot 3, which is

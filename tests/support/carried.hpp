@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -136,13 +137,21 @@ class carried {
     [[nodiscard]] std::size_t kept_floats(llamavision::attention_shape const& shape, std::size_t capacity) const {
         return b_.kept_floats(shape, capacity);
     }
-    void keep(llamavision::attention_shape const& shape, float const* keys, float const* values, std::size_t first,
-              std::size_t count, std::size_t capacity, float* to_keys, float* to_values) const {
-        std::size_t const size = count * shape.kv_heads * shape.head_dim, kept = kept_floats(shape, capacity);
-        there const k(b_, keys, size), v(b_, values, size), out_k(b_, to_keys, kept), out_v(b_, to_values, kept);
-        b_.keep(shape, k.floats(), v.floats(), first, count, capacity, out_k.floats(), out_v.floats());
-        out_k.back();
-        out_v.back();
+    void keep(llamavision::attention_shape const& shape, float const* keys, float const* values,
+              std::span<llamavision::kept_rows const> places) const {
+        std::size_t rows = 0;
+        std::map<float*, there> memory; // several places may lie in one
+        std::vector<llamavision::kept_rows> moved_places;
+        for (llamavision::kept_rows p : places) {
+            rows += p.rows;
+            for (float** to : {&p.keys, &p.values})
+                *to = memory.try_emplace(*to, b_, *to, kept_floats(shape, p.capacity)).first->second.floats();
+            moved_places.push_back(p);
+        }
+        std::size_t const size = rows * shape.kv_heads * shape.head_dim;
+        there const k(b_, keys, size), v(b_, values, size);
+        b_.keep(shape, k.floats(), v.floats(), moved_places);
+        for (auto const& [here, copy] : memory) copy.back();
     }
     void unfold(float const* x, std::size_t tiles, std::size_t channels, std::size_t side, std::size_t patch,
                 float* y) const {

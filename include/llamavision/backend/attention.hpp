@@ -19,6 +19,15 @@ struct key_block {
     std::size_t capacity = 0; ///< 0: floats; else kept in the backend's layout, in memory for so many rows
 };
 
+/// Where consecutive rows of keys and values are kept (`keeps_keys`).
+struct kept_rows {
+    std::size_t rows = 0;
+    std::size_t first = 0;    ///< the place of the first of them; all before it were put there
+    std::size_t capacity = 0; ///< rows that there is memory for
+    float* keys = nullptr;    ///< begin on a cache line
+    float* values = nullptr;
+};
+
 /// Consecutive query rows that see the same blocks.
 struct query_group {
     std::size_t first = 0; ///< index of the first query row

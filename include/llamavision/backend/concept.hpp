@@ -127,12 +127,13 @@ concept fuses_projections = requires(B const& b, std::span<projection const> of,
 };
 
 /// Offers a smaller form of keys and values: `kept_floats(shape, capacity)` says how many floats of memory the keys of
-/// so many rows take, and their values; `keep(shape, keys, values, first, count, capacity, to_keys, to_values)` puts
-/// rows (count, kv_heads, head_dim) at `first`, where all rows before were put. Memory begins on a cache line.
+/// so many rows take, and their values; `keep(shape, keys, values, places)` puts rows (rows of all places, kv_heads,
+/// head_dim) into their places, in order.
 template <class B>
-concept keeps_keys = requires(B const& b, attention_shape const& shape, float const* x, std::size_t n, float* y) {
+concept keeps_keys = requires(B const& b, attention_shape const& shape, float const* x, std::size_t n,
+                              std::span<kept_rows const> places) {
     { b.kept_floats(shape, n) } -> std::convertible_to<std::size_t>;
-    b.keep(shape, x, x, n, n, n, y, y);
+    b.keep(shape, x, x, places);
 };
 
 /// Offers layouts of its own for weights of products: `laid_out_bytes(w, f)` says how many bytes the weight w takes in
@@ -155,13 +156,15 @@ concept chooses = owns_memory<B> && requires(B const& b, std::shared_ptr<void>& 
     { b.choose(memory, how, logits, n) } -> std::same_as<chosen>;
 };
 
-/// Offers to record what it is asked, and to do it again: `replay(tape, key, position, body)` calls `body`, or plays
-/// what the tape, which it fills, holds of a body with the same key. In between, `keep` puts its one row at `position`,
-/// and the last block of a causal group has `position` rows more than the group; all else must be the same each time.
+/// Offers to record what it is asked, and to do it again: `replay(tape, key, positions, body)` calls `body`, or plays
+/// what the tape, which it fills, holds of a body with the same key. In between, `keep` puts the one row of its i-th
+/// place at positions[i], and the last block of the i-th group of `attend`, if it is causal, has positions[i] rows more
+/// than the group; all else must be the same each time. Where there are more positions than it has room for, it calls
+/// `body`, and records nothing.
 template <class B>
 concept replays = keeps_keys<B> && requires(B const& b, std::shared_ptr<void>& tape, std::span<std::uint64_t const> key,
-                                            std::size_t position, std::function<void()> const& body) {
-    b.replay(tape, key, position, body);
+                                            std::span<std::size_t const> positions, std::function<void()> const& body) {
+    b.replay(tape, key, positions, body);
 };
 
 } // namespace llamavision

@@ -131,32 +131,50 @@ struct kv_cache {
     [[nodiscard]] float* values(std::size_t layer) const { return keys(layer) + stride; }
 };
 
-/// The lists that attention makes anew in every layer. A session keeps them, so that they grow only once.
+/// The lists that attention makes anew in every layer. A workspace keeps them, so that they grow only once.
 struct attention_lists {
     std::vector<key_block> blocks;
     std::vector<query_group> groups;
+    std::vector<kept_rows> places;
 };
 
-/// A pass that a backend has recorded (`replays`), and for what. A session keeps it, for its next tokens.
+/// A pass that a backend has recorded (`replays`), and for what. A workspace keeps it, for the next tokens.
 struct pass_tape {
     std::shared_ptr<void> recorded;
     std::vector<std::uint64_t> key;
+    std::vector<std::size_t> positions;
 };
 
-/// The rows of text of one forward pass.
-struct text_rows {
-    std::size_t first = 0; ///< position of the first row; the cache holds all rows before it
-    std::size_t count = 0;
+/// Consecutive rows of one conversation.
+struct stretch {
+    std::size_t rows = 0;
+    std::size_t position = 0;   ///< of the first row; the cache holds all rows before it
     std::size_t logit_rows = 0; ///< how many of the last rows reach the head
+    kv_cache cache;
+    float* logits = nullptr;       ///< (logit_rows, vocabulary), in the host's memory; or
+    float* logits_there = nullptr; ///< (vocabulary): the last row's stay in the backend's memory
+};
+
+/// The rows of text of one forward pass: of one conversation, or of several, one after the other. Only attention, and
+/// the head, know where one ends.
+struct text_rows {
+    std::span<stretch const> stretches;
     float const* cos = nullptr; ///< (count, head_dim / 2)
     float const* sin = nullptr;
-    kv_cache cache;
     std::span<sight const> sights;    ///< covers the rows in order
     attention_lists* lists = nullptr; ///< null: the pass brings its own
     pass_tape* tape = nullptr;        ///< null: nothing is recorded
-    /// (vocabulary), in the backend's memory: the last row's logits stay there. Null: all come to the host.
-    float* logits_there = nullptr;
 
+    [[nodiscard]] std::size_t count() const {
+        std::size_t sum = 0;
+        for (stretch const& s : stretches) sum += s.rows;
+        return sum;
+    }
+    [[nodiscard]] std::size_t logit_rows() const {
+        std::size_t sum = 0;
+        for (stretch const& s : stretches) sum += s.logit_rows;
+        return sum;
+    }
     [[nodiscard]] bool any_sees() const {
         return std::any_of(sights.begin(), sights.end(), [](sight const& s) { return s.sees(); });
     }

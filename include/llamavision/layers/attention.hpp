@@ -4,8 +4,11 @@
 // inside.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <span>
 #include <tuple>
+#include <vector>
 
 #include <llamavision/expression/count.hpp>
 #include <llamavision/expression/run.hpp>
@@ -56,8 +59,8 @@ struct attend_base : expression_base {
     }
 };
 
-/// Causal self-attention of text: a row sees itself and every row before it. Keys and values go straight into the
-/// cache.
+/// Causal self-attention of text: a row sees itself and every row of its conversation before it. Keys and values go
+/// into the conversation's cache.
 template <std::size_t Heads, class Q, class K, class V>
 struct attend_past : attend_base<Heads, Q, K, V> {
     static constexpr std::string_view kind = "attend to itself and the past";
@@ -71,26 +74,47 @@ struct attend_past : attend_base<Heads, Q, K, V> {
     static void run(B const& backend, weights<attend_past> const& w, context& c, X x, rows y) {
         arena::frame const frame(c.scratch);
         rows const q = c.scratch.take(x.count, base::out);
-        kv_cache const& cache = c.text->cache;
-        bool const kept = keeps_keys<B> && c.rounded;
-        rows k{nullptr, x.count, base::kv_width}, v = k;
-        if (kept) {
-            k = c.scratch.take(x.count, base::kv_width);
-            v = c.scratch.take(x.count, base::kv_width);
-        } else if (!c.measuring()) {
-            k.data = cache.keys(c.layer) + c.text->first * base::kv_width;
-            v.data = cache.values(c.layer) + c.text->first * base::kv_width;
-        }
+        rows const k = c.scratch.take(x.count, base::kv_width);
+        rows const v = c.scratch.take(x.count, base::kv_width);
         base::project(backend, w, c, x, q, k, v);
         if (c.measuring()) return;
+        bool const kept = keeps_keys<B> && c.rounded;
+        attention_lists& lists = c.lists();
+        see(c, kept, lists);
+        remember(backend, kept, k, v, lists.places);
+        backend.attend(q.data, base::shape, lists.groups, y.data);
+    }
+
+  private:
+    /// A place for each stretch's keys, and a group of its rows.
+    static void see(context const& c, bool kept, attention_lists& lists) {
+        std::span<stretch const> const stretches = c.text->stretches;
+        lists.places.clear();
+        lists.blocks.clear();
+        lists.groups.clear();
+        lists.blocks.reserve(stretches.size()); // the groups point into it
+        std::size_t first = 0;
+        for (stretch const& s : stretches) {
+            kv_cache const& cache = s.cache;
+            float *const keys = cache.keys(c.layer), *const values = cache.values(c.layer);
+            lists.places.push_back({s.rows, s.position, cache.capacity, keys, values});
+            lists.blocks.push_back({keys, values, nullptr, s.position + s.rows, kept ? cache.capacity : 0});
+            lists.groups.push_back({first, s.rows, {&lists.blocks.back(), 1}, true});
+            first += s.rows;
+        }
+    }
+
+    template <class B>
+    static void remember(B const& backend, bool kept, rows k, rows v, std::span<kept_rows const> places) {
         if constexpr (keeps_keys<B>)
-            if (kept)
-                backend.keep(base::shape, k.data, v.data, c.text->first, x.count, cache.capacity, cache.keys(c.layer),
-                             cache.values(c.layer));
-        key_block const past{cache.keys(c.layer), cache.values(c.layer), nullptr, c.text->first + x.count,
-                             kept ? cache.capacity : 0};
-        query_group const group{0, x.count, {&past, 1}, true};
-        backend.attend(q.data, base::shape, {&group, 1}, y.data);
+            if (kept) return backend.keep(base::shape, k.data, v.data, places);
+        std::size_t from = 0;
+        for (kept_rows const& to : places) {
+            std::size_t const count = to.rows * base::kv_width, at = to.first * base::kv_width;
+            backend.copy(k.data + from, count, to.keys + at);
+            backend.copy(v.data + from, count, to.values + at);
+            from += count;
+        }
     }
 };
 
@@ -190,13 +214,23 @@ struct attend_image : attend_base<Heads, Q, K, V> {
     }
 
   private:
+    /// Neighbouring rows that see the same images are one group, whosever they are: their keys are read once for all.
     static void see(context const& c, std::vector<key_block>& blocks, std::vector<query_group>& groups) {
         std::size_t most = 0;
         for (sight const& s : c.text->sights) most += 2 * s.images.size();
         blocks.clear();
         groups.clear();
         blocks.reserve(most); // the groups point into it
+        sight const* before = nullptr;
         for (sight const& s : c.text->sights) {
+            bool const same =
+                before && before->leak == s.leak
+                && std::equal(before->images.begin(), before->images.end(), s.images.begin(), s.images.end());
+            before = &s;
+            if (same) {
+                groups.back().rows += s.rows;
+                continue;
+            }
             std::size_t const begin = blocks.size();
             for (image_memory const* image : s.images) {
                 image_memory::layer const& kv = image->layers[c.layer];

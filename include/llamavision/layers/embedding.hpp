@@ -25,18 +25,34 @@ struct embedding : expression_base {
     }
 };
 
-/// The last rows, whose logits somebody wants: a prompt of a thousand tokens needs the head for one of them.
+/// Every stretch's last rows, whose logits somebody wants: a prompt of a thousand tokens needs the head for one of
+/// them.
 struct wanted_rows : expression_base {
     static constexpr std::string_view kind = "rows that want logits";
-    static std::size_t rows_after(context const& c, std::size_t) { return c.text->logit_rows; }
+    static std::size_t rows_after(context const& c, std::size_t) { return c.text->logit_rows(); }
     static constexpr double flops(work const& w, double& rows) {
         rows = w.logit_rows;
         return 0;
     }
 
     template <class B>
-    static void run(B const& backend, weights<wanted_rows> const&, context&, rows x, rows y) {
-        backend.copy(x.data + (x.count - y.count) * x.width, y.size(), y.data);
+    static void run(B const& backend, weights<wanted_rows> const&, context& c, rows x, rows y) {
+        float* to = y.data;
+        std::size_t begin = 0, end = 0, passed = 0; // rows [begin, end) lie side by side, and are not copied yet
+        auto const copy = [&] {
+            if (begin == end) return;
+            backend.copy(x.data + begin * x.width, (end - begin) * x.width, to);
+            to += (end - begin) * x.width;
+        };
+        for (stretch const& s : c.text->stretches) {
+            passed += s.rows;
+            if (passed - s.logit_rows != end) {
+                copy();
+                begin = passed - s.logit_rows;
+            }
+            end = passed;
+        }
+        copy();
     }
 };
 

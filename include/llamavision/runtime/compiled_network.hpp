@@ -27,6 +27,7 @@
 #include <llamavision/runtime/image_plan.hpp>
 #include <llamavision/runtime/network.hpp>
 #include <llamavision/runtime/network_options.hpp>
+#include <llamavision/runtime/pass_key.hpp>
 #include <llamavision/runtime/room.hpp>
 #include <llamavision/runtime/weigh.hpp>
 #include <llamavision/runtime/weight_layout.hpp>
@@ -91,7 +92,8 @@ class compiled_network final : public network {
         return key_floats(capacity, keeps_cache());
     }
 
-    [[nodiscard]] memory_plan plan(std::size_t rows) const override {
+    using network::plan;
+    [[nodiscard]] memory_plan plan(std::size_t rows, std::size_t conversations) const override {
         vision_rows const image = plan_image(numbers_.vision, 1, V::tiles, {});
         std::size_t const features = image.kept_slots * image.tokens();
         memory_plan m;
@@ -101,8 +103,9 @@ class compiled_network final : public network {
             m.image = cross_count * 2 * key_floats(features, keeps_image()) * sizeof(float);
         }
         m.cache_per_position = self_count * 2 * cache_floats(32) * sizeof(float) / 32; // kept by steps of 32 rows
-        m.read_scratch = read_scratch(rows, 1, false) * sizeof(float);
+        m.read_scratch = read_scratch(rows, conversations, false) * sizeof(float);
         m.rows = rows;
+        m.conversations = conversations;
         return m;
     }
 
@@ -154,18 +157,20 @@ class compiled_network final : public network {
     }
 
     [[nodiscard]] std::size_t read_scratch(std::size_t rows_in, std::size_t logit_rows, bool watched) const override {
+        stretch all; // how rows are shared out among conversations makes no difference
+        all.rows = rows_in;
+        all.logit_rows = logit_rows;
         text_rows measured;
-        measured.count = rows_in;
-        measured.logit_rows = logit_rows;
+        measured.stretches = {&all, 1};
         arena measure;
-        read(measured, measure, nullptr, nullptr, measuring<read_options>(watched));
+        read(measured, measure, nullptr, measuring<read_options>(watched));
         return measure.peak();
     }
 
-    void read(text_rows now, std::span<token const> ids, std::span<float> logits, std::span<float> scratch,
+    void read(text_rows now, std::span<token const> ids, std::span<float> scratch,
               read_options const& options) const override {
         arena memory(scratch);
-        read(now, memory, ids.data(), logits.data(), options);
+        read(now, memory, ids.data(), options);
     }
 
     [[nodiscard]] bool chooses() const override { return llamavision::chooses<B>; }
@@ -356,7 +361,8 @@ class compiled_network final : public network {
     }
 
     void keep(float const* keys, float const* values, std::size_t count, float* to_keys, float* to_values) const {
-        if (count > 0) backend_.keep(text_shape, keys, values, 0, count, count, to_keys, to_values);
+        kept_rows const place{count, 0, count, to_keys, to_values};
+        if (count > 0) backend_.keep(text_shape, keys, values, {&place, 1});
     }
 
     /// Padded tiles may be collapsed where the tables give all of them the same vector (zero, in converted
@@ -374,18 +380,18 @@ class compiled_network final : public network {
         });
     }
 
-    void read(text_rows now, arena& memory, token const* ids, float* logits, read_options const& options) const {
+    void read(text_rows now, arena& memory, token const* ids, read_options const& options) const {
         weight_stream const* const from = memory.measuring() ? nullptr : text_stream_.get();
         layer_counter<read_options> counter{options, T::layers, from};
         if (from) from->enter(0);
         layer_done const on_layer = std::ref(counter); // a reference fits into the function: nothing is allocated
         observer const watch = seen_here(options.watch);
         constexpr std::size_t half = T::width / T::heads / 2;
-        rows answer{logits, now.logit_rows, T::vocabulary};
-        if constexpr (owns_memory<B>) answer = memory.take(now.logit_rows, T::vocabulary);
-        now.cos = there(now.cos, now.count * half, memory);
-        now.sin = there(now.sin, now.count * half, memory);
-        id_rows const words{there(ids, now.count, memory), now.count};
+        std::size_t const count = now.count();
+        rows const answer = memory.take(now.logit_rows(), T::vocabulary);
+        now.cos = there(now.cos, count * half, memory);
+        now.sin = there(now.sin, count * half, memory);
+        id_rows const words{there(ids, count, memory), count};
         context c{memory};
         c.text = &now;
         c.rounded = keeps_cache();
@@ -393,38 +399,32 @@ class compiled_network final : public network {
         c.on_layer = &on_layer;
         auto const pass = [&] { run(backend_, model.reader, *reader_, c, words, answer); };
         if (!replayed(now, c, answer, counter, pass)) pass();
-        if constexpr (owns_memory<B>)
-            if (!memory.measuring()) {
-                if (!now.logits_there)
-                    backend_.download(answer.data, answer.size() * sizeof(float), logits);
-                else if (answer.count > 0)
-                    backend_.copy(answer.data + answer.size() - answer.width, answer.width, now.logits_there);
-            }
+        if (memory.measuring()) return;
+        float const* row = answer.data;
+        for (stretch const& s : now.stretches) {
+            std::size_t const size = s.logit_rows * T::vocabulary;
+            if (!s.logits_there)
+                llamavision::download(backend_, row, size * sizeof(float), s.logits);
+            else if (size > 0)
+                backend_.copy(row + size - T::vocabulary, T::vocabulary, s.logits_there);
+            row += size;
+        }
     }
 
-    /// One row whose pass differs from the last one's in its position alone is recorded once and then played. Layers
-    /// are not told apart: progress is told once, and a stop waits for the next row.
+    /// A row of each conversation whose pass differs from the last one's in its positions alone is recorded once and
+    /// then played. Layers are not told apart: progress is told once, and a stop waits for the next row.
     template <class Pass>
     bool replayed([[maybe_unused]] text_rows const& now, [[maybe_unused]] context& c, [[maybe_unused]] rows answer,
                   [[maybe_unused]] layer_counter<read_options>& counter, [[maybe_unused]] Pass const& pass) const {
         if constexpr (!replays<B>)
             return false;
         else {
-            if (!now.tape || now.count != 1 || !c.rounded || c.watch || c.measuring()) return false;
-            auto const address = [](void const* p) {
-                return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(p));
-            };
-            std::vector<std::uint64_t>& key = now.tape->key;
-            key.assign(
-                {address(this), address(answer.data), address(now.cache.data), now.cache.capacity, now.logit_rows});
-            for (sight const& s : now.sights) {
-                key.push_back(2 * s.images.size() + (s.leak ? 1 : 0));
-                for (image_memory const* image : s.images)
-                    for (image_memory::layer const& l : image->layers)
-                        key.insert(key.end(), {address(l.keys), image->rows, image->padded_rows});
-            }
+            if (!now.tape || !c.rounded || c.watch || c.measuring()) return false;
+            for (stretch const& s : now.stretches)
+                if (s.rows != 1) return false;
+            set_key(*now.tape, now, {this, answer.data});
             c.on_layer = nullptr;
-            backend_.replay(now.tape->recorded, key, now.first, std::ref(pass));
+            backend_.replay(now.tape->recorded, now.tape->key, now.tape->positions, std::ref(pass));
             counter.done = T::layers - 1;
             counter();
             return true;

@@ -63,12 +63,14 @@ struct memory_plan {
     std::size_t cache_per_position = 0; ///< self-attention keys and values
     std::size_t read_scratch = 0;       ///< while `rows` tokens are read at a time
     std::size_t rows = 0;
+    std::size_t conversations = 1; ///< that share a workspace
 
     /// Memory that nobody else has and that cannot be dropped: weights, one picture of all tiles being looked at or
-    /// kept, and a conversation of `positions`. Mapped weights come on top; with less room than they take, they are
+    /// kept, and conversations of `positions` each. Mapped weights come on top; with less room than they take, they are
     /// read again and again.
     [[nodiscard]] std::size_t own(std::size_t positions) const {
-        return weights.own + std::max(encode_scratch, read_scratch) + image + positions * cache_per_position;
+        return weights.own + std::max(encode_scratch, read_scratch) + image
+               + conversations * positions * cache_per_position;
     }
 };
 
@@ -88,7 +90,9 @@ class network {
     [[nodiscard]] virtual double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) const = 0;
     /// Floats that the keys of so many positions take in one layer of a session's cache; values take the same.
     [[nodiscard]] virtual std::size_t cache_floats(std::size_t capacity) const = 0;
-    [[nodiscard]] virtual memory_plan plan(std::size_t rows) const = 0;
+    /// What it takes for so many conversations to be read in one pass of `rows` tokens.
+    [[nodiscard]] virtual memory_plan plan(std::size_t rows, std::size_t conversations) const = 0;
+    [[nodiscard]] memory_plan plan(std::size_t rows) const { return plan(rows, 1); }
     /// Memory where the network works, for sessions' caches and scratch: uninitialised, on a cache line.
     /// @throws memory_error
     [[nodiscard]] virtual std::shared_ptr<std::byte> allocate(std::size_t bytes) const = 0;
@@ -115,14 +119,14 @@ class network {
 
     /// Floats of scratch that `read` needs for that many rows; a watched pass runs unfused, and may need more.
     [[nodiscard]] virtual std::size_t read_scratch(std::size_t rows, std::size_t logit_rows, bool watched) const = 0;
-    /// Reads ids at the positions that `text` says; writes its cache, and logits (text.logit_rows, vocabulary).
-    /// @pre ids are below the vocabulary plus 8; scratch holds `read_scratch` floats; scratch and cache lie in memory
-    ///      from `allocate`, and all else in the host's
+    /// Reads ids at the positions that `text` says; writes its stretches' caches, and, last of all, their logits.
+    /// @pre ids are below the vocabulary plus 8; scratch holds `read_scratch` floats; scratch, caches and
+    ///      `logits_there` lie in memory from `allocate`, and all else in the host's
     /// @throws cancelled
-    virtual void read(text_rows text, std::span<token const> ids, std::span<float> logits, std::span<float> scratch,
+    virtual void read(text_rows text, std::span<token const> ids, std::span<float> scratch,
                       read_options const& options) const = 0;
 
-    /// Whether the next token can be chosen from logits that stay in memory from `allocate` (text_rows::logits_there).
+    /// Whether the next token can be chosen from logits that stay in memory from `allocate` (stretch::logits_there).
     [[nodiscard]] virtual bool chooses() const { return false; }
     /// Chooses it. `memory` is empty for the first token of an answer, and its own for the next ones.
     /// @pre chooses()

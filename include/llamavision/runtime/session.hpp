@@ -11,8 +11,8 @@
 #include <vector>
 
 #include <llamavision/config/configuration.hpp>
-#include <llamavision/layers/rope.hpp>
 #include <llamavision/runtime/network.hpp>
+#include <llamavision/runtime/workspace.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/separate.hpp>
 #include <llamavision/tokens/sampler.hpp>
@@ -32,14 +32,15 @@ struct session_options {
     std::size_t context = 0; ///< positions; 0 takes the model's, but at most 8192
     std::size_t chunk = 256; ///< rows read at a time; more is a little faster and takes more scratch memory
     parity reading = parity::usual;
+    std::shared_ptr<workspace> work{}; ///< shared with other sessions of the model; null: one of its own
 };
 
-/// Not for several threads at once; sessions of one network may run in parallel.
+/// Not for several threads at once; sessions of one network may run in parallel, unless they share a workspace.
 class session {
   public:
     using image_ptr = std::shared_ptr<encoded_image const>;
 
-    /// @throws argument_error for a chunk of zero, or a context beyond the model's
+    /// @throws argument_error for a chunk of zero, a context beyond the model's, or another model's workspace
     explicit session(std::shared_ptr<network const> net, session_options options = {});
 
     [[nodiscard]] std::size_t length() const { return ids_.size(); }
@@ -52,8 +53,8 @@ class session {
     [[nodiscard]] token image_id() const { return static_cast<token>(network_->numbers().text.vocabulary); }
     /// Logits of the last row read: (vocabulary).
     [[nodiscard]] std::span<float const> logits() const {
-        bring_logits();
-        return {logits_.data() + logits_.size() - vocabulary(), vocabulary()};
+        std::vector<float> const& all = here(logits_);
+        return {all.data() + all.size() - vocabulary(), vocabulary()};
     }
 
     /// The token after the last row read, as the sampler chooses it from `logits` and `ids`; where the network can, it
@@ -76,8 +77,24 @@ class session {
     /// @throws context_error if the context is full; argument_error for an id outside the vocabulary
     void append_generated(token id, read_options const& options = {});
 
+    /// What one of several sessions is to read: a stretch of prompt as in `append`, or tokens that were generated.
+    struct passage {
+        session* to = nullptr;
+        std::span<token const> ids;
+        std::span<image_ptr const> images{};
+        bool generated = false;
+    };
+    /// Reads for several sessions of one model together: every weight is read once for all of them, so that a token for
+    /// each costs hardly more than a token for one, as long as they are few enough that memory is what is waited for.
+    /// Each session reads what it would read alone: its logits are the same bits where the backend's kernels are the
+    /// same for any number of rows (scalar, simd). A pass takes as many rows as the first session's chunk has; scratch
+    /// memory is the first session's workspace. An observer sees rows of all of them, in order.
+    /// On an exception all sessions are as before.
+    /// @throws argument_error for sessions of different models, or one that is named twice; what `append` throws
+    static void append_together(std::span<passage const> all, read_options const& options = {});
+
     /// Logits of every row that the last `append` read, if it was watched: (rows, vocabulary).
-    [[nodiscard]] std::span<float const> all_logits() const { return logits_; }
+    [[nodiscard]] std::span<float const> all_logits() const { return here(logits_); }
 
     /// Forgets text and images.
     void reset() {
@@ -86,75 +103,80 @@ class session {
         run_begin_ = run_end_ = prompt_images_ = 0;
     }
 
-    /// Bytes that the session holds: the cache as far as it is filled, and scratch memory.
+    /// Bytes that the session holds: the cache as far as it is filled, and its workspace.
     [[nodiscard]] std::size_t bytes() const {
-        return (ids_.size() * cache_.layers * 2 * cache_.stride / cache_.capacity + scratch_size_ + logits_.size()
-                + angles_.size())
-               * sizeof(float);
+        return (ids_.size() * cache_.layers * 2 * cache_.stride / cache_.capacity + logits_.here.size()
+                + next_logits_.here.size())
+                   * sizeof(float)
+               + work_->bytes();
     }
 
   private:
-    /// Restores length, images and sight unless released: rows beyond the length are overwritten later.
+    /// How far the session has read. Rows of the cache beyond the length are overwritten later.
+    struct state {
+        std::size_t length = 0, images = 0;
+        std::size_t run_begin = 0, run_end = 0; ///< the images of the most recent run
+    };
+    /// Logits of some rows: in the host's memory, or those of the last one still in the network's.
+    struct kept_logits {
+        mutable std::vector<float> here;  ///< (rows, vocabulary)
+        std::shared_ptr<std::byte> there; ///< (vocabulary); null: the network does not choose
+        mutable bool are_there = false;   ///< and not `here`
+    };
+    /// Takes all sessions back to where they were, unless released.
     class undo {
       public:
-        explicit undo(session& s)
-            : session_(&s), length_(s.ids_.size()), images_(s.images_.size()), begin_(s.run_begin_), end_(s.run_end_) {}
+        explicit undo(std::span<passage const> all) : all_(all) {
+            for (passage const& p : all) p.to->before_ = p.to->now();
+        }
         ~undo() {
-            if (!session_) return;
-            session_->ids_.resize(length_);
-            session_->images_.resize(images_);
-            session_->run_begin_ = begin_;
-            session_->run_end_ = end_;
+            for (passage const& p : all_) p.to->go_back();
         }
         undo(undo const&) = delete;
         undo& operator=(undo const&) = delete;
-        void release() const { session_ = nullptr; }
+        void release() { all_ = {}; }
 
       private:
-        mutable session* session_;
-        std::size_t length_, images_, begin_, end_;
+        std::span<passage const> all_;
     };
 
     [[nodiscard]] std::size_t vocabulary() const { return network_->numbers().text.vocabulary; }
+    [[nodiscard]] std::vector<float> const& here(kept_logits const& l) const;
+    [[nodiscard]] state now() const { return {ids_.size(), images_.size(), run_begin_, run_end_}; }
+    void go_back();
+
+    static void check(std::span<passage const> all);
 
     void check(std::span<token const> ids, std::size_t images) const;
 
     void check(encoded_image const* image) const;
 
-    /// Which rows of `part` see which images. A run of consecutive image tokens is seen as a whole by what follows it;
-    /// each of its own rows sees the run up to itself (Meta: create_vision_mask; Hugging Face:
-    /// get_cross_attention_token_mask).
-    void look(std::span<token const> part, bool generated);
+    /// Which rows of `part`, the next in the workspace, see which images. A run of consecutive image tokens is seen as
+    /// a whole by what follows it; each of its own rows sees the run up to itself (Meta: create_vision_mask; Hugging
+    /// Face: get_cross_attention_token_mask).
+    void look(workspace& work, std::span<token const> part, bool generated);
 
-    void reserve(std::size_t rows_in, std::size_t logit_rows, bool watched);
+    struct pass_kind {
+        bool watched, only; ///< of the call
+    };
+    /// The next rows of the workspace's pass are this session's.
+    void join(workspace& work, std::span<token const> part, bool generated, std::size_t logit_rows, pass_kind kind);
 
-    /// Makes room for that many rows of logits. The row that `logits` shows stays the last one, should reading fail.
-    void make_room(std::size_t logit_rows);
-
-    void read(std::span<token const> part, std::size_t logit_rows, read_options const& options);
-
-    /// The last row's, if they stayed in the network's memory.
-    void bring_logits() const;
+    /// What was read stays.
+    void keep(passage const& read, pass_kind kind);
 
     std::shared_ptr<network const> network_;
     session_options options_;
-    std::vector<float> frequencies_;
+    std::shared_ptr<workspace> work_;
     kv_cache cache_;
     std::shared_ptr<std::byte> storage_;
-    std::shared_ptr<std::byte> scratch_;
-    std::size_t scratch_size_ = 0;
-    std::vector<float> angles_;
-    mutable std::vector<float> logits_;
-    std::shared_ptr<std::byte> logits_there_; ///< (vocabulary); null: the network does not choose
-    mutable bool logits_are_there_ = false;   ///< and not in `logits_`
+    kept_logits logits_, next_logits_; ///< of what was read, and of what is being read
     std::vector<token> ids_;
     std::vector<image_ptr> images_;
     std::vector<image_memory const*> seen_;
-    std::vector<sight> sights_;
-    attention_lists lists_;
-    pass_tape tape_;
     std::size_t run_begin_ = 0, run_end_ = 0; ///< the images of the most recent run
     std::size_t prompt_images_ = 0;
+    state before_;
 };
 
 } // namespace llamavision

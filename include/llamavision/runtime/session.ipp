@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <llamavision/runtime/session.hpp>
 
@@ -22,49 +23,84 @@ LLAMAVISION_INLINE session::session(std::shared_ptr<network const> net, session_
                              + std::to_string(n.context));
     if (options_.chunk == 0) throw argument_error("a chunk has at least one row");
     options_.chunk = std::min(options_.chunk, options_.context);
-    std::size_t const head_dim = n.width / n.heads;
-    frequencies_ = rope_frequencies(n.rope, head_dim);
+    work_ = options_.work ? options_.work : std::make_shared<workspace>(network_);
+    if (&work_->net() != network_.get()) throw argument_error("the workspace is another model's");
     cache_.layers = n.layers - n.cross_layers.size();
     cache_.capacity = options_.context;
-    cache_.width = n.kv_heads * head_dim;
+    cache_.width = n.kv_heads * (n.width / n.heads);
     // Left uninitialised on purpose: pages that no position reaches cost nothing.
     cache_.stride = network_->cache_floats(cache_.capacity);
     storage_ = network_->allocate(cache_.layers * 2 * cache_.stride * sizeof(float));
     cache_.data = reinterpret_cast<float*>(storage_.get());
-    reserve(options_.chunk, 1, false);
-    logits_.resize(n.vocabulary);
-    if (network_->chooses()) logits_there_ = network_->allocate(n.vocabulary * sizeof(float));
+    work_->reserve(options_.chunk, 1);
+    for (kept_logits* l : {&logits_, &next_logits_}) {
+        l->here.resize(n.vocabulary);
+        if (network_->chooses()) l->there = network_->allocate(n.vocabulary * sizeof(float));
+    }
     ids_.reserve(options_.context);
 }
 
 LLAMAVISION_INLINE void session::append(std::span<token const> ids, std::span<image_ptr const> images,
                                         read_options const& options) {
-    check(ids, images.size());
-    for (image_ptr const& image : images) check(image.get());
-    undo const on_failure(*this);
-    for (image_ptr const& image : images) images_.push_back(image);
-    std::size_t const chunk = options.watch ? std::max<std::size_t>(ids.size(), 1) : options_.chunk;
-    std::size_t const chunks = (ids.size() + chunk - 1) / chunk;
-    for (std::size_t i = 0; i < chunks; ++i) {
-        std::span<token const> const part = ids.subspan(i * chunk, std::min(chunk, ids.size() - i * chunk));
-        read_options inner = options;
-        if (options.on_progress)
-            inner.on_progress = [&](std::size_t done, std::size_t total) {
-                options.on_progress(i * total + done, chunks * total);
-            };
-        look(part, false);
-        read(part, options.watch ? part.size() : i + 1 == chunks ? 1 : 0, inner);
-    }
-    prompt_images_ += images.size();
-    on_failure.release();
+    passage const all{this, ids, images};
+    append_together({&all, 1}, options);
 }
 
 LLAMAVISION_INLINE void session::append_generated(token id, read_options const& options) {
-    check({&id, 1}, 0);
-    undo const on_failure(*this);
-    look({&id, 1}, true);
-    read({&id, 1}, 1, options);
+    passage const all{this, {&id, 1}, {}, true};
+    append_together({&all, 1}, options);
+}
+
+LLAMAVISION_INLINE void session::append_together(std::span<passage const> all, read_options const& options) {
+    check(all);
+    undo on_failure(all);
+    std::size_t rows = 0;
+    for (passage const& p : all) {
+        p.to->images_.insert(p.to->images_.end(), p.images.begin(), p.images.end());
+        rows += p.ids.size();
+    }
+    std::size_t const chunk = options.watch ? rows : all.empty() ? 0 : all.front().to->options_.chunk;
+    std::size_t const passes = rows == 0 ? 0 : (rows + chunk - 1) / chunk;
+    pass_kind const kind{bool(options.watch), passes == 1};
+    std::span<passage const> left = all;
+    std::size_t at = 0; // of the first passage that is left
+    for (std::size_t i = 0; i < passes; ++i) {
+        workspace& work = *all.front().to->work_;
+        work.clear();
+        while (!left.empty() && work.rows() < chunk) {
+            passage const& p = left.front();
+            std::span<token const> const part = p.ids.subspan(at, std::min(chunk - work.rows(), p.ids.size() - at));
+            at += part.size();
+            bool const ends = at == p.ids.size();
+            if (!part.empty()) p.to->join(work, part, p.generated, kind.watched ? part.size() : ends ? 1 : 0, kind);
+            if (!ends) break;
+            left = left.subspan(1);
+            at = 0;
+        }
+        if (kind.only || !options.on_progress) {
+            work.read(options);
+            continue;
+        }
+        read_options inner = options;
+        inner.on_progress = [&](std::size_t done, std::size_t total) {
+            options.on_progress(i * total + done, passes * total);
+        };
+        work.read(inner);
+    }
+    for (passage const& p : all) p.to->keep(p, kind);
     on_failure.release();
+}
+
+LLAMAVISION_INLINE void session::check(std::span<passage const> all) {
+    for (passage const& p : all) {
+        if (!p.to) throw argument_error("a passage is read by a session, and this one names none");
+        if (p.to->network_ != all.front().to->network_)
+            throw argument_error("sessions of different models cannot read together");
+        for (passage const* before = all.data(); before != &p; ++before)
+            if (before->to == p.to) throw argument_error("a session reads one passage at a time");
+        p.to->check(p.ids, p.images.size());
+        for (image_ptr const& image : p.images) p.to->check(image.get());
+    }
 }
 
 LLAMAVISION_INLINE void session::check(std::span<token const> ids, std::size_t images) const {
@@ -92,8 +128,16 @@ LLAMAVISION_INLINE void session::check(encoded_image const* image) const {
                              "remember_padding");
 }
 
-LLAMAVISION_INLINE void session::look(std::span<token const> part, bool generated) {
-    sights_.clear();
+LLAMAVISION_INLINE void session::go_back() {
+    ids_.resize(before_.length);
+    images_.resize(before_.images);
+    run_begin_ = before_.run_begin;
+    run_end_ = before_.run_end;
+}
+
+LLAMAVISION_INLINE void session::look(workspace& work, std::span<token const> part, bool generated) {
+    std::vector<sight>& sights = work.sights_;
+    std::size_t const first = work.rows();
     seen_.clear();
     for (image_ptr const& image : images_) seen_.push_back(&image->memory);
     bool const blind = generated && options_.reading == parity::meta && prompt_images_ > 1;
@@ -106,40 +150,26 @@ LLAMAVISION_INLINE void session::look(std::span<token const> part, bool generate
         bool const leak = run_end_ == 0 && options_.reading == parity::hugging_face;
         std::size_t const begin = leak ? 0 : run_begin_, end = leak ? seen_.size() : blind ? run_begin_ : run_end_;
         std::span<image_memory const* const> const images(seen_.data() + begin, end - begin);
-        bool const same = !sights_.empty() && sights_.back().images.data() == images.data()
-                          && sights_.back().images.size() == images.size() && sights_.back().leak == leak;
+        bool const same = !sights.empty() && sights.back().images.data() == images.data()
+                          && sights.back().images.size() == images.size() && sights.back().leak == leak;
         if (same)
-            ++sights_.back().rows;
+            ++sights.back().rows;
         else
-            sights_.push_back({r, 1, images, leak});
+            sights.push_back({first + r, 1, images, leak});
     }
 }
 
-LLAMAVISION_INLINE void session::reserve(std::size_t rows_in, std::size_t logit_rows, bool watched) {
-    std::size_t const need = network_->read_scratch(rows_in, logit_rows, watched);
-    if (need > scratch_size_) {
-        scratch_ = network_->allocate(need * sizeof(float));
-        scratch_size_ = need;
+LLAMAVISION_INLINE std::vector<float> const& session::here(kept_logits const& l) const {
+    if (l.are_there) {
+        l.here.resize(vocabulary());
+        network_->download(l.there.get(), std::as_writable_bytes(std::span(l.here)));
+        l.are_there = false;
     }
-    angles_.resize(std::max(angles_.size(), 2 * rows_in * frequencies_.size()));
-}
-
-LLAMAVISION_INLINE void session::make_room(std::size_t logit_rows) {
-    std::size_t const old = logits_.size() - vocabulary(), now = (logit_rows - 1) * vocabulary();
-    if (now > old) logits_.resize(now + vocabulary());
-    if (now != old) std::copy_n(logits_.data() + old, vocabulary(), logits_.data() + now);
-    logits_.resize(now + vocabulary());
-}
-
-LLAMAVISION_INLINE void session::bring_logits() const {
-    if (!logits_are_there_) return;
-    logits_.resize(vocabulary());
-    network_->download(logits_there_.get(), std::as_writable_bytes(std::span(logits_)));
-    logits_are_there_ = false;
+    return l.here;
 }
 
 LLAMAVISION_INLINE token session::choose(tokens::sampler& by, std::shared_ptr<void>& memory) {
-    if (logits_are_there_) {
+    if (logits_.are_there) {
         tokens::sampling const& s = by.settings();
         choosing how;
         how.temperature = s.greedy ? 0 : s.temperature;
@@ -149,7 +179,7 @@ LLAMAVISION_INLINE token session::choose(tokens::sampler& by, std::shared_ptr<vo
         how.forbidden = by.forbidden();
         how.history = ids_;
         how.random = by.random().state();
-        chosen const next = network_->choose(memory, how, reinterpret_cast<float const*>(logits_there_.get()));
+        chosen const next = network_->choose(memory, how, reinterpret_cast<float const*>(logits_.there.get()));
         if (next.id >= 0) {
             by.random() = random_bits::at(next.random);
             return next.id;
@@ -158,28 +188,27 @@ LLAMAVISION_INLINE token session::choose(tokens::sampler& by, std::shared_ptr<vo
     return by(logits(), ids_);
 }
 
-LLAMAVISION_INLINE void session::read(std::span<token const> part, std::size_t logit_rows,
-                                      read_options const& options) {
-    if (options.watch) reserve(part.size(), logit_rows, true); // all rows at once, all logits, nothing fused
-    if (logit_rows) make_room(logit_rows);
-    std::size_t const first = ids_.size(), half = part.size() * frequencies_.size();
-    rope_angles(frequencies_, first, part.size(), angles_.data(), angles_.data() + half);
-    text_rows text;
-    text.first = first;
-    text.count = part.size();
-    text.logit_rows = logit_rows;
-    text.cos = angles_.data();
-    text.sin = angles_.data() + half;
-    text.cache = cache_;
-    text.sights = sights_;
-    text.lists = &lists_;
-    text.tape = &tape_;
-    bool const stay = logits_there_ && !options.watch;
-    if (stay) text.logits_there = reinterpret_cast<float*>(logits_there_.get());
-    std::span<float> const scratch(reinterpret_cast<float*>(scratch_.get()), scratch_size_);
-    network_->read(text, part, logits_, scratch, options);
-    if (logit_rows) logits_are_there_ = stay;
+LLAMAVISION_INLINE void session::join(workspace& work, std::span<token const> part, bool generated,
+                                      std::size_t logit_rows, pass_kind kind) {
+    look(work, part, generated);
+    stretch now{part.size(), ids_.size(), logit_rows, cache_};
+    if (logit_rows > 0) {
+        next_logits_.are_there = next_logits_.there && !kind.watched;
+        if (next_logits_.are_there) // a pass writes them last of all: those of the only one may replace the ones before
+            now.logits_there = reinterpret_cast<float*>((kind.only ? logits_ : next_logits_).there.get());
+        else
+            next_logits_.here.resize(logit_rows * vocabulary());
+        now.logits = next_logits_.here.data();
+    }
+    work.add(part, now);
     ids_.insert(ids_.end(), part.begin(), part.end());
+}
+
+LLAMAVISION_INLINE void session::keep(passage const& read, pass_kind kind) {
+    if (!read.generated) prompt_images_ += read.images.size();
+    if (read.ids.empty()) return;
+    std::swap(logits_, next_logits_);
+    if (kind.only) std::swap(logits_.there, next_logits_.there); // who chooses finds them where they were
 }
 
 } // namespace llamavision

@@ -3,3 +3,4 @@
 #include <llamavision/runtime/chat.ipp>
 #include <llamavision/runtime/generate.ipp>
 #include <llamavision/runtime/session.ipp>
+#include <llamavision/runtime/workspace.ipp>

@@ -23,6 +23,7 @@ struct query_rows {
     std::uint32_t slot;        ///< of the first row, among the rows of all groups of the launch
     std::uint32_t tile;        ///< the group's first, among those of the launch
     std::uint16_t begin, end;  ///< its blocks
+    std::uint16_t place;       ///< among the groups of the call
     bool causal;
 };
 
@@ -37,7 +38,7 @@ struct attention_task {
     std::uint32_t parts;                      ///< of each row; 1: y is written at once
     std::uint32_t slots;                      ///< rows of all groups
     float* partial; ///< (parts, slots, heads, head_dim) sums of weighted values, then (parts, slots, heads, 2)
-    std::uint32_t const* position; ///< null, or: a causal group's last block has this many rows and the group's own
+    std::uint32_t const* positions; ///< null, or: a causal group's last block has its place's rows and the group's own
     query_rows group[most_groups];
     key_rows block[most_blocks];
 
@@ -48,7 +49,7 @@ struct attention_task {
     }
     /// Rows of block b that the group's last row sees.
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t rows_of(query_rows const& g, std::uint32_t b) const {
-        return position && g.causal && b + 1 == g.end ? *position + g.rows : block[b].rows;
+        return positions && g.causal && b + 1 == g.end ? positions[g.place] + g.rows : block[b].rows;
     }
     /// Rows of block b that row i of the group sees.
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t seen(query_rows const& g, std::uint32_t b, std::uint32_t i) const {

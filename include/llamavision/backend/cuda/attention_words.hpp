@@ -33,7 +33,7 @@ class attention_words {
         task_.kv_heads = narrow(shape.kv_heads);
         task_.head_dim = narrow(shape.head_dim);
         task_.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
-        task_.position = device.position();
+        task_.positions = device.positions();
     }
 
     void attend(std::span<query_group const> groups) {
@@ -72,11 +72,12 @@ class attention_words {
         std::size_t const width = shape_.kv_heads * shape_.head_dim;
         rounded_keys<Key> view(groups, width);
         if (!view.fit(room_.size() / 2)) return false;
-        view.make(
-            room_.data(), [&](float const* keys, float const* values, std::size_t rows, Key* to_keys, Key* to_values) {
-                keep_values<Key> const kernel{{rows * width}, keys, values, width, 0, nullptr, to_keys, to_values};
-                device_.launch(kernel, kernel.blocks());
-            });
+        view.make(room_.data(),
+                  [&](float const* keys, float const* values, std::size_t rows, Key* to_keys, Key* to_values) {
+                      keep_values<Key> const kernel{
+                          {rows * width}, keys, values, width, nullptr, 1, {{0, 0, to_keys, to_values}}};
+                      device_.launch(kernel, kernel.blocks());
+                  });
         room_ = room_.subspan(view.bytes());
         if (shape_.head_dim == 80)
             flash<Key, 80>(groups, view);
@@ -116,17 +117,18 @@ class attention_words {
 
     /// Launches for all groups: as many as a task holds together, and one of very many blocks by itself.
     template <class View, class Tiles, class Launch>
-    void all_groups(std::span<query_group const> groups, View const& view, Tiles const& tiles_of,
+    void all_groups(std::span<query_group const> const all, View const& view, Tiles const& tiles_of,
                     Launch const& launch_with) {
-        while (!groups.empty()) {
+        for (std::span<query_group const> groups = all; !groups.empty();) {
+            std::size_t const place = all.size() - groups.size();
             query_group const& front = groups.front();
             if (front.blocks.size() > attention_task::most_blocks) {
-                long_group(front, view, tiles_of, launch_with);
+                long_group(front, place, view, tiles_of, launch_with);
                 groups = groups.subspan(1);
                 continue;
             }
             std::span<query_group const> const before = groups;
-            std::uint32_t const tiles = take_groups(groups, task_, view, tiles_of);
+            std::uint32_t const tiles = take_groups(groups, place, task_, view, tiles_of);
             std::size_t keys = 0;
             for (query_group const& g : before.first(before.size() - groups.size()))
                 keys = std::max(keys, keys_seen(g));
@@ -141,7 +143,8 @@ class attention_words {
 
     /// As many rows at a time as there is room for their parts, one part for each launch.
     template <class View, class Tiles, class Launch>
-    void long_group(query_group const& whole, View const& view, Tiles const& tiles_of, Launch const& launch_with) {
+    void long_group(query_group const& whole, std::size_t place, View const& view, Tiles const& tiles_of,
+                    Launch const& launch_with) {
         constexpr std::size_t most = attention_task::most_blocks;
         std::uint32_t const launches = narrow(divided_up(whole.blocks.size(), most));
         task_.slots = 1;
@@ -154,7 +157,7 @@ class attention_words {
                 piece.blocks = whole.blocks.subspan(k * most, std::min(most, whole.blocks.size() - k * most));
                 piece.causal = whole.causal && k + 1 == launches;
                 std::span<query_group const> one(&piece, 1);
-                std::uint32_t const tiles = take_groups(one, task_, view, tiles_of);
+                std::uint32_t const tiles = take_groups(one, place, task_, view, tiles_of);
                 if (piece.causal) // the rows after these see more of the last block
                     task_.block[piece.blocks.size() - 1].rows -= narrow(whole.rows - r - piece.rows);
                 task_.launched_parts = 1;
@@ -172,7 +175,7 @@ class attention_words {
     }
     [[nodiscard]] std::uint32_t parts_of(std::uint32_t tiles, std::size_t keys) const {
         // A recorded pass is played again with more and more keys.
-        if (task_.position) keys = std::max<std::size_t>(keys, 4096);
+        if (task_.positions) keys = std::max<std::size_t>(keys, 4096);
         return parts_for(static_cast<std::size_t>(tiles) * task_.kv_heads, device_.processors(), keys, 256,
                          room_.size() / result_bytes());
     }

@@ -40,7 +40,7 @@ class choosing_words {
                                      std::bit_cast<std::uint64_t>(how.temperature),
                                      std::bit_cast<std::uint64_t>(how.top_p),
                                      std::bit_cast<std::uint32_t>(how.penalty)};
-        device_.replay(m.tape, key, 0, pass);
+        device_.replay(m.tape, key, {}, pass);
         choice_state after{};
         device_.download(m.state, sizeof(after), &after);
         return {after.id, after.random};

@@ -60,8 +60,8 @@ class cuda_device {
     [[nodiscard]] std::span<std::byte> workspace() const;
     [[nodiscard]] std::size_t processors() const;
     [[nodiscard]] cores tensor_cores() const;
-    [[nodiscard]] std::uint32_t const* position() const;
-    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
+    [[nodiscard]] std::uint32_t const* positions() const;
+    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::span<std::size_t const> positions,
                 std::function<void()> const& body) const;
 
     /// Keeps a thread's launches together, on this device.

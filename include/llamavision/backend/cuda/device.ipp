@@ -110,7 +110,7 @@ struct cuda_device::state {
     cudaMemPool_t pool = nullptr; ///< the device's own
     detail::stream_handle stream;
     detail::library_handle library;
-    std::shared_ptr<std::byte> workspace, product_workspace, position;
+    std::shared_ptr<std::byte> workspace, product_workspace, positions;
     std::size_t workspace_bytes = 0;
     bool recording = false;
     room_list rooms;
@@ -152,7 +152,7 @@ cuda_device::cuda_device(cuda_options options) : state_(std::make_shared<state>(
     s.workspace_bytes = options.workspace;
     s.workspace = detail::device_memory(options.workspace);
     s.product_workspace = detail::device_memory(state::for_products);
-    s.position = detail::device_memory(sizeof(std::uint32_t));
+    s.positions = detail::device_memory(set_numbers::most * sizeof(std::uint32_t));
     for (std::size_t i = 0; i < 2; ++i) {
         void* p = nullptr;
         check(cudaMallocHost(&p, state::piece), "taking pinned memory");
@@ -162,7 +162,7 @@ cuda_device::cuda_device(cuda_options options) : state_(std::make_shared<state>(
         s.sent[i].reset(event);
     }
     // A program without kernels for this device is found out here, not in the middle of an answer.
-    launch(set_number{{1}, reinterpret_cast<std::uint32_t*>(s.position.get()), 0}, {1});
+    launch(numbers_at(reinterpret_cast<std::uint32_t*>(s.positions.get()), std::array<std::size_t, 1>{}), {1});
     wait();
 }
 
@@ -264,15 +264,15 @@ cores cuda_device::tensor_cores() const {
     int const version = state_->properties.major * 10 + state_->properties.minor;
     return version >= 80 ? cores::bf16 : version >= 75 ? cores::f16 : cores::none;
 }
-std::uint32_t const* cuda_device::position() const {
-    return state_->recording ? reinterpret_cast<std::uint32_t const*>(state_->position.get()) : nullptr;
+std::uint32_t const* cuda_device::positions() const {
+    return state_->recording ? reinterpret_cast<std::uint32_t const*>(state_->positions.get()) : nullptr;
 }
 void* cuda_device::stream() const { return state_->stream.get(); }
 void cuda_device::check_launch() { detail::check(cudaGetLastError(), "starting a kernel"); }
 void cuda_device::check(int status, char const* doing) { detail::check(static_cast<cudaError_t>(status), doing); }
 
-void cuda_device::replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
-                         std::function<void()> const& body) const {
+void cuda_device::replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key,
+                         std::span<std::size_t const> positions, std::function<void()> const& body) const {
     using detail::check;
     auto const guard = lock();
     state& s = *state_;
@@ -300,8 +300,8 @@ void cuda_device::replay(std::shared_ptr<void>& tape, std::span<std::uint64_t co
         known = pass.get();
         tape = std::move(pass);
     }
-    launch(set_number{{1}, reinterpret_cast<std::uint32_t*>(s.position.get()), static_cast<std::uint32_t>(position)},
-           {1});
+    set_numbers const now = numbers_at(reinterpret_cast<std::uint32_t*>(s.positions.get()), positions);
+    if (now.count > 0) launch(now, now.blocks());
     check(cudaGraphLaunch(known->playable.get(), s.stream.get()), "playing a recorded pass");
 }
 

@@ -81,10 +81,10 @@ class divided_words : public words<Device> {
     }
 
     /// What the CPU does cannot be recorded.
-    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
+    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::span<std::size_t const> positions,
                 std::function<void()> const& body) const {
         if (layers_ == all)
-            base::replay(tape, key, position, body);
+            base::replay(tape, key, positions, body);
         else
             body();
     }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <llamavision/backend/cuda/block.hpp>
 #include <llamavision/backend/cuda/values.hpp>
@@ -123,25 +124,44 @@ struct embed_values : for_each_value<embed_values<Values>> {
     }
 };
 
-/// Keys and values of some rows into their places in 16 bits: from row `first` on, or from where `position` says.
+/// Keys and values of some rows into their places in 16 bits.
 template <class Key>
 struct keep_values : for_each_value<keep_values<Key>> {
+    static constexpr std::size_t most = 16;
+    /// Rows of the input from `row` on, up to the next place's, go to row `first` and those after it.
+    struct place {
+        std::uint32_t row, first;
+        Key *keys, *values;
+    };
     float const *keys, *values; ///< (count / width, width)
-    std::size_t width, first;
-    std::uint32_t const* position; ///< null, or read instead of `first` when the kernel runs
-    Key *to_keys, *to_values;
+    std::size_t width;
+    std::uint32_t const* positions; ///< null, or those of the places, read instead of `first` when the kernel runs
+    std::uint32_t places;
+    place to[most];
     LLAMAVISION_KERNEL void at(std::size_t i) const {
-        std::size_t const to = (position ? static_cast<std::size_t>(*position) : first) * width + i;
-        to_keys[to] = narrow<Key>(keys[i]);
-        to_values[to] = narrow<Key>(values[i]);
+        std::uint32_t const row = static_cast<std::uint32_t>(i / width);
+        std::uint32_t k = 0;
+        while (k + 1 < places && to[k + 1].row <= row) ++k;
+        std::size_t const first = positions ? positions[k] : to[k].first;
+        std::size_t const there = (first + row - to[k].row) * width + i % width;
+        to[k].keys[there] = narrow<Key>(keys[i]);
+        to[k].values[there] = narrow<Key>(values[i]);
     }
 };
 
-/// A number where kernels find it.
-struct set_number : for_each_value<set_number> {
+/// Numbers where kernels find them.
+struct set_numbers : for_each_value<set_numbers> {
+    static constexpr std::size_t most = 64;
     std::uint32_t* to;
-    std::uint32_t number;
-    LLAMAVISION_KERNEL void at(std::size_t) const { *to = number; }
+    std::uint32_t number[most];
+    LLAMAVISION_KERNEL void at(std::size_t i) const { to[i] = number[i]; }
 };
+
+/// The numbers of a pass, if there are no more than a launch holds.
+inline set_numbers numbers_at(std::uint32_t* to, std::span<std::size_t const> numbers) {
+    set_numbers kernel{{numbers.size()}, to, {}};
+    for (std::size_t i = 0; i < numbers.size(); ++i) kernel.number[i] = static_cast<std::uint32_t>(numbers[i]);
+    return kernel;
+}
 
 } // namespace llamavision::gpu

@@ -190,10 +190,12 @@ class emulated_device {
     [[nodiscard]] std::size_t processors() const { return options_.processors; }
     [[nodiscard]] cores tensor_cores() const { return options_.tensor_cores; }
     [[nodiscard]] std::unique_lock<std::recursive_mutex> lock() const { return std::unique_lock(state_->mutex); }
-    [[nodiscard]] std::uint32_t const* position() const { return state_->recording ? &state_->position : nullptr; }
+    [[nodiscard]] std::uint32_t const* positions() const {
+        return state_->recording ? state_->positions.data() : nullptr;
+    }
 
     /// As a GPU does it: what is asked while a pass is recorded is done only when it is played.
-    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
+    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::span<std::size_t const> positions,
                 std::function<void()> const& body) const {
         auto const guard = lock();
         auto const* known = static_cast<recorded_pass const*>(tape.get());
@@ -212,7 +214,8 @@ class emulated_device {
             tape = std::move(pass);
         } else
             ++state_->played;
-        state_->position = static_cast<std::uint32_t>(position);
+        set_numbers const now = numbers_at(state_->positions.data(), positions);
+        launch(now, now.blocks());
         for (auto const& step : known->steps) step();
     }
     /// How often a recorded pass was played again.
@@ -267,7 +270,7 @@ class emulated_device {
         std::recursive_mutex mutex;
         recorded_pass* recording = nullptr;
         room_list rooms;
-        std::uint32_t position = 0;
+        std::array<std::uint32_t, set_numbers::most> positions{};
         std::size_t played = 0;
     };
 

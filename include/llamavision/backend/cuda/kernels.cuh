@@ -42,7 +42,7 @@
     X(llamavision::gpu::interleave_values)                                                                             \
     X(llamavision::gpu::keep_values<llamavision::bf16>)                                                                \
     X(llamavision::gpu::keep_values<llamavision::f16>)                                                                 \
-    X(llamavision::gpu::set_number)                                                                                    \
+    X(llamavision::gpu::set_numbers)                                                                                   \
     X(llamavision::gpu::rms_norm_rows<float>)                                                                          \
     X(llamavision::gpu::rms_norm_rows<llamavision::bf16>)                                                              \
     X(llamavision::gpu::rms_norm_rows<llamavision::f16>)                                                               \

@@ -22,17 +22,18 @@ struct seen_keys {
 
 /// Fills a task with as many of the groups as it holds, and takes them from the list. Groups without rows are left out;
 /// a group of more blocks than a task holds is not taken.
+/// @param place of the first of them, among the groups of the call
 /// @param view what a kernel reads of a block: view(key_block) -> seen_keys
 /// @param tiles_of(rows) the tiles of a group of so many rows
 /// @return tiles of the task
 template <class View, class Tiles>
-std::uint32_t take_groups(std::span<query_group const>& groups, attention_task& task, View const& view,
-                          Tiles const& tiles_of) {
+std::uint32_t take_groups(std::span<query_group const>& groups, std::size_t place, attention_task& task,
+                          View const& view, Tiles const& tiles_of) {
     std::array<std::span<key_block const>, attention_task::most_groups> lists;
     std::size_t blocks = 0;
     std::uint32_t tiles = 0;
     task.groups = task.slots = 0;
-    for (; !groups.empty() && task.groups < attention_task::most_groups; groups = groups.subspan(1)) {
+    for (; !groups.empty() && task.groups < attention_task::most_groups; groups = groups.subspan(1), ++place) {
         query_group const& g = groups.front();
         if (g.rows == 0) continue;
         std::size_t begin = blocks;
@@ -52,6 +53,7 @@ std::uint32_t take_groups(std::span<query_group const>& groups, attention_task& 
                                      tiles,
                                      static_cast<std::uint16_t>(begin),
                                      static_cast<std::uint16_t>(begin + g.blocks.size()),
+                                     static_cast<std::uint16_t>(place),
                                      g.causal};
         task.slots += static_cast<std::uint32_t>(g.rows);
         tiles += tiles_of(static_cast<std::uint32_t>(g.rows));

@@ -35,7 +35,7 @@ namespace llamavision::gpu {
 /// - `workspace()`: memory that a word may use while it holds the `lock()`, which keeps its launches together;
 /// - `holds(pointer)`: whether it points into memory that was allocated;
 /// - `processors()`, `tensor_cores()`: how many, and what they multiply;
-/// - `replay(...)`: the backend's own, and `position()`: while calls are recorded, where `position` stands; else null.
+/// - `replay(...)`: the backend's own, and `positions()`: while calls are recorded, where they stand; else null.
 ///
 /// The same bits from run to run on the same device: no sum's order depends on who comes first. Bits differ between
 /// numbers of rows, and between devices of different numbers of processors.
@@ -144,27 +144,17 @@ class words {
     [[nodiscard]] std::size_t kept_floats(attention_shape const& shape, std::size_t capacity) const {
         return divided_up(capacity * shape.kv_heads * shape.head_dim, 32) * 16;
     }
-    void keep(attention_shape const& shape, float const* keys, float const* values, std::size_t first,
-              std::size_t count, std::size_t, float* to_keys, float* to_values) const {
+    void keep(attention_shape const& shape, float const* keys, float const* values,
+              std::span<kept_rows const> places) const {
         std::size_t const width = shape.kv_heads * shape.head_dim;
         auto const guard = device_.lock();
-        auto const as = [&]<class Key>(Key) {
-            each(keep_values<Key>{{count * width},
-                                  keys,
-                                  values,
-                                  width,
-                                  first,
-                                  device_.position(),
-                                  reinterpret_cast<Key*>(to_keys),
-                                  reinterpret_cast<Key*>(to_values)},
-                 guard);
-        };
-        in_bf16() ? as(bf16{}) : as(f16{});
+        in_bf16() ? keep_as<bf16>(keys, values, width, places) : keep_as<f16>(keys, values, width, places);
     }
 
-    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::size_t position,
+    void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::span<std::size_t const> positions,
                 std::function<void()> const& body) const {
-        device_.replay(tape, key, position, body);
+        if (positions.size() > set_numbers::most) return body();
+        device_.replay(tape, key, positions, body);
     }
 
     chosen choose(std::shared_ptr<void>& memory, choosing const& how, float const* logits, std::size_t count) const {
@@ -202,6 +192,28 @@ class words {
         auto const guard = device_.lock();
         product_words<Device>(device_, device_.workspace()).linear(w, then, x, rows, y);
     }
+    /// Places by the launch, for whoever holds the lock.
+    template <class Key>
+    void keep_as(float const* keys, float const* values, std::size_t width, std::span<kept_rows const> places) const {
+        using kernel_of = keep_values<Key>;
+        std::uint32_t const* positions = device_.positions();
+        while (!places.empty()) {
+            std::span<kept_rows const> const some = places.first(std::min(kernel_of::most, places.size()));
+            kernel_of kernel{{0}, keys, values, width, positions, static_cast<std::uint32_t>(some.size()), {}};
+            std::size_t rows = 0;
+            for (std::size_t k = 0; k < some.size(); ++k) {
+                kernel.to[k] = {static_cast<std::uint32_t>(rows), static_cast<std::uint32_t>(some[k].first),
+                                reinterpret_cast<Key*>(some[k].keys), reinterpret_cast<Key*>(some[k].values)};
+                rows += some[k].rows;
+            }
+            kernel.count = rows * width;
+            if (kernel.count > 0) device_.launch(kernel, kernel.blocks());
+            places = places.subspan(some.size());
+            keys += kernel.count;
+            values += kernel.count;
+            if (positions) positions += some.size();
+        }
+    }
     template <class Kernel>
     void launch(Kernel const& kernel, grid blocks) const {
         auto const guard = device_.lock();
@@ -210,11 +222,6 @@ class words {
     template <class Kernel>
     void each(Kernel const& kernel) const {
         if (kernel.count > 0) launch(kernel, kernel.blocks());
-    }
-    /// The same for whoever holds the lock.
-    template <class Kernel, class Guard>
-    void each(Kernel const& kernel, Guard const&) const {
-        if (kernel.count > 0) device_.launch(kernel, kernel.blocks());
     }
 
     Device device_;

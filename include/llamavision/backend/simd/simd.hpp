@@ -85,8 +85,8 @@ class simd : public scalar {
 
     /// Keys and values in bfloat16.
     [[nodiscard]] std::size_t kept_floats(attention_shape const& shape, std::size_t capacity) const;
-    void keep(attention_shape const& shape, float const* keys, float const* values, std::size_t first,
-              std::size_t count, std::size_t capacity, float* to_keys, float* to_values) const;
+    void keep(attention_shape const& shape, float const* keys, float const* values,
+              std::span<kept_rows const> places) const;
 
     void copy(float const* x, std::size_t count, float* y) const;
     void zero(float* y, std::size_t count) const;

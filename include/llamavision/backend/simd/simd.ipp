@@ -301,10 +301,13 @@ LLAMAVISION_INLINE std::size_t simd::kept_floats(attention_shape const& shape, s
 }
 
 LLAMAVISION_INLINE void simd::keep(attention_shape const& shape, float const* keys, float const* values,
-                                   std::size_t first, std::size_t count, std::size_t capacity, float* to_keys,
-                                   float* to_values) const {
-    panels::keep(*pool_, *panels_, shape, keys, values, first, count, capacity, reinterpret_cast<bf16*>(to_keys),
-                 reinterpret_cast<bf16*>(to_values));
+                                   std::span<kept_rows const> places) const {
+    std::size_t at = 0;
+    for (kept_rows const& p : places) {
+        panels::keep(*pool_, *panels_, shape, keys + at, values + at, p.first, p.rows, p.capacity,
+                     reinterpret_cast<bf16*>(p.keys), reinterpret_cast<bf16*>(p.values));
+        at += p.rows * shape.kv_heads * shape.head_dim;
+    }
 }
 
 LLAMAVISION_INLINE void simd::copy(float const* x, std::size_t count, float* y) const {
