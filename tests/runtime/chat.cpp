@@ -2,6 +2,8 @@
 // Conversations with the bundled model: what the session holds after any turn is what the whole conversation, written
 // down and read afresh, would be; and every way in which an answer can end.
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -253,4 +255,102 @@ TEST_CASE("load says which number differs, load_any which configuration is neare
         message([] { (void)load_any<scalar>(configurations<llama_3_2_11b_vision>{}, checkpoint_path); });
     CHECK(any.find("nearest is llama-3.2-11b-vision") != std::string::npos);
     CHECK_THROWS_AS((void)load<tiny>("nowhere"), file_error);
+}
+
+namespace {
+
+/// Several chats that share a workspace, and what is asked of each.
+struct company {
+    std::vector<image::pixels> pictures{drawing(84), drawing(168)};
+    std::vector<session::image_ptr> seen;
+    std::deque<chat> chats;
+    std::vector<question> questions;
+
+    /// One chat for each: short of context, of tokens, drawn, stopped by a string, and as the checkpoint says.
+    explicit company(std::shared_ptr<workspace> const& work = bundled().make_workspace()) {
+        for (image::pixels const& p : pictures) seen.push_back(bundled().encode(p));
+        auto const ask = [&](std::size_t picture, std::string const& text, std::size_t context) -> question& {
+            chat& c =
+                chats.emplace_back(bundled(), conversation_options{.session = {.context = context, .work = work}});
+            std::span<session::image_ptr const> const shown = std::span(seen).subspan(picture % 2, picture < 2 ? 1 : 0);
+            return questions.emplace_back(question{&c, chat::turn_of(shown.size(), text), shown, greedy(c).answer});
+        };
+        ask(0, "Describe this image.", 0);
+        ask(0, "How many shapes are there?", 0).answer.max_tokens = 2;
+        ask(1, "Describe this image.", 0).answer.sampling = {.temperature = 3.0, .top_p = 1.0, .seed = 5};
+        ask(0, "Describe this image.", 0).answer.stop_strings = {"re"};
+        ask(2, "Hi", 24).answer.stop_ids.clear();
+        questions.back().answer.sampling = {};
+    }
+};
+
+struct told {
+    std::string text;
+    std::vector<token> ids;
+    ending reason;
+    bool operator==(told const&) const = default;
+};
+
+told ask_alone(question const& q) {
+    std::vector<answer> const one = ask_together({&q, 1});
+    std::string text = one.front().text();
+    return {std::move(text), one.front().ids(), one.front().reason()};
+}
+
+} // namespace
+
+TEST_CASE("asked together, each chat answers as alone, however it ends") {
+    std::vector<told> wanted;
+    company alone;
+    for (question const& q : alone.questions) wanted.push_back(ask_alone(q));
+    CHECK(wanted[0].reason == ending::stop_id);
+    CHECK(wanted[1].reason == ending::length);
+    CHECK(wanted[3].reason == ending::stop_string);
+    CHECK(wanted[4].reason == ending::context);
+    company together;
+    std::vector<answer> const answers = ask_together(together.questions);
+    std::vector<std::string> texts(answers.size());
+    answer_together(answers, [&](std::size_t i, std::string_view piece) {
+        CHECK_FALSE(piece.empty());
+        texts[i] += piece;
+    });
+    for (std::size_t i = 0; i < answers.size(); ++i)
+        CHECK(told{texts[i], answers[i].ids(), answers[i].reason()} == wanted[i]);
+    // and each goes on by itself
+    for (std::size_t i = 0; i < 4; ++i)
+        CHECK(together.chats[i].ask("How many shapes are there?").text()
+              == alone.chats[i].ask("How many shapes are there?").text());
+}
+
+TEST_CASE("a stop ends one of several answers, and the others go on") {
+    company alone, together;
+    std::stop_source stop, never;
+    for (question& q : together.questions) q.answer.stop = never.get_token();
+    together.questions[0].answer.stop = stop.get_token();
+    std::vector<answer> const answers = ask_together(together.questions);
+    std::vector<std::string> texts(answers.size());
+    answer_together(answers, [&](std::size_t i, std::string_view piece) {
+        texts[i] += piece;
+        stop.request_stop();
+    });
+    CHECK(answers[0].reason() == ending::cancelled);
+    CHECK(answers[0].ids().size() == 1);
+    for (std::size_t i = 1; i < answers.size(); ++i)
+        CHECK(told{texts[i], answers[i].ids(), answers[i].reason()} == ask_alone(alone.questions[i]));
+    CHECK_FALSE(together.chats[0].ask("Why?").text().empty());
+}
+
+TEST_CASE("questions of which one does not fit leave all conversations as they were") {
+    company c;
+    static_cast<void>(c.chats[0].ask("Describe this image.").text());
+    std::vector<token> const before = held(c.chats[0]);
+    c.questions[4].turn = chat::turn_of(0, std::string(400, 'x'));
+    CHECK_THROWS_AS(static_cast<void>(ask_together(c.questions)), context_error);
+    CHECK(held(c.chats[0]) == before);
+    for (std::size_t i = 1; i < c.chats.size(); ++i) CHECK(held(c.chats[i]).empty());
+    c.questions[4].turn = c.questions[3].turn;
+    c.questions[4].pictures = c.questions[3].pictures;
+    c.questions[4].to = c.questions[3].to;
+    CHECK_THROWS_AS(static_cast<void>(ask_together(c.questions)), argument_error);
+    CHECK(held(c.chats[0]) == before);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A conversation: questions with pictures in them, answers that arrive piece by piece. Each turn is read on top of what
-// the session already holds.
+// the session already holds. Several conversations may be asked, and answer, together.
 #pragma once
 
 #include <cstddef>
@@ -74,8 +74,30 @@ class answer {
     [[nodiscard]] ending reason() const { return generation_->reason(); }
 
   private:
+    friend void answer_together(std::span<answer const> answers, on_piece const& take);
+
     generation* generation_;
 };
+
+/// The rest of several answers, of chats of one model: a token of each in every pass over the weights (see
+/// `step_together`).
+void answer_together(std::span<answer const> answers, on_piece const& take);
+
+class chat;
+
+/// What one of several chats is asked: a turn, and one encoded picture for each of its image marks.
+struct question {
+    chat* to = nullptr;
+    tokens::message turn;
+    std::span<session::image_ptr const> pictures{};
+    generate_options answer{};
+};
+
+/// Asks several chats of one model; their questions are read together (see `session::append_together`).
+/// On an exception all conversations are as before.
+/// @return their answers, in the same order
+/// @throws argument_error for chats of different models, or one that is named twice; context_error; cancelled
+[[nodiscard]] std::vector<answer> ask_together(std::span<question const> questions, read_options const& options = {});
 
 /// Not for several threads at once. Only an answer's stop token may be used from another thread.
 class chat {
@@ -95,10 +117,7 @@ class chat {
     /// On an exception the conversation is as before.
     /// @throws image_error, context_error, cancelled
     [[nodiscard]] answer ask(std::span<session::image_ptr const> pictures, std::string_view text, ask_options options) {
-        tokens::message turn;
-        turn.content.assign(pictures.size(), tokens::image_here);
-        if (!text.empty() || pictures.empty()) turn.content.emplace_back(std::string(text));
-        return ask(turn, pictures, std::move(options));
+        return ask(turn_of(pictures.size(), text), pictures, std::move(options));
     }
     [[nodiscard]] answer ask(std::span<image::pixels const> pictures, std::string_view text, ask_options options) {
         std::vector<session::image_ptr> const seen = encode(pictures, options);
@@ -113,6 +132,14 @@ class chat {
     [[nodiscard]] answer ask(tokens::message const& turn, std::span<session::image_ptr const> pictures,
                              ask_options options);
 
+    /// A turn that shows so many pictures, and then says something.
+    [[nodiscard]] static tokens::message turn_of(std::size_t pictures, std::string_view text) {
+        tokens::message turn;
+        turn.content.assign(pictures, tokens::image_here);
+        if (!text.empty() || pictures == 0) turn.content.emplace_back(std::string(text));
+        return turn;
+    }
+
     /// Encodes pictures the way this conversation's parity needs them.
     [[nodiscard]] std::vector<session::image_ptr> encode(std::span<image::pixels const> pictures,
                                                          ask_options const& options = {}) const;
@@ -126,6 +153,8 @@ class chat {
     [[nodiscard]] session const& state() const { return session_; }
 
   private:
+    friend std::vector<answer> ask_together(std::span<question const> questions, read_options const& options);
+
     /// What the session has not read yet, up to the point where the assistant speaks: the last answer's end and this
     /// turn; or, at the beginning, the system prompt and this turn.
     [[nodiscard]] std::vector<token> prompt(tokens::message const& turn) const;

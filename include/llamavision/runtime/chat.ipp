@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A turn of a conversation: pictures encoded, words put in their frame, and read.
+// A turn of a conversation, or of several: pictures encoded, words put in their frame, and read.
 #pragma once
 
 #include <cstddef>
@@ -17,14 +17,35 @@ LLAMAVISION_INLINE chat::chat(model const& m, conversation_options options)
 
 LLAMAVISION_INLINE answer chat::ask(tokens::message const& turn, std::span<session::image_ptr const> pictures,
                                     ask_options options) {
-    std::vector<token> const ids = prompt(turn);
     read_options reading;
     reading.on_progress = options.on_prompt;
     reading.stop = options.stop;
-    session_.append(ids, pictures, reading);
     if (!options.answer.stop.stop_possible()) options.answer.stop = options.stop;
-    answer_.emplace(session_, model_.words(), std::move(options.answer));
-    return answer(*answer_);
+    question const asked{this, turn, pictures, std::move(options.answer)};
+    return ask_together({&asked, 1}, reading).front();
+}
+
+LLAMAVISION_INLINE std::vector<answer> ask_together(std::span<question const> questions, read_options const& options) {
+    std::vector<std::vector<token>> prompts;
+    prompts.reserve(questions.size()); // the passages point into it
+    std::vector<session::passage> passages;
+    for (question const& q : questions) {
+        prompts.push_back(q.to->prompt(q.turn));
+        passages.push_back({&q.to->session_, prompts.back(), q.pictures});
+    }
+    session::append_together(passages, options);
+    std::vector<answer> answers;
+    for (question const& q : questions) {
+        q.to->answer_.emplace(q.to->session_, q.to->model_.words(), q.answer);
+        answers.emplace_back(*q.to->answer_);
+    }
+    return answers;
+}
+
+LLAMAVISION_INLINE void answer_together(std::span<answer const> answers, on_piece const& take) {
+    std::vector<generation*> all;
+    for (answer const& a : answers) all.push_back(a.generation_);
+    while (step_together(all, take)) {}
 }
 
 LLAMAVISION_INLINE std::vector<session::image_ptr> chat::encode(std::span<image::pixels const> pictures,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generation: from the logits of the last row to a token, from the token to text, and the token back into the session,
-// one step at a time and only when somebody asks for the next piece.
+// one step at a time and only when somebody asks for the next piece; of one answer, or of several together.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -43,6 +45,19 @@ struct generate_options {
     std::stop_token stop{}; ///< ends the answer between two tokens, or inside one
 };
 
+class generation;
+
+/// Takes a piece of text, complete UTF-8 and never empty, of the answer of that index.
+using on_piece = std::function<void(std::size_t answer, std::string_view piece)>;
+
+/// A token for each answer that has not ended, of several sessions of one model. The tokens before them are read in one
+/// pass over the weights (`session::append_together`), so that every answer is what it would be alone, at a fraction of
+/// the time. An answer that ends, for whatever reason, leaves the others alone. A stop token that not all of them share
+/// ends its answer between two tokens.
+/// @return whether any answer goes on
+/// @throws argument_error for sessions of different models, or one that two answers belong to
+bool step_together(std::span<generation* const> answers, on_piece const& take);
+
 /// One answer in the making. The session must have read a prompt, and must outlive this.
 class generation {
   public:
@@ -59,12 +74,17 @@ class generation {
     [[nodiscard]] ending reason() const { return ending_; }
 
   private:
+    friend bool step_together(std::span<generation* const> answers, on_piece const& take);
+
     /// Ids that stand for pictures are input only.
     static std::vector<token> never(session const& s, tokens::tokenizer const& words);
 
-    std::string step();
-
-    /// What the decoder still held back belongs to the text.
+    [[nodiscard]] bool goes_on() const { return ending_ == ending::none; }
+    /// What may end it before the model reads; the rest of the text, if it does.
+    std::string look_up();
+    /// The next token, by the session's logits; its text, as far as it is complete.
+    std::string choose();
+    /// What the decoder and the stop strings still held back belongs to the text.
     std::string end(ending why);
 
     session* session_;
@@ -76,6 +96,7 @@ class generation {
     std::vector<token> ids_;
     bool owes_ = false;
     ending ending_ = ending::none;
+    std::vector<session::passage> owed_; ///< of all that step together, of whom this is the first
 };
 
 } // namespace llamavision

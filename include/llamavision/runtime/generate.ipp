@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One step of an answer: a token chosen, its text, and the reason to stop.
+// One step of several answers: tokens read, the next ones chosen, their text, and the reasons to stop.
 #pragma once
 
+#include <cstddef>
 #include <optional>
+#include <span>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,12 +20,41 @@ LLAMAVISION_INLINE generation::generation(session& s, tokens::tokenizer const& w
       stops_(options_.stop_ids, options_.stop_strings) {}
 
 LLAMAVISION_INLINE std::optional<std::string> generation::next() {
-    while (ending_ == ending::none) {
-        std::string piece = step();
-        if (ending_ != ending::none && ending_ != ending::stop_string) piece += stops_.finish();
-        if (!piece.empty()) return piece;
+    generation* const self = this;
+    std::string piece;
+    while (piece.empty() && goes_on())
+        step_together({&self, 1}, [&](std::size_t, std::string_view text) { piece += text; });
+    if (piece.empty()) return std::nullopt;
+    return piece;
+}
+
+LLAMAVISION_INLINE bool step_together(std::span<generation* const> answers, on_piece const& take) {
+    if (answers.empty()) return false;
+    auto const hand_out = [&](std::size_t i, std::string const& piece) {
+        if (!piece.empty()) take(i, piece);
+    };
+    std::vector<session::passage>& owed = answers.front()->owed_;
+    owed.clear();
+    read_options reading;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+        generation& g = *answers[i];
+        if (g.goes_on()) hand_out(i, g.look_up());
+        if (!g.goes_on() || !g.owes_) continue;
+        bool const same = owed.empty() || reading.stop == g.options_.stop;
+        reading.stop = same ? g.options_.stop : std::stop_token();
+        owed.push_back({g.session_, {&g.ids_.back(), 1}, {}, true});
     }
-    return std::nullopt;
+    bool stopped = false;
+    try {
+        session::append_together(owed, reading);
+    } catch (cancelled const&) { stopped = true; }
+    bool any = false;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+        generation& g = *answers[i];
+        if (g.goes_on()) hand_out(i, stopped && g.owes_ ? g.end(ending::cancelled) : g.choose());
+        any = any || g.goes_on();
+    }
+    return any;
 }
 
 LLAMAVISION_INLINE std::vector<token> generation::never(session const& s, tokens::tokenizer const& words) {
@@ -30,18 +63,15 @@ LLAMAVISION_INLINE std::vector<token> generation::never(session const& s, tokens
     return ids;
 }
 
-LLAMAVISION_INLINE std::string generation::step() {
-    try {
-        if (options_.stop.stop_requested()) return end(ending::cancelled);
-        if (ids_.size() >= options_.max_tokens) return end(ending::length);
-        if (owes_) {
-            if (session_->length() == session_->context()) return end(ending::context);
-            read_options reading;
-            reading.stop = options_.stop;
-            session_->append_generated(ids_.back(), reading);
-            owes_ = false;
-        }
-    } catch (cancelled const&) { return end(ending::cancelled); }
+LLAMAVISION_INLINE std::string generation::look_up() {
+    if (options_.stop.stop_requested()) return end(ending::cancelled);
+    if (ids_.size() >= options_.max_tokens) return end(ending::length);
+    if (owes_ && session_->length() == session_->context()) return end(ending::context);
+    return {};
+}
+
+LLAMAVISION_INLINE std::string generation::choose() {
+    owes_ = false;
     token const id = session_->choose(pick_, choices_);
     if (stops_.ends(id)) return end(ending::stop_id);
     ids_.push_back(id);
@@ -53,7 +83,8 @@ LLAMAVISION_INLINE std::string generation::step() {
 
 LLAMAVISION_INLINE std::string generation::end(ending why) {
     ending_ = why;
-    return stops_.push(text_.finish());
+    std::string rest = stops_.push(text_.finish());
+    return rest += stops_.finish();
 }
 
 } // namespace llamavision

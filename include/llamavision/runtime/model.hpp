@@ -47,6 +47,9 @@ class model {
     /// An empty session. @throws argument_error for options out of range
     [[nodiscard]] session open_session(session_options options = {}) const { return session(network_, options); }
 
+    /// A workspace for sessions to share; see session_options.
+    [[nodiscard]] std::shared_ptr<workspace> make_workspace() const { return std::make_shared<workspace>(network_); }
+
     /// A conversation; declared in runtime/chat.hpp.
     [[nodiscard]] llamavision::chat chat() const;
 
