@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From settings to an answer, with progress bars and a clock.
+// From settings to answers, with progress bars and a clock.
 #include "answers.hpp"
 
 #include <utility>
@@ -40,8 +40,9 @@ lv::model open(answer_settings const& s, std::shared_ptr<lv::image_cache> images
     return model;
 }
 
-lv::conversation_options options_of(answer_settings const& s) {
+lv::conversation_options options_of(answer_settings const& s, std::shared_ptr<lv::workspace> work) {
     lv::conversation_options options;
+    options.session.work = std::move(work);
     options.session.context = s.context;
     options.session.reading = parity_of(s.parity);
     options.system = s.system;
@@ -80,34 +81,47 @@ timing& timing::operator+=(timing const& other) {
 }
 
 conversation::conversation(answer_settings const& settings)
-    : settings_(settings), images_(cache_of(settings)), model_(open(settings, images_)),
-      chat_(model_, options_of(settings)) {}
+    : settings_(settings), images_(cache_of(settings)), model_(open(settings, images_)), work_(model_.make_workspace()),
+      chat_(model_, options_of(settings, work_)) {}
+
+lv::generate_options conversation::answering() const {
+    lv::generate_options options = model_.manners().answers;
+    apply(settings_, options);
+    return options;
+}
+
+sights conversation::look(std::span<lv::image::pixels const> pictures, std::stop_token stop) {
+    sights seen;
+    stopwatch watch;
+    auto const encoded = [&] { return images_ ? images_->counts().encoded : 0; };
+    std::size_t const encoded_before = encoded();
+    progress_bar bar("Looking at the image");
+    lv::ask_options options;
+    options.on_image = bar.report();
+    options.stop = std::move(stop);
+    seen.images = chat_.encode(pictures, options);
+    seen.took.images = seen.images.size();
+    seen.took.cached = images_ ? seen.images.size() - (encoded() - encoded_before) : 0;
+    seen.took.image = watch.seconds();
+    return seen;
+}
 
 reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string_view question,
                         std::function<void(std::string_view)> const& on_piece, std::stop_token stop) {
-    lv::ask_options options = chat_.defaults();
-    apply(settings_, options.answer);
-    options.stop = std::move(stop);
+    sights const seen = look(pictures, stop);
     reply result;
     timing& took = result.took;
+    took = seen.took;
     stopwatch watch;
-    std::vector<lv::session::image_ptr> images;
-    auto const encoded = [&] { return images_ ? images_->counts().encoded : 0; };
-    std::size_t const encoded_before = encoded();
-    {
-        progress_bar bar("Looking at the image");
-        options.on_image = bar.report();
-        images = chat_.encode(pictures, options);
-    }
-    took.images = images.size();
-    took.cached = images_ ? images.size() - (encoded() - encoded_before) : 0;
-    took.image = watch.lap();
     std::size_t const before = chat_.state().length();
     std::optional<lv::answer> answer;
     {
         progress_bar bar("Reading the question");
+        lv::ask_options options;
+        options.answer = answering();
         options.on_prompt = bar.report();
-        answer = chat_.ask(images, question, options);
+        options.stop = std::move(stop);
+        answer = chat_.ask(seen.images, question, std::move(options));
     }
     took.prompt_tokens = chat_.state().length() - before;
     took.prompt = watch.lap();
@@ -120,6 +134,59 @@ reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string
     took.answer_tokens = result.ids.size();
     took.answer = watch.lap();
     return result;
+}
+
+timing conversation::ask_together(std::span<inquiry const> questions,
+                                  std::function<void(std::string_view)> const& on_piece,
+                                  std::function<void(reply const&)> const& on_reply) {
+    while (company_.size() < questions.size()) company_.emplace_back(model_, options_of(settings_, work_));
+    timing sum;
+    stopwatch watch;
+    std::vector<lv::answer> answers;
+    {
+        progress_bar bar(questions.size() > 1 ? "Reading the questions" : "Reading the question");
+        std::vector<lv::question> asked;
+        for (std::size_t i = 0; i < questions.size(); ++i) {
+            inquiry const& q = questions[i];
+            company_[i].reset();
+            asked.push_back(
+                {&company_[i], lv::chat::turn_of(q.seen.images.size(), q.text), q.seen.images, answering()});
+        }
+        lv::read_options reading;
+        reading.on_progress = bar.report();
+        answers = lv::ask_together(asked, reading);
+    }
+    sum.prompt = watch.lap();
+    std::vector<reply> replies(questions.size());
+    for (std::size_t i = 0; i < questions.size(); ++i) {
+        replies[i].took = questions[i].seen.took;
+        replies[i].took.prompt = sum.prompt;
+        replies[i].took.prompt_tokens = company_[i].state().length();
+        timing const& one = replies[i].took;
+        sum += {one.image, 0, 0, one.images, one.prompt_tokens, 0, one.cached};
+    }
+    std::size_t done = 0;
+    auto const hand_out = [&] {
+        while (done < answers.size() && answers[done].reason() != lv::ending::none) {
+            reply& r = replies[done];
+            if (r.took.answer == 0) r.took.answer = watch.seconds();
+            r.ids = answers[done].ids();
+            r.reason = answers[done].reason();
+            r.took.answer_tokens = r.ids.size();
+            sum.answer_tokens += r.ids.size();
+            on_reply(r);
+            if (++done < answers.size() && !replies[done].text.empty()) on_piece(replies[done].text);
+        }
+    };
+    lv::answer_together(answers, [&](std::size_t i, std::string_view piece) {
+        replies[i].text += piece;
+        if (i == done) on_piece(piece);
+        if (answers[i].reason() != lv::ending::none) replies[i].took.answer = watch.seconds();
+        hand_out();
+    });
+    hand_out();
+    sum.answer = watch.seconds();
+    return sum;
 }
 
 std::string in_words(timing const& t) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `describe` and `chat` share: a conversation with the settings of the command line, and one timed answer in it.
+// What `describe`, `chat` and `scene` share: a model with the settings of the command line, and timed answers of it.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -35,9 +36,24 @@ struct reply {
     timing took;
 };
 
+/// Pictures as the model remembers them, and what looking at them took.
+struct sights {
+    std::vector<llamavision::session::image_ptr> images;
+    timing took;
+};
+
+/// A question in a conversation of its own.
+struct inquiry {
+    sights seen;
+    std::string text;
+};
+
 class conversation {
   public:
     explicit conversation(answer_settings const& settings);
+
+    /// Throws what llamavision::chat::encode throws.
+    [[nodiscard]] sights look(std::span<llamavision::image::pixels const> pictures, std::stop_token stop = {});
 
     /// Asks, and hands the answer out as it comes.
     /// Throws what llamavision::chat throws; cancelled, if it is stopped before the first token.
@@ -45,11 +61,21 @@ class conversation {
               std::function<void(std::string_view)> const& on_piece, std::stop_token stop = {});
     void reset() { chat_.reset(); }
 
+    /// Asks several questions at once. Pieces of the first unanswered one are handed out as they come, and replies in
+    /// the order of the questions, as soon as that allows.
+    /// Returns what it took in all: less than the sum of what each waited for.
+    timing ask_together(std::span<inquiry const> questions, std::function<void(std::string_view)> const& on_piece,
+                        std::function<void(reply const&)> const& on_reply);
+
   private:
+    [[nodiscard]] llamavision::generate_options answering() const;
+
     answer_settings settings_;
     std::shared_ptr<llamavision::image_cache> images_;
     llamavision::model model_;
+    std::shared_ptr<llamavision::workspace> work_; ///< of all chats
     llamavision::chat chat_;
+    std::deque<llamavision::chat> company_; ///< for questions that are asked together
 };
 
 /// "image 0.4 s | prompt 31 tokens, 512 tok/s | answer 20 tokens, 88 tok/s | peak memory 123 MB"

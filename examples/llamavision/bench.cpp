@@ -3,6 +3,7 @@
 #include "commands.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include <llamavision/runtime/quantise.hpp>
 #include <llamavision/runtime/session.hpp>
 #include <llamavision/support/machine_memory.hpp>
+#include <llamavision/tokens/sampler.hpp>
 
 #include "bundled.hpp"
 #include "console.hpp"
@@ -53,6 +55,8 @@ struct figures {
     std::vector<prompt_cost> prompts; ///< never none
     measured decode;                  ///< one token, after the first of the prompts
     double decode_bytes = 0;
+    measured batch; ///< one token of each of several conversations
+    double batch_bytes = 0;
     std::size_t peak = 0, planned = 0;
 };
 
@@ -99,7 +103,7 @@ class benchmark {
         figures_.load = loading.seconds();
         for (std::size_t const tiles : tile_counts()) look_at(tiles);
         talk();
-        lv::memory_plan const plan = net_->plan(chunk());
+        lv::memory_plan const plan = net_->plan(chunk(), options_.batch);
         std::size_t const held = std::max(before, probe_ ? probe_->bytes() : 0);
         figures_.peak = peak_memory() - std::min(peak_memory(), held);
         figures_.planned = plan.own(session_->context()) + plan.weights.mapped;
@@ -184,7 +188,9 @@ class benchmark {
     /// Prompts about the last picture, read again and again, and an answer to the first. One is read before it counts:
     /// weights that nothing has read for a while may be slow to come, on virtual machines above all.
     void talk() {
-        session_.emplace(net_, lv::session_options{positions(), chunk(), lv::parity::usual});
+        lv::session_options const settings{positions(), chunk(), lv::parity::usual,
+                                           std::make_shared<lv::workspace>(net_)};
+        session_.emplace(net_, settings);
         read(prompt_of(options_.prompts.front()));
         for (std::size_t const count : options_.prompts) {
             std::vector<lv::token> const prompt = prompt_of(count);
@@ -196,24 +202,52 @@ class benchmark {
         }
         if (options_.answer == 0) return;
         std::vector<lv::token> const prompt = prompt_of(options_.prompts.front());
-        figures_.decode = measure([&] {
-            read(prompt);
+        figures_.decode = measure_token(1, prompt, settings);
+        figures_.decode_bytes = bytes_of(1);
+        if (options_.batch == 1) return;
+        figures_.batch = measure_token(options_.batch, prompt, settings);
+        figures_.batch_bytes = bytes_of(options_.batch);
+    }
+
+    /// A token of each of so many answers to the same prompt about the same picture.
+    measured measure_token(std::size_t conversations, std::vector<lv::token> const& prompt,
+                           lv::session_options const& settings) {
+        std::deque<lv::session> others;
+        std::vector<lv::session::passage> prompts, tokens;
+        lv::token now = 0;
+        for (std::size_t i = 0; i < conversations; ++i) {
+            lv::session& s = i == 0 ? *session_ : others.emplace_back(net_, settings);
+            prompts.push_back({&s, prompt, {&image_, 1}});
+            tokens.push_back({&s, {&now, 1}, {}, true});
+        }
+        std::vector<double> seconds;
+        measured m = measure([&] {
+            for (lv::session::passage const& p : prompts) p.to->reset();
+            lv::session::append_together(prompts);
             static_cast<void>(session_->logits());
-            stopwatch watch;
             lv::tokens::sampler greedy({.greedy = true});
-            std::shared_ptr<void> choices;
+            std::vector<std::shared_ptr<void>> choices(conversations);
+            stopwatch watch;
             for (std::size_t i = 0; i < options_.answer; ++i) {
-                session_->append_generated(static_cast<lv::token>(i) % vocabulary());
-                if (gpu_) static_cast<void>(session_->choose(greedy, choices)); // the step ends when its token is here
+                now = static_cast<lv::token>(i) % vocabulary();
+                lv::session::append_together(tokens);
+                for (std::size_t k = 0; gpu_ && k < conversations; ++k) // the step ends when its tokens are here
+                    static_cast<void>(tokens[k].to->choose(greedy, choices[k]));
             }
-            answer_seconds_.push_back(watch.seconds() / static_cast<double>(options_.answer));
+            seconds.push_back(watch.seconds() / static_cast<double>(options_.answer));
         });
-        std::sort(answer_seconds_.begin(), answer_seconds_.end());
-        figures_.decode.seconds = answer_seconds_[answer_seconds_.size() / 2];
+        std::sort(seconds.begin(), seconds.end());
+        m.seconds = seconds[seconds.size() / 2];
+        return m;
+    }
+
+    /// What has to be read from memory for a token of each of so many conversations.
+    [[nodiscard]] double bytes_of(std::size_t conversations) const {
         lv::memory_plan const plan = net_->plan(chunk());
-        figures_.decode_bytes = static_cast<double>(plan.weights.decoded) + static_cast<double>(image_->bytes)
-                                + static_cast<double>(plan.cache_per_position)
-                                      * (static_cast<double>(prompt.size()) + static_cast<double>(options_.answer) / 2);
+        double const positions =
+            static_cast<double>(options_.prompts.front()) + static_cast<double>(options_.answer) / 2;
+        return static_cast<double>(plan.weights.decoded) + static_cast<double>(image_->bytes)
+               + static_cast<double>(conversations) * static_cast<double>(plan.cache_per_position) * positions;
     }
 
     /// The picture, and words of nothing in particular.
@@ -244,7 +278,6 @@ class benchmark {
     std::shared_ptr<lv::network const> net_;
     lv::session::image_ptr image_;
     std::optional<lv::session> session_;
-    std::vector<double> answer_seconds_;
 };
 
 std::string percent(double part) { return fixed(100 * part, 0) + " %"; }
@@ -281,6 +314,13 @@ std::string in_words(figures const& f, lv::weight_formats const& formats, bench_
                     fixed(1 / f.decode.seconds, 2) + " tok/s, " + in_bytes(read) + "/s",
                     percent(read / f.decode.beside.read) + " of a plain read");
     }
+    if (f.batch.seconds > 0) {
+        double const read = f.batch_bytes / f.batch.seconds, rate = static_cast<double>(o.batch) / f.batch.seconds;
+        text += row("a token of each of " + std::to_string(o.batch), f.batch.seconds,
+                    fixed(rate, 2) + " tok/s, " + fixed(rate * f.decode.seconds, 2) + " times one, " + in_bytes(read)
+                        + "/s",
+                    percent(read / f.batch.beside.read) + " of a plain read");
+    }
     limits const& l = f.prompts.front().took.beside;
     text += "\nlimits beside the prompt: read " + in_bytes(l.read) + "/s, floats " + in_thousands(l.f32) + "FLOP/s";
     if (l.bf16 > 0) text += ", bf16 " + in_thousands(l.bf16) + "FLOP/s";
@@ -295,7 +335,7 @@ std::string limits_json(limits const& l) {
                         {"int8", json_number(l.int8)}});
 }
 
-std::string in_json(figures const& f, lv::weight_formats const& formats, std::size_t threads,
+std::string in_json(figures const& f, lv::weight_formats const& formats, bench_options const& o, std::size_t threads,
                     std::string const& device) {
     auto const picture = [&](picture_cost const& p) {
         double const rate = p.flops / p.took.seconds;
@@ -305,17 +345,18 @@ std::string in_json(figures const& f, lv::weight_formats const& formats, std::si
                             {"fraction_of_peak", json_number(rate / peak_of(p.took.beside, formats.vision))},
                             {"limits", limits_json(p.took.beside)}});
     };
-    auto const text = [&](std::size_t tokens, measured const& m, double flops) {
+    auto const text = [&](std::size_t tokens, measured const& m, double flops, double bytes) {
         if (m.seconds == 0) return std::string("null");
         return json_object({{"tokens", std::to_string(tokens)},
                             {"tokens_per_second", json_number(static_cast<double>(tokens) / m.seconds)},
                             {"seconds", json_number(m.seconds)},
                             {"fraction_of_peak", json_number(flops / m.seconds / peak_of(m.beside, formats.self))},
-                            {"fraction_of_read", json_number(f.decode_bytes / m.seconds / m.beside.read)},
+                            {"fraction_of_read", json_number(bytes / m.seconds / m.beside.read)},
                             {"limits", limits_json(m.beside)}});
     };
-    auto const prompt = [&](prompt_cost const& p) { return text(p.tokens, p.took, p.flops); };
+    auto const prompt = [&](prompt_cost const& p) { return text(p.tokens, p.took, p.flops, f.decode_bytes); };
     prompt_cost const& first = f.prompts.front();
+    double const flops = first.flops / static_cast<double>(first.tokens);
     return json_object(
                {{"model", json_string(f.model)},
                 {"vision", json_string(lv::name_of(formats.vision))},
@@ -326,7 +367,8 @@ std::string in_json(figures const& f, lv::weight_formats const& formats, std::si
                 {"image", json_list(f.pictures, picture)},
                 {"prefill", prompt(first)},
                 {"prompts", json_list(f.prompts, prompt)},
-                {"decode", text(1, f.decode, first.flops / static_cast<double>(first.tokens))},
+                {"decode", text(1, f.decode, flops, f.decode_bytes)},
+                {"batch", text(o.batch, f.batch, static_cast<double>(o.batch) * flops, f.batch_bytes)},
                 {"memory", json_object({{"peak", std::to_string(f.peak)}, {"planned", std::to_string(f.planned)}})},
                 {"limits", limits_json(first.took.beside)}})
            + "\n";
@@ -338,7 +380,7 @@ int bench(bench_options const& options) {
     figures f;
     benchmark b(options, f);
     b.run();
-    print(options.json ? in_json(f, b.formats(), b.threads(), b.device())
+    print(options.json ? in_json(f, b.formats(), options, b.threads(), b.device())
                        : in_words(f, b.formats(), options, b.device()));
     return 0;
 }

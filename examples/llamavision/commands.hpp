@@ -50,7 +50,8 @@ struct answer_settings : model_settings {
 struct describe_options {
     answer_settings answers;
     std::vector<std::string> photos;
-    std::string prompt; ///< empty: "Describe this image."
+    std::vector<std::string> prompts; ///< none: "Describe this image."
+    std::size_t batch = 1;            ///< questions that are answered together
     bool json = false;
 };
 int describe(describe_options const& options);
@@ -106,6 +107,7 @@ struct scene_options {
     std::uint64_t count = 10;
     std::string out; ///< where the scenes go; empty: nowhere
     bool ask = false;
+    std::size_t batch = 1;   ///< questions that are answered together
     answer_settings answers; ///< of the model that is asked
 };
 int scene(scene_options const& options);
@@ -143,6 +145,7 @@ struct bench_options : model_settings {
     std::vector<std::size_t> tiles;          ///< empty: 1, 2 and the most
     std::vector<std::size_t> prompts = {64}; ///< the answer is to the first
     std::size_t answer = 32, repeat = 1;
+    std::size_t batch = 1; ///< conversations about the last picture that are answered together
     std::uint64_t seed = 1;
 };
 int bench(bench_options const& options);

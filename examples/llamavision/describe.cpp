@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `describe`: one question for each photo, answers as they come.
+// `describe`: every question about each photo, so many at once; answers as they come.
 #include "commands.hpp"
 
 #include <exception>
-#include <span>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <llamavision/image/open.hpp>
 
@@ -18,60 +20,120 @@ namespace program {
 
 namespace {
 
-std::string json_line(std::string const* file, reply const& r) {
-    timing const& t = r.took;
-    return json_object({{"file", file ? json_string(*file) : "null"},
-                        {"text", json_string(r.text)},
-                        {"tokens", json_integers(r.ids)},
-                        {"stop", json_string(lv::name_of(r.reason))},
-                        {"timing", json_object({{"image", json_number(t.image)},
-                                                {"cached", t.images > 0 && t.cached == t.images ? "true" : "false"},
-                                                {"prompt", json_number(t.prompt)},
-                                                {"prompt_tokens", std::to_string(t.prompt_tokens)},
-                                                {"answer", json_number(t.answer)},
-                                                {"answer_tokens", std::to_string(t.answer_tokens)},
-                                                {"peak_memory", std::to_string(peak_memory())}})}})
-           + "\n";
-}
+/// Which photo, if any, and which question.
+struct heading {
+    std::string const* file;
+    std::string const* prompt;
+};
 
-/// One question; `file` is null for one without a photo.
-timing answer(conversation& with, describe_options const& o, std::string const* file) {
-    std::string const question = o.prompt.empty() ? "Describe this image." : o.prompt;
-    std::vector<lv::image::pixels> pictures;
-    if (file) pictures.push_back(lv::image::open(*file));
-    with.reset();
-    if (o.json) {
-        reply const r = with.ask(pictures, question, [](std::string_view) {});
-        print_now(json_line(file, r));
-        return r.took;
+class describing {
+  public:
+    explicit describing(describe_options const& options) : options_(options), with_(options.answers) {
+        if (options_.prompts.empty()) options_.prompts.emplace_back("Describe this image.");
     }
-    if (o.photos.size() > 1) print_now(*file + ":\n");
-    reply const r = with.ask(pictures, question, [](std::string_view piece) { print_now(piece); });
-    print_now(o.photos.size() > 1 ? "\n\n" : "\n");
-    return r.took;
-}
+
+    int run() {
+        if (options_.photos.empty()) ask(nullptr);
+        for (std::string const& photo : options_.photos) {
+            try {
+                ask(&photo);
+            } catch (lv::image_error const& fault) { // this photo's fault; the others may be fine
+                photo_failed(fault);
+            } catch (lv::file_error const& fault) {
+                if (std::string_view(fault.what()).starts_with("standard output")) throw;
+                photo_failed(fault);
+            }
+        }
+        answer();
+        if (sum_.prompt_tokens > 0) say(program::in_words(sum_));
+        return status_;
+    }
+
+  private:
+    void photo_failed(std::exception const& fault) {
+        complain(fault.what());
+        status_ = 1;
+    }
+
+    /// Every question about a photo; it is looked at once.
+    void ask(std::string const* photo) {
+        sights seen;
+        if (photo) {
+            lv::image::pixels const picture = lv::image::open(*photo);
+            seen = with_.look({&picture, 1});
+        }
+        for (std::string const& prompt : options_.prompts) {
+            waiting_.push_back({seen, prompt});
+            headings_.push_back({photo, &prompt});
+            if (waiting_.size() == options_.batch) answer();
+            seen.took.image = 0;
+            seen.took.cached = seen.took.images;
+        }
+    }
+
+    /// What was asked and waits for its answer.
+    void answer() {
+        if (waiting_.empty()) return;
+        auto heading = headings_.begin();
+        bool begun = false; // the answer at hand
+        auto const begin = [&] {
+            if (!begun && !options_.json) print_now(title(*heading));
+            begun = true;
+        };
+        sum_ += with_.ask_together(
+            waiting_,
+            [&](std::string_view piece) {
+                if (options_.json) return;
+                begin();
+                print_now(piece);
+            },
+            [&](reply const& r) {
+                begin();
+                print_now(options_.json ? json_line(*heading, r) : several() ? "\n\n" : "\n");
+                begun = false;
+                ++heading;
+            });
+        waiting_.clear();
+        headings_.clear();
+    }
+
+    [[nodiscard]] bool several() const { return options_.photos.size() > 1 || options_.prompts.size() > 1; }
+
+    [[nodiscard]] std::string title(heading const& h) const {
+        std::string text;
+        if (options_.photos.size() > 1) text += *h.file + ":\n";
+        if (options_.prompts.size() > 1) text += "> " + *h.prompt + "\n";
+        return text;
+    }
+
+    [[nodiscard]] std::string json_line(heading const& h, reply const& r) const {
+        timing const& t = r.took;
+        std::vector<std::pair<std::string_view, std::string>> line{{"file", h.file ? json_string(*h.file) : "null"}};
+        if (options_.prompts.size() > 1) line.emplace_back("prompt", json_string(*h.prompt));
+        line.insert(line.end(),
+                    {{"text", json_string(r.text)},
+                     {"tokens", json_integers(r.ids)},
+                     {"stop", json_string(lv::name_of(r.reason))},
+                     {"timing", json_object({{"image", json_number(t.image)},
+                                             {"cached", t.images > 0 && t.cached == t.images ? "true" : "false"},
+                                             {"prompt", json_number(t.prompt)},
+                                             {"prompt_tokens", std::to_string(t.prompt_tokens)},
+                                             {"answer", json_number(t.answer)},
+                                             {"answer_tokens", std::to_string(t.answer_tokens)},
+                                             {"peak_memory", std::to_string(peak_memory())}})}});
+        return json_object(line) + "\n";
+    }
+
+    describe_options options_;
+    conversation with_;
+    std::vector<inquiry> waiting_;
+    std::vector<heading> headings_; ///< of those that wait
+    timing sum_;
+    int status_ = 0;
+};
 
 } // namespace
 
-int describe(describe_options const& options) {
-    conversation with(options.answers);
-    timing sum;
-    int status = 0;
-    if (options.photos.empty()) sum += answer(with, options, nullptr);
-    for (std::string const& photo : options.photos) {
-        try {
-            sum += answer(with, options, &photo);
-        } catch (lv::image_error const& fault) { // this photo's fault; the others may be fine
-            complain(fault.what());
-            status = 1;
-        } catch (lv::file_error const& fault) {
-            if (std::string_view(fault.what()).starts_with("standard output")) throw;
-            complain(fault.what());
-            status = 1;
-        }
-    }
-    if (sum.prompt_tokens > 0) say(in_words(sum));
-    return status;
-}
+int describe(describe_options const& options) { return describing(options).run(); }
 
 } // namespace program

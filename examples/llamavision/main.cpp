@@ -26,14 +26,19 @@ constexpr char const* footer =
 using run = std::function<int()>;
 
 void add_describe(CLI::App& app, describe_options& o, run& chosen) {
-    CLI::App* const c = app.add_subcommand("describe", "Asks one question about each photo, or one without a photo");
+    CLI::App* const c =
+        app.add_subcommand("describe", "Asks one question or more about each photo, or without a photo");
     c->add_option("photos", o.photos, "PNG, JPEG, BMP or GIF files; none: a question about nothing to see")
         ->type_name("PHOTO");
-    c->add_option("--prompt", o.prompt, "The question; \"Describe this image.\" by default")->type_name("TEXT");
+    add_list(c, "--prompt", o.prompts,
+             "The question; \"Describe this image.\" by default; may be given more than once, and each is asked about "
+             "every photo by itself")
+        ->type_name("TEXT");
+    add_batch(c, o.batch);
     c->add_flag("--json", o.json, "One object a line: file, text, tokens (ids), stop, timing (seconds)");
     add_answers(c, o.answers);
     c->callback([&o, &chosen] {
-        if (o.photos.empty() && o.prompt.empty()) throw CLI::RequiredError("A photo or --prompt");
+        if (o.photos.empty() && o.prompts.empty()) throw CLI::RequiredError("A photo or --prompt");
         chosen = [&o] { return describe(o); };
     });
 }
@@ -141,6 +146,7 @@ void add_scene(CLI::App& app, scene_options& o, run& chosen) {
     c->add_option("--count", o.count, "How many; 10 by default")->check(CLI::Range(1, 1'000'000))->type_name("N");
     c->add_option("--out", o.out, "Folder for the PNG files and scenes.jsonl")->type_name("DIR");
     c->add_flag("--ask", o.ask, "Ask the model all of them, and print how many it answers right, by kind of question");
+    add_batch(c, o.batch);
     add_loading(c, o.answers);
     add_parity(c, o.answers.parity);
     c->callback([&o, &chosen] {
@@ -209,6 +215,7 @@ void add_bench(CLI::App& app, bench_options& o, run& chosen) {
         ->check(CLI::Range(1, 100'000))
         ->type_name("N");
     add_natural(c, "--answer", o.answer, "Tokens of the answer; 32 by default");
+    add_batch(c, o.batch);
     c->add_option("--repeat", o.repeat, "The median of so many runs; 1 by default")
         ->check(CLI::Range(1, 1000))
         ->type_name("N");

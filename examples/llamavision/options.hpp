@@ -135,6 +135,13 @@ inline void add_device(CLI::App* app, std::string& device) {
         ->type_name("DEVICE");
 }
 
+inline void add_batch(CLI::App* app, std::size_t& batch) {
+    app->add_option("--batch", batch,
+                    "Answer so many questions together, a token of each whenever the weights are read; 1 by default")
+        ->check(CLI::Range(1, 256))
+        ->type_name("N");
+}
+
 /// Which model, and how it is loaded.
 inline void add_loading(CLI::App* app, model_settings& s) {
     add_model(app, s.model);

@@ -75,17 +75,29 @@ void ask(scene_options const& options) {
     std::map<std::string, score> scores;
     progress_bar bar("Asking");
     auto const report = bar.report();
-    for (std::uint64_t i = 0; i < options.count; ++i) {
-        llamavision::scenes::scene s = llamavision::scenes::draw(options.seed, i);
-        std::vector<llamavision::image::pixels> pictures;
-        if (s.width > 0) pictures.push_back({s.width, s.height, std::move(s.rgb)});
-        with.reset();
-        bool const right = with.ask(pictures, s.question, [](std::string_view) {}).text == s.answer;
-        for (std::string const& row : {s.kind, std::string("all of them")}) {
-            ++scores[row].asked;
-            scores[row].right += right ? 1 : 0;
+    std::uint64_t done = 0;
+    while (done < options.count) {
+        std::vector<llamavision::scenes::scene> asked;
+        std::vector<inquiry> questions;
+        while (asked.size() < options.batch && done + asked.size() < options.count) {
+            llamavision::scenes::scene& s =
+                asked.emplace_back(llamavision::scenes::draw(options.seed, done + asked.size()));
+            std::vector<llamavision::image::pixels> pictures;
+            if (s.width > 0) pictures.push_back({s.width, s.height, std::move(s.rgb)});
+            questions.push_back({with.look(pictures), s.question});
         }
-        if (report) report(i + 1, options.count);
+        auto s = asked.begin();
+        auto const score_one = [&](reply const& r) {
+            for (std::string const& row : {s->kind, std::string("all of them")}) {
+                ++scores[row].asked;
+                scores[row].right += r.text == s->answer ? 1 : 0;
+            }
+            ++s;
+            ++done;
+            if (report) report(done, options.count);
+        };
+        with.ask_together(
+            questions, [](std::string_view) {}, score_one);
     }
     bar.clear();
     auto all = scores.extract("all of them");

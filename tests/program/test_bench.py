@@ -35,7 +35,15 @@ class Bench(Case):
         self.assertGreater(figures["memory"]["peak"], 0)
         self.assertGreater(figures["memory"]["planned"], 2 << 20)  # 2.9 million parameters, at least 4 bits each
         self.assertGreater(figures["limits"]["read"], 1e8)
+        self.assertIsNone(figures["batch"])
         self.assertIsNone(json.loads(self.succeeds(bench(*settings, "--answer", 0, "--json")))["decode"])
+
+    def test_batch(self):
+        settings = ("--config", "tiny", "--random", "--text", "q8", "--prompt", 8, "--answer", 4, "--tiles", 1, "--batch", 3)
+        self.assertIn("a token of each of 3 ", self.succeeds(bench(*settings)))
+        figures = json.loads(self.succeeds(bench(*settings, "--json")))
+        self.assertEqual(figures["batch"]["tokens"], 3)
+        self.assertAlmostEqual(figures["batch"]["tokens_per_second"] * figures["batch"]["seconds"], 3, 3)
 
     def test_faults(self):
         self.fails(bench("--config", "12b", "--random"), "12b", "tiny")

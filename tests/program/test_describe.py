@@ -45,6 +45,30 @@ class Describe(Case):
         text = self.succeeds(describe(*self.photos[:2]))
         self.assertTrue(text.startswith(f"{self.photos[0]}:\n"))
 
+    def test_several_questions_together_are_answered_as_alone(self):
+        prompts = ["Describe this image.", "How many shapes are there?", "What is in this picture?"]
+        asked = [argument for prompt in prompts for argument in ("--prompt", prompt)]
+        photos = self.photos[:3]
+        alone = [(str(photo), prompt, self.lines(photo, "--prompt", prompt)[0]) for photo in photos for prompt in prompts]
+        for batch in (1, 2, 9, 20):
+            lines = self.lines(*photos, *asked, "--batch", batch)
+            self.assertEqual(list(lines[0]), ["file", "prompt", "text", "tokens", "stop", "timing"])
+            self.assertEqual([(o["file"], o["prompt"], o["tokens"]) for o in lines], [(f, p, o["tokens"]) for f, p, o in alone])
+            self.assertEqual([o["timing"]["image"] > 0 for o in lines], 3 * [True, False, False])
+        text = self.succeeds(describe(photos[0], photos[1], *asked, "--batch", 4))
+        answers = [f"> {p}\n{o['text']}\n\n" for _, p, o in alone]
+        self.assertEqual(text, "".join(f"{alone[i][0]}:\n" + answers[i] for i in range(6)))
+        for wrong in (0, 1000, "a"):
+            self.refuses(describe(photos[0], "--batch", wrong), "--batch")
+
+    def test_a_photo_that_fails_keeps_no_batch_from_its_answers(self):
+        bad = TEMPORARY / "bad.png"
+        bad.write_bytes(b"no picture")
+        r = describe(self.photos[0], bad, self.photos[1], "--batch", 3, "--json")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("bad.png", r.stderr)
+        self.assertEqual([json.loads(line)["file"] for line in r.stdout.splitlines()], [str(p) for p in self.photos[:2]])
+
     def test_no_photo(self):
         (one,) = self.lines("--prompt", "How many shapes are there?")
         self.assertIsNone(one["file"])

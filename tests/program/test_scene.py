@@ -44,6 +44,8 @@ class Scene(Case):
     def test_asking(self):
         table = self.succeeds(run("scene", "--seed", 5, "--count", 30, "--ask", *GIVEN)).splitlines()
         rows = {line[:16].strip(): list(map(int, line[16:].split()[:2])) for line in table[1:]}
+        together = self.succeeds(run("scene", "--seed", 5, "--count", 30, "--ask", "--batch", 7, *GIVEN))
+        self.assertEqual(together.splitlines(), table)
         right, asked = rows.pop("all of them")
         self.assertEqual(asked, 30)
         self.assertEqual([sum(column) for column in zip(*rows.values())], [right, asked])
