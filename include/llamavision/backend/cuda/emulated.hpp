@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -27,15 +28,19 @@
 namespace llamavision::gpu {
 
 /// The threads of one block; see block.hpp. Every other step goes backwards, so that what depends on the order of
-/// threads within a step does not stay unseen.
+/// threads within a step does not stay unseen. If its shared memory is watched, what a thread writes there the others
+/// see after a barrier, and no sooner: where one is missing, they read what was there before. Not seen is a barrier
+/// that keeps a thread from writing what others still read.
 template <unsigned Threads>
 class emulated_block {
   public:
     static constexpr unsigned threads = Threads;
     static_assert(Threads % warp == 0);
 
-    emulated_block(std::size_t x, std::size_t y, std::size_t z)
-        : x_(static_cast<unsigned>(x)), y_(static_cast<unsigned>(y)), z_(static_cast<unsigned>(z)) {}
+    /// @param shared empty: it is not watched
+    emulated_block(std::size_t x, std::size_t y, std::size_t z, std::span<std::byte> shared)
+        : x_(static_cast<unsigned>(x)), y_(static_cast<unsigned>(y)), z_(static_cast<unsigned>(z)), shared_(shared),
+          known_(shared.begin(), shared.end()), written_(shared.empty() ? 0 : Threads) {}
 
     template <class T>
     class own {
@@ -54,13 +59,31 @@ class emulated_block {
     template <class F>
     void alone(F const& f) {
         backwards_ = !backwards_;
-        for (unsigned t = 0; t < Threads; ++t) f(backwards_ ? Threads - 1 - t : t);
+        for (unsigned k = 0; k < Threads; ++k) {
+            unsigned const t = backwards_ ? Threads - 1 - k : k;
+            if (!shared_.empty())
+                for (write const& w : written_[t]) shared_[w.at] = w.value;
+            f(t);
+            if (!shared_.empty()) put_aside(written_[t]);
+        }
     }
     template <class F>
     void each(F const& f) {
         alone(f);
+        sync();
     }
-    void sync() {}
+    /// @throws device_error if two threads have written different values to one place
+    void sync() {
+        for (auto& writes : written_) {
+            for (write const& w : writes) {
+                if (shared_[w.at] != known_[w.at] && shared_[w.at] != w.value)
+                    throw device_error("two threads write to one place in shared memory");
+                shared_[w.at] = w.value;
+            }
+            writes.clear();
+        }
+        std::copy(shared_.begin(), shared_.end(), known_.begin());
+    }
 
     template <class F>
     float sum(F const& f) {
@@ -71,6 +94,7 @@ class emulated_block {
             exchange<warp>(values.data() + w, [](float a, float b) { return a + b; });
             total += values[w];
         }
+        sync();
         return total;
     }
     template <class F, class Use>
@@ -134,14 +158,30 @@ class emulated_block {
         alone([&](unsigned t) { use(t, values[t]); });
     }
 
+    struct write {
+        std::size_t at;
+        std::byte value;
+    };
+    /// What a thread has written since the last barrier is its own.
+    void put_aside(std::vector<write>& writes) {
+        writes.clear();
+        if (std::memcmp(shared_.data(), known_.data(), shared_.size()) == 0) return;
+        for (std::size_t i = 0; i < shared_.size(); ++i)
+            if (shared_[i] != known_[i]) writes.push_back({i, std::exchange(shared_[i], known_[i])});
+    }
+
     unsigned x_, y_, z_;
     bool backwards_ = true;
+    std::span<std::byte> shared_;
+    std::vector<std::byte> known_;            ///< what all threads know to stand there
+    std::vector<std::vector<write>> written_; ///< by each thread, since the last barrier
 };
 
 struct emulated_options {
     std::size_t workspace = std::size_t{1} << 20; ///< bytes; small, so that tests cross its borders
     std::size_t processors = 4;
     cores tensor_cores = cores::bf16;
+    bool watch_barriers = false; ///< slowly
     std::size_t available = std::size_t{1} << 40;
 };
 
@@ -223,7 +263,7 @@ class emulated_device {
 
     template <class Kernel>
     void launch(Kernel const& kernel, grid blocks) const {
-        ask([=] { run(kernel, blocks); });
+        ask([=, watch = options_.watch_barriers] { run(kernel, blocks, watch); });
     }
 
     void multiply(many_rows const& p) const {
@@ -287,13 +327,15 @@ class emulated_device {
     }
 
     template <class Kernel>
-    static void run(Kernel const& kernel, grid blocks) {
+    static void run(Kernel const& kernel, grid blocks, bool watch) {
         for (std::size_t z = 0; z < blocks.z; ++z)
             for (std::size_t y = 0; y < blocks.y; ++y)
                 for (std::size_t x = 0; x < blocks.x; ++x) {
-                    emulated_block<Kernel::threads> block(x, y, z);
                     auto const shared = std::make_unique_for_overwrite<typename Kernel::shared>();
                     std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(*shared));
+                    auto const bytes = std::as_writable_bytes(std::span(shared.get(), 1));
+                    bool const watched = watch && !std::is_empty_v<typename Kernel::shared>;
+                    emulated_block<Kernel::threads> block(x, y, z, watched ? bytes : bytes.first(0));
                     kernel(block, *shared);
                 }
     }

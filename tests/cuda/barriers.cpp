@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the emulated device sees of barriers: a kernel that lacks one reads what was there before, as it may on a GPU.
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include "../backend/scene.hpp"
+
+namespace gpu = llamavision::gpu;
+
+namespace {
+
+enum class step { with_barrier, without, own_alone, both_write };
+
+/// Turns 64 numbers around through shared memory.
+template <step How>
+struct turn_around {
+    static constexpr unsigned threads = 64;
+    struct shared {
+        float value[threads];
+    };
+    float const* x;
+    float* y;
+
+    template <class Block>
+    void operator()(Block& block, shared& s) const {
+        auto const write = [&](unsigned t) { s.value[How == step::both_write ? t / 2 : t] = x[t]; };
+        auto const read = [&](unsigned t) { y[t] = s.value[How == step::own_alone ? t : threads - 1 - t]; };
+        if constexpr (How == step::with_barrier)
+            block.each(write);
+        else
+            block.alone(write);
+        block.alone(read);
+        block.sync();
+    }
+};
+
+template <step How>
+std::vector<float> run(std::vector<float> const& x) {
+    std::vector<float> y(x.size(), -1.0f);
+    gpu::emulated_device({.watch_barriers = true}).launch(turn_around<How>{x.data(), y.data()}, {1});
+    return y;
+}
+
+} // namespace
+
+TEST_CASE("a barrier that is missing is seen, and two threads that write to one place") {
+    std::vector<float> x(64);
+    for (std::size_t i = 0; i < 64; ++i) x[i] = static_cast<float>(i + 1);
+    CHECK(run<step::with_barrier>(x) == std::vector<float>(x.rbegin(), x.rend()));
+    for (float const y : run<step::without>(x)) CHECK(std::isnan(y));
+    CHECK(run<step::own_alone>(x) == x); // a thread knows what it has written itself
+    CHECK_THROWS_AS(run<step::both_write>(x), llamavision::device_error);
+}
+
+TEST_CASE("the kernels that share memory have their barriers") {
+    using namespace backends;
+    for (gpu::cores const with : {gpu::cores::bf16, gpu::cores::f16, gpu::cores::none}) {
+        gpu::emulated_options options;
+        options.tensor_cores = with;
+        options.watch_barriers = true;
+        emulated const b(options);
+        for (std::size_t dim : {80u, 128u, 200u})
+            for (std::size_t rows : {1u, 40u})
+                for (bool causal : {false, true}) {
+                    scene s({4, 2, dim, true}, rows, {70, 0, 150});
+                    s.causal = causal;
+                    CHECK(distance(s.run(b), s.expected(), 1.0) < 0x1p-6); // queries and keys are rounded, too
+                }
+        numbers n(1);
+        std::vector<float> const x = n.floats(3 * 300), weight = n.floats(300), bias = n.floats(300);
+        std::vector<float> y(x.size()), reference(x.size());
+        b.rms_norm(x.data(), 3, 300, weight.data(), 1e-5f, y.data());
+        lv::scalar{}.rms_norm(x.data(), 3, 300, weight.data(), 1e-5f, reference.data());
+        CHECK(distance(y, {reference.begin(), reference.end()}, 1.0) < 2e-6);
+        b.layer_norm(x.data(), 3, 300, weight.data(), bias.data(), 1e-5f, y.data());
+        lv::scalar{}.layer_norm(x.data(), 3, 300, weight.data(), bias.data(), 1e-5f, reference.data());
+        CHECK(distance(y, {reference.begin(), reference.end()}, 1.0) < 2e-6);
+    }
+}
