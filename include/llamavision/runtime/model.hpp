@@ -45,7 +45,9 @@ class model {
     [[nodiscard]] model_manners const& manners() const { return manners_; }
 
     /// An empty session. @throws argument_error for options out of range
-    [[nodiscard]] session open_session(session_options options = {}) const { return session(network_, options); }
+    [[nodiscard]] session open_session(session_options options = {}) const {
+        return session(network_, std::move(options));
+    }
 
     /// A workspace for sessions to share; see session_options.
     [[nodiscard]] std::shared_ptr<workspace> make_workspace() const { return std::make_shared<workspace>(network_); }

@@ -15,7 +15,7 @@
 namespace llamavision {
 
 LLAMAVISION_INLINE session::session(std::shared_ptr<network const> net, session_options options)
-    : network_(std::move(net)), options_(options) {
+    : network_(std::move(net)), options_(std::move(options)) {
     config::text_numbers const& n = network_->numbers().text;
     if (options_.context == 0) options_.context = std::min<std::size_t>(n.context, 8192);
     if (options_.context > n.context)
