@@ -4,19 +4,11 @@
 #include <array>
 
 #include "laid_out.hpp"
+#include "tiers.hpp"
 
 using namespace backends;
 
 namespace {
-
-template <class F>
-void on_every_tier(F const& f) {
-    for (lv::tier const level : lv::all_tiers)
-        if (lv::available(level)) {
-            CAPTURE(std::string(lv::name_of(level)));
-            f(lv::simd(lv::simd_options{2, level, nullptr}));
-        }
-}
 
 /// Rows that have a mean worth taking off, and what their norm is made with.
 struct normed_scene {

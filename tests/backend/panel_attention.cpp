@@ -9,21 +9,13 @@
 #include <algorithm>
 
 #include "scene.hpp"
+#include "tiers.hpp"
 
 using namespace backends;
 
 namespace {
 
 constexpr double worst = 0x1p-5, mean = 0x1p-9;
-
-template <class F>
-void on_every_tier(F const& f) {
-    for (lv::tier const level : lv::all_tiers)
-        if (lv::available(level)) {
-            CAPTURE(std::string(lv::name_of(level)));
-            f(lv::simd(lv::simd_options{2, level, nullptr}));
-        }
-}
 
 void check(std::vector<float> const& y, std::vector<double> const& expected) {
     CHECK(distance(y, expected, 1.0) < worst);

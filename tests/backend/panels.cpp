@@ -2,6 +2,7 @@
 // Products of weights that were laid out for it, on every tier: against sums in double over the rounded factors, alone
 // and in batches, with every epilogue, on any number of threads.
 #include "laid_out.hpp"
+#include "tiers.hpp"
 
 #include <bit>
 #include <cmath>
@@ -51,15 +52,6 @@ void check(lv::simd const& b, lv::format type, std::size_t rows, std::size_t out
     b.linear(p.view(), bias.empty() ? nullptr : bias.data(), x.data(), rows, y.data());
     CHECK(error(w, p.view(), bias, x, rows, y) < 1e-6);
     CHECK(y.back() == 777.0f);
-}
-
-template <class F>
-void on_every_tier(F const& f) {
-    for (lv::tier const level : lv::all_tiers)
-        if (lv::available(level)) {
-            CAPTURE(std::string(lv::name_of(level)));
-            f(level);
-        }
 }
 
 lv::simd on(lv::tier level, std::size_t threads) { return lv::simd(lv::simd_options{threads, level, nullptr}); }
