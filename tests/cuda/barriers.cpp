@@ -76,5 +76,22 @@ TEST_CASE("the kernels that share memory have their barriers") {
         b.layer_norm(x.data(), 3, 300, weight.data(), bias.data(), 1e-5f, y.data());
         lv::scalar{}.layer_norm(x.data(), 3, 300, weight.data(), bias.data(), 1e-5f, reference.data());
         CHECK(distance(y, {reference.begin(), reference.end()}, 1.0) < 2e-6);
+        if (with == gpu::cores::none) continue; // nor has it a kernel for a batch
+        for (lv::weight_format f : {lv::weight_format::q8, lv::weight_format::q4}) {
+            std::size_t const rows = 20, outputs = 150, columns = 288;
+            auto const& there = b.backend();
+            backends::weight const w(lv::format::f32, outputs, columns, n.floats(outputs * columns));
+            auto const room = there.allocate(there.laid_out_bytes(w.view(), f));
+            lv::matrix const laid_out = there.lay_out(w.view(), f, room.get());
+            std::vector<float> in = n.floats(rows * columns);
+            for (float& v : in) v = static_cast<float>(lv::bf16::round(v));
+            std::vector<float> out(rows * outputs), values(outputs * columns);
+            there.linear(laid_out, nullptr, in.data(), rows, out.data());
+            there.widen(laid_out, 0, values.size(), values.data());
+            backends::weight const same(lv::format::f32, outputs, columns, values);
+            std::vector<float> of_scalar(out.size());
+            lv::scalar{}.linear(same.view(), nullptr, in.data(), rows, of_scalar.data());
+            CHECK(distance(out, {of_scalar.begin(), of_scalar.end()}, 1.0) < 1e-5);
+        }
     }
 }

@@ -7,12 +7,18 @@
 // `warp_sum`, `quad_max`, `mma`. What a thread keeps between steps is `own` memory; what the block shares is the
 // kernel's `shared`. On a GPU (device_block.cuh) a step is the thread's own code and `own` its registers; on the host
 // (emulated.hpp) a step is a loop over threads and `own` an array, so that tests run the very text that GPUs run.
+//
+// `mma` is tensor cores' product C (16, 8) += A (16, 16) B (16, 8) in every warp, in the registers of mma.m16n8k16. For
+// lane 4g + c: A holds (rows g and g + 8, columns 2c, 2c + 1, and 8 further), B (rows 2c, 2c + 1, and 8 further; column
+// g), C (rows g and g + 8; columns 2c, 2c + 1). Those of the products of 8 columns are their halves. Source: PTX ISA,
+// "Matrix fragments for mma.m16n8k16", "... mma.m16n8k8".
 #pragma once
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include <llamavision/support/half.hpp>
 #include <llamavision/weights/block_values.hpp>
@@ -43,6 +49,15 @@ struct grid {
 
 constexpr std::size_t divided_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
+/// Into how many parts so long a sum is split: until every processor has two blocks of threads, and no part is shorter
+/// than `least`.
+[[nodiscard]] constexpr std::uint32_t parts_for(std::size_t blocks, std::size_t processors, std::size_t length,
+                                                std::size_t least, std::size_t most) {
+    std::size_t const wanted = divided_up(2 * processors, blocks > 0 ? blocks : 1), filled = length / least;
+    std::size_t const within = wanted < filled ? wanted : filled, parts = within < most ? within : most;
+    return static_cast<std::uint32_t>(parts > 0 ? parts : 1);
+}
+
 /// A value of another type at an aligned address: one wide access on a GPU.
 template <class T>
 LLAMAVISION_KERNEL T load(void const* p) {
@@ -52,6 +67,15 @@ LLAMAVISION_KERNEL T load(void const* p) {
     T value;
     std::memcpy(&value, p, sizeof(T));
     return value;
+#endif
+}
+
+template <class T>
+LLAMAVISION_KERNEL void save(void* p, T const& value) {
+#if defined(__CUDA_ARCH__)
+    *static_cast<T*>(p) = value;
+#else
+    std::memcpy(p, &value, sizeof(T));
 #endif
 }
 
@@ -101,6 +125,27 @@ LLAMAVISION_KERNEL float first_of(std::uint32_t pair) {
 template <class T>
 LLAMAVISION_KERNEL float second_of(std::uint32_t pair) {
     return widen(T{static_cast<std::uint16_t>(pair >> 16)});
+}
+
+/// The differences of two pairs.
+template <class T>
+LLAMAVISION_KERNEL std::uint32_t minus(std::uint32_t a, std::uint32_t b) {
+    [[maybe_unused]] std::uint32_t difference;
+#if defined(__CUDA_ARCH__)
+    if constexpr (std::is_same_v<T, f16>) {
+        asm("sub.f16x2 %0, %1, %2;" : "=r"(difference) : "r"(a), "r"(b));
+        return difference;
+    } else {
+#if __CUDA_ARCH__ >= 800 // -1 · b + a: bfloat16 has no difference of its own before 9.0
+        asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(difference) : "r"(b), "r"(0xbf80bf80u), "r"(a));
+        return difference;
+#else
+        return pair_of<T>(first_of<T>(a) - first_of<T>(b), second_of<T>(a) - second_of<T>(b));
+#endif
+    }
+#else
+    return pair_of<T>(first_of<T>(a) - first_of<T>(b), second_of<T>(a) - second_of<T>(b));
+#endif
 }
 
 } // namespace llamavision::gpu

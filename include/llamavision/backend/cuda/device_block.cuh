@@ -66,7 +66,7 @@ class device_block {
         use(threadIdx.x, exchanged<4>(f(threadIdx.x), [](float a, float b) { return a > b ? a : b; }));
     }
 
-    /// C (16, 8) += A (16, 16) B (16, 8) in every warp, A and B of type T; the layout is flash.hpp's.
+    /// C (16, 8) += A (16, 16) B (16, 8) in every warp, A and B of type T; the layout is block.hpp's.
     template <class T, class C, class A, class B>
     __device__ void mma(C const& of_c, A const& of_a, B const& of_b) {
         [[maybe_unused]] float(&c)[4] = of_c(threadIdx.x);

@@ -111,7 +111,7 @@ class emulated_block {
     }
 
     /// C (16, 8) += A (16, 16) B (16, 8) in every warp, A and B of type T: c(t) and a(t) are lane t's registers,
-    /// b(t, half) its two words. The layout is flash.hpp's.
+    /// b(t, half) its two words. The layout is block.hpp's.
     template <class T, class C, class A, class B>
     void mma(C const& c, A const& a, B const& b) {
         for (unsigned first = 0; first < Threads; first += warp) {

@@ -15,12 +15,7 @@
 namespace llamavision::gpu {
 
 /// A block makes 128 queries of one key head, 16 a warp; the query heads that share the key head count as further rows.
-/// Keys come 64 at a time.
-///
-/// Registers of a product C (16, 8) += A (16, 16) B (16, 8), for lane 4g + c: A holds (rows g and g + 8, columns 2c, 2c
-/// + 1, and 8 further), B (rows 2c, 2c + 1, and 8 further; column g), C (rows g and g + 8; columns 2c, 2c + 1). Those
-/// of the products of 8 columns are their halves. Source: PTX ISA, "Matrix fragments for mma.m16n8k16", "...
-/// mma.m16n8k8".
+/// Keys come 64 at a time. Registers are those of `mma`, for lane 4g + c (block.hpp).
 template <class Key, unsigned Dim>
 struct flash_attend {
     static_assert(Dim % 16 == 0);

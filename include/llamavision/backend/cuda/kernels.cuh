@@ -31,6 +31,14 @@
     LLAMAVISION_CUDA_KERNEL(llamavision::gpu::wide_swiglu<Values, 4>)                                                  \
     LLAMAVISION_CUDA_KERNEL(llamavision::gpu::wide_swiglu<Values, 8>)
 
+#define LLAMAVISION_CUDA_BATCH_OF(Values, T)                                                                           \
+    LLAMAVISION_CUDA_KERNEL(llamavision::gpu::batch_product<Values, T, 2>)                                             \
+    LLAMAVISION_CUDA_KERNEL(llamavision::gpu::batch_product<Values, T, 4>)                                             \
+    LLAMAVISION_CUDA_KERNEL(llamavision::gpu::batch_product<Values, T, 8>)
+#define LLAMAVISION_CUDA_BATCH(Values)                                                                                 \
+    LLAMAVISION_CUDA_BATCH_OF(Values, llamavision::bf16)                                                               \
+    LLAMAVISION_CUDA_BATCH_OF(Values, llamavision::f16)
+
 #define LLAMAVISION_CUDA_ELEMENTWISE(X)                                                                                \
     X(llamavision::gpu::silu_values)                                                                                   \
     X(llamavision::gpu::gelu_values)                                                                                   \
@@ -54,6 +62,11 @@
 #define LLAMAVISION_CUDA_PRODUCTS(X)                                                                                   \
     LLAMAVISION_CUDA_STORED(LLAMAVISION_CUDA_NARROW)                                                                   \
     LLAMAVISION_CUDA_FORMATS(LLAMAVISION_CUDA_WIDE)
+
+#define LLAMAVISION_CUDA_BATCHES(X)                                                                                    \
+    LLAMAVISION_CUDA_BATCH(llamavision::gpu::q8_values)                                                                \
+    LLAMAVISION_CUDA_BATCH(llamavision::gpu::q4_values)                                                                \
+    X(llamavision::gpu::join_batch)
 
 #define LLAMAVISION_CUDA_ATTENTION(X)                                                                                  \
     X(llamavision::gpu::attend_rows<float, 1, 4>)                                                                      \

@@ -68,15 +68,6 @@ std::uint32_t take_groups(std::span<query_group const>& groups, std::size_t plac
     return sum;
 }
 
-/// Into how many parts keys are split: until every processor has two blocks of threads, and no part has fewer than
-/// `least` keys.
-[[nodiscard]] inline std::uint32_t parts_for(std::size_t blocks, std::size_t processors, std::size_t keys,
-                                             std::size_t least, std::size_t most) {
-    std::size_t const wanted = divided_up(2 * processors, std::max<std::size_t>(blocks, 1));
-    std::size_t const filled = std::max<std::size_t>(keys / least, 1);
-    return static_cast<std::uint32_t>(std::max<std::size_t>(std::min({wanted, filled, most}), 1));
-}
-
 /// Keys and values that tensor cores shall read, rounded to 16 bits in a workspace. Blocks that lie within another one
 /// that came before them (a tile of the tower in all its rows) are rounded once.
 template <class Key>

@@ -38,15 +38,19 @@ namespace llamavision::gpu {
 
 namespace detail {
 
-/// Integers and scales of blocks, apart.
+/// Integers and scales of blocks, apart; the order within a word is that of `place_in_word`.
 inline void split(q8_0 const& block, std::uint8_t* integers, f16* scale) {
-    for (std::size_t i = 0; i < 32; ++i) integers[i] = static_cast<std::uint8_t>(block.quants[i]);
+    for (std::size_t i = 0; i < 32; ++i)
+        integers[i / 4 * 4 + place_in_word(i, 4)] = static_cast<std::uint8_t>(block.quants[i]);
     *scale = block.scale;
 }
 inline void split(q4_0 const& block, std::uint8_t* integers, f16* scale) {
-    for (std::size_t i = 0; i < 16; ++i)
-        integers[i] =
-            static_cast<std::uint8_t>((integer_of(block, 2 * i) + 8) | (integer_of(block, 2 * i + 1) + 8) << 4);
+    std::fill_n(integers, 16, std::uint8_t{0});
+    for (std::size_t i = 0; i < 32; ++i) {
+        std::size_t const place = place_in_word(i, 8);
+        std::uint8_t& byte = integers[i / 8 * 4 + place / 2];
+        byte = static_cast<std::uint8_t>(byte | (integer_of(block, i) + 8) << (place % 2 * 4));
+    }
     *scale = block.scale;
 }
 

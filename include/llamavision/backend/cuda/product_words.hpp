@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a product is made on a device: few rows by kernels that read the weight once, many rows by the library of
-// products, to which a weight in another format is unpacked piece by piece.
+// How a product is made on a device: few rows by kernels that read the weight once, in float; a batch of rows and a
+// weight in blocks by tensor cores, which read it once as well; many rows by the library of products, to which a weight
+// in another format is unpacked piece by piece.
 //
 // Weights as stored meet activations in float, in every number of rows. `bf16_cores`, `f16_cores` and the split blocks
-// were laid out for tensor cores: with many rows their activations are rounded to 16 bits.
+// were laid out for tensor cores: but for few rows, their activations are rounded to 16 bits.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
+#include <llamavision/backend/cuda/batch_products.hpp>
 #include <llamavision/backend/cuda/elementwise.hpp>
 #include <llamavision/backend/cuda/many_rows.hpp>
 #include <llamavision/backend/cuda/norms.hpp>
@@ -23,6 +26,15 @@ namespace llamavision::gpu {
 
 /// Rows that decoding kernels take at once.
 inline constexpr std::size_t few = 8;
+/// Of these, rows that meet blocks in float where there are tensor cores. A processor has the bandwidth for 9 to 15
+/// bytes a clock (A100, H200), which are 16 to 26 weights of 4 bits, and makes 64 to 128 products in float meanwhile:
+/// with more than four rows it would keep the memory waiting.
+inline constexpr std::size_t few_for_blocks = 4;
+/// Rows that `batch_product` takes at once. With r rows, B the bandwidth, and R what tensor cores do, a weight of b
+/// bytes takes it max(b / B, 2 r / eR), where it reaches the share e of R. To unpack takes b + 2 bytes, to multiply
+/// then 2 bytes more and 2 r / R. At e = 1/4 and b = 9/16 the first is faster up to r = (b + 4) / 6 · R / B: 119 on an
+/// A100, 157 on an H200.
+inline constexpr std::size_t batch = 64;
 
 [[nodiscard]] constexpr bool for_cores(format f) {
     return f == format::bf16_cores || f == format::f16_cores || f == format::q8_split || f == format::q4_split;
@@ -50,18 +62,27 @@ class product_words {
 
     /// @pre at most three, equally wide
     void linears(std::span<one const> of, normed const& x, std::size_t rows, turn const& by) const {
-        if (rows == 0 || of.empty()) return;
-        if (rows <= few || of[0].w.columns == 0)
-            few_at_once(of, x, rows, by);
-        else
-            many_at_once(of, x, rows, by);
+        if (rows == 0) return;
+        for (std::size_t i = 0, end = 0; i < of.size(); i = end) {
+            matrix const& w = of[i].w;
+            bool const is_few = takes_few(w, rows);
+            auto const goes_along = [&](matrix const& other) {
+                return takes_few(other, rows) == is_few
+                       && (is_few ? other.type == w.type : read_as(other) == read_as(w));
+            };
+            for (end = i + 1; end < of.size() && goes_along(of[end].w);) ++end;
+            is_few ? few_at_once(of.subspan(i, end - i), x, rows, by)
+                   : many_at_once(of.subspan(i, end - i), x, rows, by);
+        }
     }
 
     void swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows, float* y) const {
         if (rows == 0 || gate.rows == 0) return;
-        if (rows <= few && gate.type == up.type && lies_well(gate, x) && lies_well(up, x)
+        if (takes_few(gate, rows) && gate.type == up.type && lies_well(gate, x) && lies_well(up, x)
             && fused_swiglu(few_rows{x.x, rows, gate.columns, x.weight, x.eps}, gate, up, y))
             return;
+        if (gate.type == up.type && takes_batch(gate, rows) && takes_batch(up, rows))
+            return batch_swiglu(gate, up, x, rows, y);
         std::size_t const piece = std::max<std::size_t>(room_.size() / 4 / (gate.rows * sizeof(float)), 1);
         auto* const second = reinterpret_cast<float*>(room_.data());
         std::size_t const taken = divided_up(std::min(piece, rows) * gate.rows * sizeof(float), 256) * 256;
@@ -96,11 +117,20 @@ class product_words {
         return {x.x + r * width, x.weight, x.bias, x.eps};
     }
 
+    static bool aligned(void const* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; }
     /// For eight values at a time; a layer_norm takes more sums than a warp makes beside a product.
     static bool lies_well(matrix const& w, normed const& x) {
-        auto const aligned = [](void const* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; };
-        return w.columns > 0 && w.columns % (w.type == format::q8_split || w.type == format::q4_split ? 32 : 8) == 0
-               && aligned(w.data) && aligned(x.x) && aligned(x.weight) && !x.bias;
+        return w.columns > 0 && w.columns % (in_blocks(w) ? 32 : 8) == 0 && aligned(w.data) && aligned(x.x)
+               && aligned(x.weight) && !x.bias;
+    }
+    static bool in_blocks(matrix const& w) { return w.type == format::q8_split || w.type == format::q4_split; }
+
+    [[nodiscard]] bool takes_few(matrix const& w, std::size_t rows) const {
+        return w.columns == 0 || (rows <= few && !takes_batch(w, rows));
+    }
+    [[nodiscard]] bool takes_batch(matrix const& w, std::size_t rows) const {
+        return rows > few_for_blocks && rows <= batch && in_blocks(w) && w.columns > 0 && aligned(w.data)
+               && device_.tensor_cores() != cores::none;
     }
 
     void few_at_once(std::span<one const> of, normed const& x, std::size_t rows, turn const& by) const {
@@ -212,43 +242,120 @@ class product_words {
 
     /// Products that read the same type read the same rows of it.
     void many_at_once(std::span<one const> of, normed const& x, std::size_t rows, turn const& by) const {
-        for (std::size_t i = 0, end = 0; i < of.size(); i = end) {
-            format const type = read_as(of[i].w);
-            for (end = i + 1; end < of.size() && read_as(of[end].w) == type;) ++end;
-            auto const alike = of.subspan(i, end - i);
-            if (type == format::bf16)
-                prepared<bf16>(type, alike, x, rows);
-            else if (type == format::f16)
-                prepared<f16>(type, alike, x, rows);
-            else if (x.weight)
-                prepared<float>(type, alike, x, rows);
-            else
-                for (one const& o : alike) pieces<float>(room_, type, o.w, o.then, x.x, rows, o.y);
-        }
-        for (one const& o : of) turn_after(o, rows, by);
+        format const type = read_as(of[0].w);
+        std::size_t const columns = of[0].w.columns;
+        auto const prepared = [&]<class T>(T) {
+            prepare<T>(x, rows, columns, [&](T const* there, std::size_t r, std::size_t n, std::span<std::byte> room) {
+                products_of<T>(below(of, r), there, n, below(by, r), room);
+            });
+        };
+        if (type == format::bf16)
+            prepared(bf16{});
+        else if (type == format::f16)
+            prepared(f16{});
+        else if (x.weight)
+            prepared(float{});
+        else
+            products_of<float>(of, x.x, rows, by, room_);
     }
 
-    /// The norm of x, or x itself, in T, as many rows at a time as fit into half of the workspace; then the products.
-    template <class T>
-    void prepared(format type, std::span<one const> of, normed const& x, std::size_t rows) const {
-        std::size_t const columns = of[0].w.columns, half = room_.size() / 512 * 256, row = columns * sizeof(T);
-        std::size_t const piece = std::max<std::size_t>(half / row, 1);
+    /// The norm of x, or x itself, in T, as many rows at a time as fit into half of the workspace:
+    /// then(rows, first, how many, the other half).
+    template <class T, class Then>
+    void prepare(normed const& x, std::size_t rows, std::size_t columns, Then const& then) const {
+        std::size_t const half = room_.size() / 512 * 256,
+                          piece = std::max<std::size_t>(half / (columns * sizeof(T)), 1);
         auto* const there = reinterpret_cast<T*>(room_.data());
         for (std::size_t r = 0; r < rows; r += piece) {
-            std::size_t const n = std::min(piece, rows - r), count = n * columns;
+            std::size_t const n = std::min(piece, rows - r);
             if (x.weight)
                 norm(from(x, r, columns), n, columns, there);
             else
-                each(unpack_values<f32_values, T>{{count}, {x.x + r * columns}, 0, there});
-            for (one const& o : of)
-                if (o.w.rows > 0) pieces<T>(room_.subspan(half), type, o.w, o.then, there, n, o.y + r * o.w.rows);
+                each(unpack_values<f32_values, T>{{n * columns}, {x.x + r * columns}, 0, there});
+            then(there, r, n, room_.subspan(half));
         }
+    }
+
+    /// Products of rows in T, and what turns them.
+    template <class T>
+    void products_of(std::span<one const> of, T const* x, std::size_t rows, turn const& by,
+                     std::span<std::byte> room) const {
+        for (std::size_t i = 0, end = 0; i < of.size(); i = end) {
+            end = i + 1;
+            if (of[i].w.rows == 0) continue;
+            if (std::is_same_v<T, float> || !takes_batch(of[i].w, rows)) {
+                pieces<T>(room, of[i].w, of[i].then, x, rows, of[i].y);
+                turn_after(of[i], rows, by);
+                continue;
+            }
+            while (end < of.size() && of[end].w.type == of[i].w.type && takes_batch(of[end].w, rows)) ++end;
+            std::array<paired, most> pairs{};
+            for (std::size_t k = i; k < end; ++k) {
+                one const& o = of[k];
+                auto const half = static_cast<std::uint32_t>(o.turned ? by.head_dim / 2 : 0);
+                pairs[k - i] = {o.w, o.w, {static_cast<std::uint32_t>(o.w.rows), o.then, o.y, half}};
+            }
+            batches<T>(std::span(pairs).first(end - i), x, rows, by, room);
+        }
+    }
+
+    void batch_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows, float* y) const {
+        auto const prepared = [&]<class T>(T) {
+            prepare<T>(x, rows, gate.columns,
+                       [&](T const* there, std::size_t r, std::size_t n, std::span<std::byte> room) {
+                           auto const outputs = static_cast<std::uint32_t>(gate.rows);
+                           paired const both{gate, up, {outputs, {}, y + r * gate.rows, 0, true}};
+                           batches<T>({&both, 1}, there, n, {}, room);
+                       });
+        };
+        read_as(gate) == format::bf16 ? prepared(bf16{}) : prepared(f16{});
+    }
+
+    /// Weights of the two outputs of each pair.
+    struct paired {
+        matrix w, second;
+        output_pairs to;
+    };
+    /// @pre one type of weight; what takes a batch
+    template <class T>
+    void batches(std::span<paired const> of, T const* x, std::size_t rows, turn const& by,
+                 std::span<std::byte> room) const {
+        visit_values(of[0].w, [&]<class Values>(Values) {
+            if constexpr (in_integers<Values> && !std::is_same_v<T, float>) {
+                if (rows <= 16)
+                    batch_in<Values, T, 2>(of, x, rows, by, room);
+                else if (rows <= 32)
+                    batch_in<Values, T, 4>(of, x, rows, by, room);
+                else
+                    batch_in<Values, T, 8>(of, x, rows, by, room);
+            }
+        });
+    }
+    template <class Values, class T, unsigned Tiles>
+    void batch_in(std::span<paired const> of, T const* x, std::size_t rows, turn const& by,
+                  std::span<std::byte> room) const {
+        std::size_t const columns = of[0].w.columns;
+        batch_product<Values, T, Tiles> kernel{{rows, columns, {by.cos, by.sin}}, x, {}, {}};
+        batch_task& task = kernel.to;
+        for (paired const& p : of) {
+            kernel.w[task.products] = values_as<Values>(p.w);
+            kernel.second[task.products] = values_as<Values>(p.second);
+            task.add(p.to);
+        }
+        std::size_t const of_part = rows * task.pairs() * 2 * sizeof(float);
+        task.parts = parts_for(kernel.blocks().x, device_.processors(), columns, 512, room.size() / of_part);
+        task.partial = reinterpret_cast<float*>(room.data());
+        device_.launch(kernel, kernel.blocks());
+        if (task.parts > 1) each(join_batch{{rows * task.pairs()}, task});
     }
 
     /// The product of rows of x in T; the weight's rows become T, as many at a time as fit into the workspace.
     template <class T>
-    void pieces(std::span<std::byte> room, format type, matrix const& w, finish const& then, T const* x,
-                std::size_t rows, float* y) const {
+    void pieces(std::span<std::byte> room, matrix const& w, finish const& then, T const* x, std::size_t rows,
+                float* y) const {
+        constexpr format type = std::is_same_v<T, bf16>  ? format::bf16
+                                : std::is_same_v<T, f16> ? format::f16
+                                                         : format::f32;
         bool const as_it_is = w.type == type || (w.type == format::bf16_cores && type == format::bf16)
                               || (w.type == format::f16_cores && type == format::f16);
         std::size_t const piece = as_it_is ? w.rows : std::max<std::size_t>(room.size() / (w.columns * sizeof(T)), 1);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weights as kernels read them: value i of a matrix in row-major order, and eight neighbours at a time where they lie
 // on 16 bytes. Two formats are the cuda backend's own: `q8_split` and `q4_split` hold the integers of all blocks of 32
-// first and their scales after them, so that neighbouring threads read neighbouring words.
+// first and their scales after them, so that neighbouring threads read neighbouring words. Within a word neighbouring
+// values lie 16 bits apart, so that a mask takes out a pair as tensor cores read it.
 #pragma once
 
 #include <cstddef>
@@ -36,20 +37,25 @@ struct stored_blocks {
     }
 };
 
-/// Integers (count), then from the next multiple of 16 bytes on the scales (count / 32).
+/// Where value i of a word of so many lies: even ones in its lower half, odd ones in its upper half.
+constexpr std::size_t place_in_word(std::size_t i, std::size_t of) { return i % 2 * (of / 2) + i % of / 2; }
+
+/// Integers (count), four in a word, then from the next multiple of 16 bytes on the scales (count / 32).
 struct q8_values {
     std::int8_t const* integers = nullptr;
     f16 const* scales = nullptr;
     LLAMAVISION_KERNEL float operator[](std::size_t i) const {
-        return widen(scales[i / 32]) * static_cast<float>(integers[i]);
+        std::size_t const place = i / 4 * 4 + place_in_word(i, 4);
+        return widen(scales[i / 32]) * static_cast<float>(integers[place]);
     }
 };
-/// The same with two integers in a byte, the first in its lower half, each 8 too large.
+/// The same with eight integers in a word, each 8 too large.
 struct q4_values {
     std::uint8_t const* pairs = nullptr;
     f16 const* scales = nullptr;
     LLAMAVISION_KERNEL float operator[](std::size_t i) const {
-        int const q = pairs[i / 2] >> (i % 2 * 4) & 15;
+        std::size_t const place = place_in_word(i, 8);
+        int const q = pairs[i / 8 * 4 + place / 2] >> (place % 2 * 4) & 15;
         return widen(scales[i / 32]) * static_cast<float>(q - 8);
     }
 };
@@ -97,13 +103,36 @@ LLAMAVISION_KERNEL inline void load_eight(q8_values v, std::size_t i, float (&to
     float const scale = widen(v.scales[i / 32]);
     LLAMAVISION_CUDA_UNROLL
     for (std::size_t k = 0; k < 8; ++k)
-        to[k] = scale * static_cast<float>(static_cast<std::int8_t>(words.w[k / 4] >> (k % 4 * 8) & 255u));
+        to[k] =
+            scale * static_cast<float>(static_cast<std::int8_t>(words.w[k / 4] >> (8 * place_in_word(k, 4)) & 255u));
 }
 LLAMAVISION_KERNEL inline void load_eight(q4_values v, std::size_t i, float (&to)[8]) {
     auto const word = load<std::uint32_t>(v.pairs + i / 2);
     float const scale = widen(v.scales[i / 32]);
     LLAMAVISION_CUDA_UNROLL
-    for (std::size_t k = 0; k < 8; ++k) to[k] = scale * static_cast<float>(static_cast<int>(word >> (4 * k) & 15u) - 8);
+    for (std::size_t k = 0; k < 8; ++k)
+        to[k] = scale * static_cast<float>(static_cast<int>(word >> (4 * place_in_word(k, 8)) & 15u) - 8);
+}
+
+// The integers of values i ... i + 7 in pairs of a 16-bit type, exactly. 128 in bfloat16, and 1024 in f16, have a last
+// bit that counts ones: what is set below it is added, and the difference of two such numbers is exact.
+
+template <class T>
+inline constexpr std::uint32_t counted_from = std::is_same_v<T, bf16> ? 0x43004300u : 0x64006400u;
+
+template <class T>
+LLAMAVISION_KERNEL void integer_pairs(q8_values, two_words const& words, std::uint32_t (&to)[4]) {
+    LLAMAVISION_CUDA_UNROLL
+    for (std::size_t k = 0; k < 4; ++k) { // bit 7 of two's complement counts -128
+        std::uint32_t const q = words.w[k / 2] >> (k % 2 * 8);
+        to[k] = minus<T>(counted_from<T> | (q & 0x007f007fu), counted_from<T> | (q & 0x00800080u));
+    }
+}
+template <class T>
+LLAMAVISION_KERNEL void integer_pairs(q4_values, std::uint32_t word, std::uint32_t (&to)[4]) {
+    LLAMAVISION_CUDA_UNROLL
+    for (std::size_t k = 0; k < 4; ++k)
+        to[k] = minus<T>(counted_from<T> | (word >> (4 * k) & 0x000f000fu), counted_from<T> | 0x00080008u);
 }
 
 /// Calls `f` with the weight as one of the types above.
@@ -139,5 +168,9 @@ template <class Values>
 inline constexpr bool in_eights = requires(Values v, float (&to)[8]) {
     load_eight(v, std::size_t{}, to);
 };
+
+/// Whether `integer_pairs` reads values of that type.
+template <class Values>
+inline constexpr bool in_integers = std::is_same_v<Values, q8_values> || std::is_same_v<Values, q4_values>;
 
 } // namespace llamavision::gpu
