@@ -67,6 +67,23 @@ TEST_CASE_TEMPLATE("rounded attention is within what the rounding of its weights
                     }
 }
 
+TEST_CASE_TEMPLATE("many rows in float, of any head size", B, ALL_CUDA, emulated_no_cores) {
+    if (!B::usable()) return;
+    B const b;
+    for (std::size_t dim : {1u, 20u, 79u, 80u, 81u, 128u, 130u})
+        for (auto const& heads : {std::pair<std::size_t, std::size_t>{2, 2}, {6, 2}})
+            for (std::size_t rows : {16u, 65u, 131u})
+                for (bool causal : {false, true}) {
+                    CAPTURE(dim);
+                    CAPTURE(heads.first);
+                    CAPTURE(rows);
+                    CAPTURE(causal);
+                    scene s({heads.first, heads.second, dim}, rows, {31, 0, 32, 270});
+                    s.causal = causal;
+                    CHECK(distance(s.run(b), s.expected(), 1.0) < 5e-6);
+                }
+}
+
 TEST_CASE_TEMPLATE("one row meets kept keys without further rounding", B, ALL_CUDA, emulated_no_cores) {
     if (!B::usable()) return;
     B const b;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the attention kernels are told, and the plain one: any head size, float arithmetic. A launch holds a table of
-// groups and key blocks by value, so that it may be recorded and played again. Keys may be split into parts, whose
-// results (largest score, sum of weights, weighted values) `merge_parts` joins in their order.
+// What the attention kernels are told, and the plain one for few rows: any head size, float arithmetic. A launch holds
+// a table of groups and key blocks by value, so that it may be recorded and played again. Keys may be split into parts,
+// whose results (largest score, sum of weights, weighted values) `merge_parts` joins in their order.
 #pragma once
 
 #include <cmath>
@@ -74,6 +74,33 @@ struct attention_task {
     [[nodiscard]] LLAMAVISION_KERNEL float* sums(std::size_t result) const { return partial + result * head_dim; }
     [[nodiscard]] LLAMAVISION_KERNEL float* weights(std::size_t result) const {
         return partial + static_cast<std::size_t>(parts) * slots * heads * head_dim + result * 2;
+    }
+};
+
+/// So many queries of a group that share a key head: the query heads of that key head count as further rows.
+struct query_tile {
+    query_rows const& group;
+    std::uint32_t heads, each, kv_head; ///< query heads, those of a key head, and which
+    std::uint32_t first, all;           ///< its first query, and the queries of the whole group
+
+    LLAMAVISION_KERNEL query_tile(attention_task const& of, std::uint32_t tile, std::uint32_t of_kv_head,
+                                  std::uint32_t queries)
+        : group(of.group[of.group_of_tile(tile)]), heads(of.heads), each(of.heads / of.kv_heads), kv_head(of_kv_head),
+          first((tile - group.tile) * queries), all(group.rows * each) {}
+
+    [[nodiscard]] static constexpr std::uint32_t count(std::uint32_t rows, std::uint32_t each, std::uint32_t queries) {
+        return (rows * each + queries - 1) / queries;
+    }
+    /// The last row of so many queries.
+    [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t last_row(std::uint32_t queries) const {
+        return ((first + queries < all ? first + queries : all) - 1) / each;
+    }
+    /// A query's head, in q and y.
+    [[nodiscard]] LLAMAVISION_KERNEL std::size_t place_of(std::uint32_t query) const {
+        return static_cast<std::size_t>(group.first + query / each) * heads + head_of(query);
+    }
+    [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t head_of(std::uint32_t query) const {
+        return kv_head * each + query % each;
     }
 };
 

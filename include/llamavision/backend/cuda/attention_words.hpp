@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How attention is made on a device: by tensor cores where there are rows enough and keys may be rounded, else in
-// float.
+// float, in tiles of many rows or row by row.
 #pragma once
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include <llamavision/backend/cuda/elementwise.hpp>
 #include <llamavision/backend/cuda/flash.hpp>
 #include <llamavision/backend/cuda/launches.hpp>
+#include <llamavision/backend/cuda/tiles.hpp>
 #include <llamavision/support/error.hpp>
 
 namespace llamavision::gpu {
@@ -51,13 +52,12 @@ class attention_words {
         if (heads_fit && many && with != cores::none && (kept || shape_.rounded))
             if (with == cores::bf16 ? on_cores<bf16>(groups) : on_cores<f16>(groups)) return;
         auto const as_they_are = [](key_block const& b) { return seen_keys{b.keys, b.values}; };
-        std::size_t const shared = shape_.heads / shape_.kv_heads;
         if (kept && with == cores::bf16)
-            rows<bf16>(groups, as_they_are, shared);
+            in_float<bf16>(groups, as_they_are, many);
         else if (kept)
-            rows<f16>(groups, as_they_are, shared);
+            in_float<f16>(groups, as_they_are, many);
         else
-            rows<float>(groups, as_they_are, shared);
+            in_float<float>(groups, as_they_are, many);
     }
 
   private:
@@ -80,24 +80,28 @@ class attention_words {
                   });
         room_ = room_.subspan(view.bytes());
         if (shape_.head_dim == 80)
-            flash<Key, 80>(groups, view);
+            in_tiles<flash_attend<Key, 80>>(groups, view);
         else
-            flash<Key, 128>(groups, view);
+            in_tiles<flash_attend<Key, 128>>(groups, view);
         return true;
     }
 
     template <class Key, class View>
-    void rows(std::span<query_group const> groups, View const& view, std::size_t shared) {
+    void in_float(std::span<query_group const> groups, View const& view, bool many) {
         if (shape_.head_dim > 128)
-            launch<attend_rows<Key, 1, 8>>(groups, view);
-        else if (shared > 1)
-            launch<attend_rows<Key, 4, 4>>(groups, view);
+            in_rows<attend_rows<Key, 1, 8>>(groups, view);
+        else if (many && shape_.head_dim <= 80)
+            in_tiles<attend_tiles<Key, 20>>(groups, view);
+        else if (many)
+            in_tiles<attend_tiles<Key, 32>>(groups, view);
+        else if (shape_.heads > shape_.kv_heads)
+            in_rows<attend_rows<Key, 4, 4>>(groups, view);
         else
-            launch<attend_rows<Key, 1, 4>>(groups, view);
+            in_rows<attend_rows<Key, 1, 4>>(groups, view);
     }
 
     template <class Kernel, class View>
-    void launch(std::span<query_group const> groups, View const& view) {
+    void in_rows(std::span<query_group const> groups, View const& view) {
         all_groups(
             groups, view, [](std::uint32_t rows) { return rows; },
             [&](std::uint32_t tiles, std::uint32_t parts) {
@@ -105,13 +109,13 @@ class attention_words {
                 device_.launch(kernel, {tiles, static_cast<std::size_t>(task_.kv_heads) * kernel.slices(), parts});
             });
     }
-    template <class Key, unsigned Dim, class View>
-    void flash(std::span<query_group const> groups, View const& view) {
+    template <class Kernel, class View>
+    void in_tiles(std::span<query_group const> groups, View const& view) {
         std::uint32_t const each = task_.heads / task_.kv_heads;
         all_groups(
-            groups, view, [&](std::uint32_t rows) { return flash_attend<Key, Dim>::tiles(rows, each); },
+            groups, view, [&](std::uint32_t rows) { return query_tile::count(rows, each, Kernel::queries); },
             [&](std::uint32_t tiles, std::uint32_t parts) {
-                device_.launch(flash_attend<Key, Dim>{task_}, {tiles, task_.kv_heads, parts});
+                device_.launch(Kernel{task_}, {tiles, task_.kv_heads, parts});
             });
     }
 

@@ -31,10 +31,6 @@ struct flash_attend {
     };
     attention_task of;
 
-    [[nodiscard]] static constexpr std::uint32_t tiles(std::uint32_t rows, std::uint32_t heads_of_key) {
-        return (rows * heads_of_key + queries - 1) / queries;
-    }
-
     struct state {
         std::uint32_t q[steps][4];
         float score[key_tiles][4], sums[value_tiles][4];
@@ -44,14 +40,11 @@ struct flash_attend {
 
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared& s) const {
-        query_rows const& group = of.group[of.group_of_tile(block.x())];
-        std::uint32_t const each = of.heads / of.kv_heads, kv_head = block.y();
-        std::uint32_t const tile = (block.x() - group.tile) * queries, all = group.rows * each;
-        std::uint32_t const last_row = ((tile + queries < all ? tile + queries : all) - 1) / each;
-        auto const query_of = [&](unsigned t, unsigned half) { return tile + t / warp * 16 + t % warp / 4 + 8 * half; };
-        auto const place_of = [&](std::uint32_t query) { // of a query's head in q and y
-            return static_cast<std::size_t>(group.first + query / each) * of.heads
-                   + static_cast<std::size_t>(kv_head) * each + query % each;
+        query_tile const tile(of, block.x(), block.y(), queries);
+        query_rows const& group = tile.group;
+        std::uint32_t const last_row = tile.last_row(queries);
+        auto const query_of = [&](unsigned t, unsigned half) {
+            return tile.first + t / warp * 16 + t % warp / 4 + 8 * half;
         };
 
         typename Block::template own<state> mine;
@@ -60,7 +53,7 @@ struct flash_attend {
             LLAMAVISION_CUDA_UNROLL
             for (unsigned half = 0; half < 2; ++half) {
                 std::uint32_t const query = query_of(t, half);
-                float const* const q = query < all ? of.q + place_of(query) * Dim : nullptr;
+                float const* const q = query < tile.all ? of.q + tile.place_of(query) * Dim : nullptr;
                 LLAMAVISION_CUDA_UNROLL
                 for (unsigned k = 0; k < steps; ++k) {
                     unsigned const column = 16 * k + t % 4 * 2;
@@ -86,18 +79,19 @@ struct flash_attend {
                 block.alone([&](unsigned t) {
                     LLAMAVISION_CUDA_UNROLL
                     for (unsigned half = 0; half < 2; ++half) {
-                        std::uint32_t const query = query_of(t, half), row = query < all ? query / each : last_row;
+                        std::uint32_t const query = query_of(t, half);
+                        std::uint32_t const row = query < tile.all ? query / tile.each : last_row;
                         std::uint32_t const seen = of.seen(group, b, row);
                         mine[t].seen[half] = seen < end - before ? seen : end - before;
                     }
                 });
             for (; k < end; k += keys) {
-                fetch(block, s, of.block[b], k - before, end - before, kv_head);
+                fetch(block, s, of.block[b], k - before, end - before, tile.kv_head);
                 meet(block, mine, s, k - before);
             }
             before += rows;
         }
-        store(block, mine, group, all, query_of, place_of, each, kv_head);
+        store(block, mine, tile, query_of);
     }
 
   private:
@@ -219,10 +213,8 @@ struct flash_attend {
         }
     }
 
-    template <class Block, class Own, class QueryOf, class PlaceOf>
-    LLAMAVISION_KERNEL void store(Block& block, Own& mine, query_rows const& group, std::uint32_t all,
-                                  QueryOf const& query_of, PlaceOf const& place_of, std::uint32_t each,
-                                  std::uint32_t kv_head) const {
+    template <class Block, class Own, class QueryOf>
+    LLAMAVISION_KERNEL void store(Block& block, Own& mine, query_tile const& tile, QueryOf const& query_of) const {
         LLAMAVISION_CUDA_UNROLL
         for (unsigned half = 0; half < 2; ++half)
             block.quad_sum([&](unsigned t) { return mine[t].total[half]; },
@@ -232,11 +224,11 @@ struct flash_attend {
             LLAMAVISION_CUDA_UNROLL
             for (unsigned half = 0; half < 2; ++half) {
                 std::uint32_t const query = query_of(t, half);
-                if (query >= all) continue;
+                if (query >= tile.all) continue;
                 bool const whole = of.parts == 1;
                 std::size_t const result =
-                    of.result(block.z(), group.slot + query / each, kv_head * each + query % each);
-                float* const to = whole ? of.y + place_of(query) * Dim : of.sums(result);
+                    of.result(block.z(), tile.group.slot + query / tile.each, tile.head_of(query));
+                float* const to = whole ? of.y + tile.place_of(query) * Dim : of.sums(result);
                 float const scale = !whole ? 1.0f : m.total[half] == 0 ? 0.0f : 1.0f / m.total[half];
                 LLAMAVISION_CUDA_UNROLL
                 for (unsigned j = 0; j < value_tiles; ++j) {

@@ -78,6 +78,12 @@
     X(llamavision::gpu::attend_rows<llamavision::f16, 1, 4>)                                                           \
     X(llamavision::gpu::attend_rows<llamavision::f16, 4, 4>)                                                           \
     X(llamavision::gpu::attend_rows<llamavision::f16, 1, 8>)                                                           \
+    X(llamavision::gpu::attend_tiles<float, 20>)                                                                       \
+    X(llamavision::gpu::attend_tiles<float, 32>)                                                                       \
+    X(llamavision::gpu::attend_tiles<llamavision::bf16, 20>)                                                           \
+    X(llamavision::gpu::attend_tiles<llamavision::bf16, 32>)                                                           \
+    X(llamavision::gpu::attend_tiles<llamavision::f16, 20>)                                                            \
+    X(llamavision::gpu::attend_tiles<llamavision::f16, 32>)                                                            \
     X(llamavision::gpu::merge_parts)                                                                                   \
     X(llamavision::gpu::flash_attend<llamavision::bf16, 80>)                                                           \
     X(llamavision::gpu::flash_attend<llamavision::bf16, 128>)                                                          \
