@@ -23,7 +23,7 @@ struct key_block {
 struct kept_rows {
     std::size_t rows = 0;
     std::size_t first = 0;    ///< the place of the first of them; all before it were put there
-    std::size_t capacity = 0; ///< rows that there is memory for
+    std::size_t capacity = 0; ///< rows that there is memory for; 0: floats, as they come (`replays`)
     float* keys = nullptr;    ///< begin on a cache line
     float* values = nullptr;
 };

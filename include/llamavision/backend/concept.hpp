@@ -160,7 +160,7 @@ concept chooses = owns_memory<B> && requires(B const& b, std::shared_ptr<void>& 
 /// what the tape, which it fills, holds of a body with the same key. In between, `keep` puts the one row of its i-th
 /// place at positions[i], and the last block of the i-th group of `attend`, if it is causal, has positions[i] rows more
 /// than the group; all else must be the same each time. Where there are more positions than it has room for, it calls
-/// `body`, and records nothing.
+/// `body`, and records nothing. Its `keep` also takes places of floats, so that any keys find theirs.
 template <class B>
 concept replays = keeps_keys<B> && requires(B const& b, std::shared_ptr<void>& tape, std::span<std::uint64_t const> key,
                                             std::span<std::size_t const> positions, std::function<void()> const& body) {

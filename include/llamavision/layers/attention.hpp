@@ -97,8 +97,9 @@ struct attend_past : attend_base<Heads, Q, K, V> {
         for (stretch const& s : stretches) {
             kv_cache const& cache = s.cache;
             float *const keys = cache.keys(c.layer), *const values = cache.values(c.layer);
-            lists.places.push_back({s.rows, s.position, cache.capacity, keys, values});
-            lists.blocks.push_back({keys, values, nullptr, s.position + s.rows, kept ? cache.capacity : 0});
+            std::size_t const capacity = kept ? cache.capacity : 0;
+            lists.places.push_back({s.rows, s.position, capacity, keys, values});
+            lists.blocks.push_back({keys, values, nullptr, s.position + s.rows, capacity});
             lists.groups.push_back({first, s.rows, {&lists.blocks.back(), 1}, true});
             first += s.rows;
         }
@@ -107,7 +108,7 @@ struct attend_past : attend_base<Heads, Q, K, V> {
     template <class B>
     static void remember(B const& backend, bool kept, rows k, rows v, std::span<kept_rows const> places) {
         if constexpr (keeps_keys<B>)
-            if (kept) return backend.keep(base::shape, k.data, v.data, places);
+            if (kept || replays<B>) return backend.keep(base::shape, k.data, v.data, places);
         std::size_t from = 0;
         for (kept_rows const& to : places) {
             std::size_t const count = to.rows * base::kv_width, at = to.first * base::kv_width;

@@ -419,7 +419,7 @@ class compiled_network final : public network {
         if constexpr (!replays<B>)
             return false;
         else {
-            if (!now.tape || !c.rounded || c.watch || c.measuring()) return false;
+            if (!now.tape || c.watch || c.measuring()) return false;
             for (stretch const& s : now.stretches)
                 if (s.rows != 1) return false;
             set_key(*now.tape, now, {this, answer.data});

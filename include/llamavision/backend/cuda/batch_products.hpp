@@ -95,7 +95,7 @@ struct batch_product {
     static constexpr unsigned quarters = outputs * 4 / threads, in_quarter = columns_at_once / 4;
     static constexpr unsigned in_row = columns_at_once / 8, eights = 8 * Tiles * in_row;
     static constexpr unsigned eights_each = (eights + threads - 1) / threads;
-    struct shared {
+    struct alignas(16) shared {
         std::uint32_t integers[outputs][16 + 4 * words];
         std::uint32_t x[8 * Tiles][columns_at_once / 2 + 16];
         float scale[blocks_at_once][outputs];

@@ -124,7 +124,7 @@ struct embed_values : for_each_value<embed_values<Values>> {
     }
 };
 
-/// Keys and values of some rows into their places in 16 bits.
+/// Keys and values of some rows into their places, in 16 bits or as floats.
 template <class Key>
 struct keep_values : for_each_value<keep_values<Key>> {
     static constexpr std::size_t most = 16;

@@ -48,6 +48,7 @@
     X(llamavision::gpu::turn_pairs)                                                                                    \
     X(llamavision::gpu::unfold_values)                                                                                 \
     X(llamavision::gpu::interleave_values)                                                                             \
+    X(llamavision::gpu::keep_values<float>)                                                                            \
     X(llamavision::gpu::keep_values<llamavision::bf16>)                                                                \
     X(llamavision::gpu::keep_values<llamavision::f16>)                                                                 \
     X(llamavision::gpu::set_numbers)                                                                                   \

@@ -21,7 +21,7 @@ struct attend_tiles {
     static_assert(Each % 4 == 0);
     static constexpr unsigned threads = 128, queries = threads / warp * 16, keys = 32, at_once = 8;
     static constexpr unsigned width = 4 * Each, fours = Each / 4;
-    struct shared {
+    struct alignas(16) shared {
         float key[keys][width], value[keys][width], bias[keys];
     };
     attention_task of;

@@ -144,11 +144,18 @@ class words {
     [[nodiscard]] std::size_t kept_floats(attention_shape const& shape, std::size_t capacity) const {
         return divided_up(capacity * shape.kv_heads * shape.head_dim, 32) * 16;
     }
+    /// @pre all places, or none, are of floats
     void keep(attention_shape const& shape, float const* keys, float const* values,
               std::span<kept_rows const> places) const {
+        if (places.empty()) return;
         std::size_t const width = shape.kv_heads * shape.head_dim;
         auto const guard = device_.lock();
-        in_bf16() ? keep_as<bf16>(keys, values, width, places) : keep_as<f16>(keys, values, width, places);
+        if (places.front().capacity == 0)
+            keep_as<float>(keys, values, width, places);
+        else if (in_bf16())
+            keep_as<bf16>(keys, values, width, places);
+        else
+            keep_as<f16>(keys, values, width, places);
     }
 
     void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::span<std::size_t const> positions,
