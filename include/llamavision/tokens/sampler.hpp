@@ -70,8 +70,8 @@ class sampler {
         return kept_.back().id; // not reached: draw < total
     }
 
-    /// What the next token is drawn from at a temperature above 0: the most likely first if top-k or top-p cut, else by
-    /// id. Draws nothing. Valid until the next call.
+    /// What the next token is drawn from at a temperature above 0: the most likely first if there is a top-k below the
+    /// number of logits or a top-p below 1, else by id. Draws nothing. Valid until the next call.
     std::span<candidate const> candidates(std::span<float const> logits, std::span<token const> history = {}) {
         score(logits, history);
         select();
@@ -133,11 +133,10 @@ class sampler {
         auto const sort_until = [&](std::size_t end) {
             auto const at = [&](std::size_t i) { return kept_.begin() + static_cast<std::ptrdiff_t>(i); };
             std::partial_sort(at(sorted), at(end), kept_.end(), more);
-            sorted = end;
+            return sorted = end;
         };
-        if (settings_.top_k > 0 && settings_.top_k < kept_.size()) {
-            sort_until(settings_.top_k);
-            kept_.resize(settings_.top_k);
+        if (settings_.top_k > 0 && settings_.top_k < scores_.size()) {
+            kept_.resize(sort_until(std::min(settings_.top_k, kept_.size())));
             total = 0;
             for (auto const& c : kept_) total += c.weight;
         }

@@ -102,11 +102,7 @@ struct draw_token : for_each_value<draw_token> {
         state->id = -1;
         if (!(top < INFINITY && top > -INFINITY)) return;
         std::size_t kept = tokens;
-        if (top_k > 0) {
-            // Where top-k cuts nothing off, and top-p neither, the sampler draws by id.
-            if (top_p == 1 && sums[top_k - 1] == sums[tokens - 1]) return;
-            kept = top_k;
-        }
+        if (top_k > 0) kept = top_k;
         // A token is kept while what comes before it is at most top_p of all (Meta: sample_top_p).
         if (top_p < 1) {
             auto const limit = static_cast<std::uint64_t>(top_p * static_cast<double>(sums[kept - 1]));
