@@ -54,6 +54,18 @@ else
     else
         broken+=("clang++ is not installed")
     fi
+    # CUDA 13 has forgotten compute capability 7.0: where there is an nvcc 12 ($NVCC12, or where its installer puts it), it compiles
+    # the backend for that.
+    for nvcc12 in "${NVCC12:-}" /usr/local/cuda-12*/bin/nvcc; do
+        [ -x "$nvcc12" ] || continue
+        echo "== cuda12: building llamavision_cuda for 7.0 with $nvcc12"
+        if ! { cmake --preset cuda -B build/cuda12 -G Ninja -DCMAKE_CUDA_COMPILER="$nvcc12" -DCUDAToolkit_ROOT="${nvcc12%/bin/nvcc}" \
+            -DCMAKE_CUDA_ARCHITECTURES=70-real && cmake --build build/cuda12 --target llamavision_cuda; } >build/cuda12.log.build 2>&1; then
+            grep -E -A8 'FAILED:|error|CMake Error' build/cuda12.log.build | head -60
+            broken+=("build of cuda12")
+        fi
+        break
+    done
     if command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null; then
         step aarch64 "test_backend test_weights" -R '^(weights|backend[.])'
     else

@@ -70,6 +70,7 @@ class cuda_device {
   private:
     struct state;
     [[nodiscard]] void* stream() const;
+    [[nodiscard]] static int compiled_for(); ///< compute capability, times ten, that this device's kernels are for
     static void check_launch();
     static void check(int status, char const* doing); ///< a cudaError_t
 

@@ -107,6 +107,7 @@ struct cuda_device::state {
 
     int device = 0;
     cudaDeviceProp properties{};
+    int version = 0; ///< compute capability, times ten: the device's, or the lesser one that its kernels are for
     cudaMemPool_t pool = nullptr; ///< the device's own
     detail::stream_handle stream;
     detail::library_handle library;
@@ -164,6 +165,7 @@ cuda_device::cuda_device(cuda_options options) : state_(std::make_shared<state>(
     // A program without kernels for this device is found out here, not in the middle of an answer.
     launch(numbers_at(reinterpret_cast<std::uint32_t*>(s.positions.get()), std::array<std::size_t, 1>{}), {1});
     wait();
+    s.version = std::min(s.properties.major * 10 + s.properties.minor, compiled_for());
 }
 
 std::string cuda_device::model() const { return state_->properties.name; }
@@ -261,7 +263,7 @@ void cuda_device::wait() const { detail::check(cudaStreamSynchronize(state_->str
 std::span<std::byte> cuda_device::workspace() const { return {state_->workspace.get(), state_->workspace_bytes}; }
 std::size_t cuda_device::processors() const { return static_cast<std::size_t>(state_->properties.multiProcessorCount); }
 cores cuda_device::tensor_cores() const {
-    int const version = state_->properties.major * 10 + state_->properties.minor;
+    int const version = state_->version;
     return version >= 80 ? cores::bf16 : version >= 75 ? cores::f16 : cores::none;
 }
 std::uint32_t const* cuda_device::positions() const {

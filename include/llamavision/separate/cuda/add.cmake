@@ -3,16 +3,22 @@
 # Its translation units are compiled once. To be included at the top of a CMakeLists.txt, where a language can be enabled.
 include_guard(GLOBAL)
 find_package(CUDAToolkit 12 REQUIRED)
-enable_language(CUDA)
 
+# For which GPUs: CMAKE_CUDA_ARCHITECTURES, or all that the compiler knows from 7.0 on; the last one also as PTX, which later
+# GPUs compile for themselves.
 set(LLAMAVISION_CUDA_DIR "${CMAKE_CURRENT_LIST_DIR}")
-if(CUDAToolkit_VERSION VERSION_LESS 13)
-    set(architectures 70-real 75-real 80-real 86-real 89-real 90)
-else() # CUDA 13 has forgotten Volta
-    set(architectures 75-real 80-real 86-real 89-real 90)
+if(DEFINED CMAKE_CUDA_ARCHITECTURES)
+    enable_language(CUDA)
+    set(LLAMAVISION_CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
+else()
+    set(CMAKE_CUDA_ARCHITECTURES OFF) # or CMake would choose one, and remember it
+    enable_language(CUDA)
+    unset(CMAKE_CUDA_ARCHITECTURES)
+    set(LLAMAVISION_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90)
+    if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13) # which has forgotten Volta
+        list(PREPEND LLAMAVISION_CUDA_ARCHITECTURES 70-real)
+    endif()
 endif()
-set(LLAMAVISION_CUDA_ARCHITECTURES "${architectures}" CACHE STRING
-    "For which GPUs: compute capabilities; the last one also as PTX, which later GPUs compile for themselves")
 
 function(llamavision_add_cuda)
     if(NOT TARGET llamavision_cuda)

@@ -5,3 +5,11 @@
 #include <llamavision/backend/cuda/norms.hpp>
 
 LLAMAVISION_CUDA_ELEMENTWISE(LLAMAVISION_CUDA_KERNEL)
+
+/// As one kernel is, all are. Where the driver compiles PTX of a lesser capability, instructions of later ones are not
+/// in it.
+int llamavision::gpu::cuda_device::compiled_for() {
+    cudaFuncAttributes of{};
+    check(cudaFuncGetAttributes(&of, run_kernel<set_numbers>), "asking what the program was compiled for");
+    return of.ptxVersion;
+}
