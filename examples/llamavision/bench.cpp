@@ -63,11 +63,11 @@ struct figures {
 /// The rate that products of that format are bound by; floats where weights are widened.
 double peak_of(limits const& l, lv::weight_format f) {
     switch (f) {
-    case lv::weight_format::bf16: return std::max(l.bf16, l.f32);
+    case lv::weight_format::bf16: return std::max({l.bf16, l.f16, l.f32});
     case lv::weight_format::i8:
     case lv::weight_format::q8:
     case lv::weight_format::q4:
-        return std::max(l.int8 > 0 ? l.int8 : l.bf16, l.f32); // a GPU multiplies them in 16 bits
+        return std::max(l.int8 > 0 ? l.int8 : std::max(l.bf16, l.f16), l.f32); // a GPU multiplies them in 16 bits
     case lv::weight_format::stored: break;
     }
     return l.f32;
@@ -324,6 +324,7 @@ std::string in_words(figures const& f, lv::weight_formats const& formats, bench_
     limits const& l = f.prompts.front().took.beside;
     text += "\nlimits beside the prompt: read " + in_bytes(l.read) + "/s, floats " + in_thousands(l.f32) + "FLOP/s";
     if (l.bf16 > 0) text += ", bf16 " + in_thousands(l.bf16) + "FLOP/s";
+    if (l.f16 > 0) text += ", f16 " + in_thousands(l.f16) + "FLOP/s";
     if (l.int8 > 0) text += ", bytes " + in_thousands(l.int8) + "OP/s";
     return text + "\n";
 }
@@ -332,6 +333,7 @@ std::string limits_json(limits const& l) {
     return json_object({{"read", json_number(l.read)},
                         {"f32", json_number(l.f32)},
                         {"bf16", json_number(l.bf16)},
+                        {"f16", json_number(l.f16)},
                         {"int8", json_number(l.int8)}});
 }
 

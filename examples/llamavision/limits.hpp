@@ -15,7 +15,8 @@ namespace program {
 struct limits {
     double read = 0; ///< bytes of memory a second
     double f32 = 0;  ///< operations a second, a fused multiply-add being two: floats
-    double bf16 = 0; ///< products of 16 bits summed to floats (AMX, vdpbf16ps); f16 on GPUs before 8.0
+    double bf16 = 0; ///< products of bfloat16 summed to floats (AMX, vdpbf16ps, tensor cores from 8.0 on)
+    double f16 = 0;  ///< the same of f16, on GPUs before 8.0
     double int8 = 0; ///< products of bytes summed to 32 bits (AMX, vpdpbusd; vpmaddubsw where those are missing)
 };
 

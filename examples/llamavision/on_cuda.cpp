@@ -61,7 +61,10 @@ class cuda_probe {
         auto const& device = gpu_.device();
         l.read = 2 * static_cast<double>(bytes) / seconds([&] { device.copy(from_.get(), bytes, to_.get()); });
         l.f32 = product(lv::format::f32);
-        l.bf16 = product(device.tensor_cores() == lv::gpu::cores::bf16 ? lv::format::bf16 : lv::format::f16);
+        if (device.tensor_cores() == lv::gpu::cores::bf16)
+            l.bf16 = product(lv::format::bf16);
+        else
+            l.f16 = product(lv::format::f16);
         return l;
     }
 
