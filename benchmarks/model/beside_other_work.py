@@ -8,7 +8,7 @@
 Runs `PROGRAM bench ... --json` alone and beside a program that counts in an endless loop, in turn, and compares the
 medians: of a picture, a prompt and a token. How much of the machine the other program took is measured, too (its processor
 time over that of all cores); what is lost beyond that share was lost to waiting. CMD is a peer's benchmark, which prints one
-object with any of the same keys (`image`: a list with `seconds`; `prefill`, `decode`: `seconds`), and is run the same way."""
+object with any of the same keys (`image` and `prompts`: lists with `seconds`; `decode`: `seconds`), and is run the same way."""
 import argparse
 import json
 import os
@@ -45,7 +45,8 @@ def seconds(command):
     said = json.loads(out[out.index("{"):])
     parts = {f"picture {i}" if "tiles" not in p else f"picture of {p['tiles']}": p["seconds"]
              for i, p in enumerate(said.get("image") or ())}
-    return parts | {name: said[name]["seconds"] for name in ("prefill", "decode") if said.get(name)}
+    parts |= {f"prompt of {p['tokens']}": p["seconds"] for p in said.get("prompts") or ()}
+    return parts | ({"a token": said["decode"]["seconds"]} if said.get("decode") else {})
 
 
 def compare(name, command, rounds):
@@ -62,7 +63,7 @@ def compare(name, command, rounds):
     for part in alone[0]:
         a, b = (statistics.median(run[part] for run in runs) for runs in (alone, beside))
         lost = 1 - a / b
-        print(f"  {part:<14}{a:10.4f} s alone {b:10.4f} s beside it: {100 * lost:4.0f} % of the speed lost, "
+        print(f"  {part:<15}{a:10.4f} s alone {b:10.4f} s beside it: {100 * lost:4.0f} % of the speed lost, "
               + (f"within {100 * (share + ALLOWED):.0f} %" if lost <= share + ALLOWED
                  else f"more than {100 * (share + ALLOWED):.0f} %"), flush=True)
 
