@@ -36,6 +36,9 @@ struct lanes {
     LLAMAVISION_LANE static reg subtract(reg a, reg b) { return _mm256_sub_ps(a, b); }
     LLAMAVISION_LANE static reg multiply(reg a, reg b) { return _mm256_mul_ps(a, b); }
     LLAMAVISION_LANE static reg max(reg a, reg b) { return _mm256_max_ps(a, b); }
+    LLAMAVISION_LANE static bool any_above(reg a, reg limit) {
+        return _mm256_movemask_ps(_mm256_cmp_ps(a, limit, _CMP_NLE_UQ)) != 0;
+    }
     LLAMAVISION_LANE static reg exponent_from_low_bits(reg a) {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
     }

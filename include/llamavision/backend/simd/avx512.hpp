@@ -38,6 +38,7 @@ struct lanes {
     LLAMAVISION_LANE static reg subtract(reg a, reg b) { return _mm512_sub_ps(a, b); }
     LLAMAVISION_LANE static reg multiply(reg a, reg b) { return _mm512_mul_ps(a, b); }
     LLAMAVISION_LANE static reg max(reg a, reg b) { return _mm512_maskz_max_ps(all, a, b); }
+    LLAMAVISION_LANE static bool any_above(reg a, reg limit) { return _mm512_cmp_ps_mask(a, limit, _CMP_NLE_UQ) != 0; }
     LLAMAVISION_LANE static reg nearest(reg a) { return _mm512_maskz_roundscale_ps(all, a, 0); }
     LLAMAVISION_LANE static reg times_power_of_2(reg a, reg n) { return _mm512_maskz_scalef_ps(all, a, n); }
     LLAMAVISION_LANE static reg exponent_from_low_bits(reg a) {

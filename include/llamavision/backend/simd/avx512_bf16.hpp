@@ -7,6 +7,7 @@
 
 #if defined(__x86_64__)
 #define LLAMAVISION_TARGET __attribute__((target("avx512f,avx512bw,avx512bf16,avx512vnni,avx2,fma,f16c")))
+#define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
 
 namespace llamavision::avx512_bf16 {
 
@@ -21,6 +22,38 @@ struct sum_of<true> {
     using type = std::int32_t __attribute__((vector_size(64)));
 };
 
+/// Adds lines [from, to) of the panels, a pair or quadruple of every output each, to the sums of all rows. `ask` moves
+/// through what comes next, a line of every panel for each that is read; x's, too, where it has any.
+template <bool Ask, bool AskX, bool Integers, std::size_t Rows, std::size_t Panels>
+LLAMAVISION_LANE void pass(typename sum_of<Integers>::type (&sums)[Rows][Panels], std::byte const* x,
+                           std::size_t height, std::byte const* w, std::size_t panel, std::size_t from, std::size_t to,
+                           std::byte const* ask, std::byte const* ask_x) {
+    using sum = typename sum_of<Integers>::type;
+    for (std::size_t k = from; k < to; ++k) {
+        if constexpr (Ask) {
+            LLAMAVISION_UNROLL
+            for (std::size_t v = 0; v < Panels; ++v) _mm_prefetch(ask + v * panel + k * 64, _MM_HINT_T1);
+        }
+        if constexpr (AskX) _mm_prefetch(ask_x + k * 64, _MM_HINT_T1);
+        __m512i pairs[Panels];
+        LLAMAVISION_UNROLL
+        for (std::size_t v = 0; v < Panels; ++v) pairs[v] = _mm512_loadu_si512(w + v * panel + k * 64);
+        std::byte const* const here = x + k / panels::side * panels::side * 4 * height + k % panels::side * 4;
+        LLAMAVISION_UNROLL
+        for (std::size_t r = 0; r < Rows; ++r) {
+            std::int32_t both;
+            __builtin_memcpy(&both, here + r * 64, sizeof both);
+            __m512i const a = _mm512_set1_epi32(both);
+            LLAMAVISION_UNROLL
+            for (std::size_t v = 0; v < Panels; ++v)
+                if constexpr (Integers)
+                    sums[r][v] = (sum)_mm512_dpbusd_epi32((__m512i)sums[r][v], a, pairs[v]);
+                else
+                    sums[r][v] = (sum)_mm512_dpbf16_ps((__m512)sums[r][v], (__m512bh)a, (__m512bh)pairs[v]);
+        }
+    }
+}
+
 /// Rows × (16 Panels) of c. 8 × 3 sums, 3 registers of w and one of x are 28 of the 32.
 template <bool Integers, std::size_t Rows, std::size_t Panels>
 LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std::byte const* w, std::size_t panel,
@@ -33,39 +66,14 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std:
         for (std::size_t v = 0; v < Panels; ++v)
             sums[r][v] = (sum)(add ? _mm512_loadu_ps(c + r * stride + v * panels::side) : _mm512_setzero_ps());
     }
-    // Where the panels are read once, the lines four steps ahead, or those of the next panels after short ones: they
-    // have left memory when they are needed.
-    bool const again = next.panels.step != nullptr;
-    std::byte const* ask = again ? next.panels.step + next.panels.first * 64
-                                 : w + (panel > 4 * panels::tile ? 4 * panels::tile : Panels * panel);
-    std::byte const* ask_x = next.rows.step ? next.rows.step + next.rows.first * 64 : x;
-    std::size_t const lines = again ? next.panels.count : panels::side, x_lines = next.rows.step ? next.rows.count : 0;
-    for (std::size_t s = 0; s < steps; ++s, x += height * 64, w += panels::tile) {
-        for (std::size_t i = 0; i < lines; ++i) {
-            LLAMAVISION_UNROLL
-            for (std::size_t v = 0; v < Panels; ++v) _mm_prefetch(ask + v * panel + i * 64, _MM_HINT_T1);
-        }
-        for (std::size_t i = 0; i < x_lines; ++i) _mm_prefetch(ask_x + i * 64, _MM_HINT_T1);
-        ask += panels::tile;
-        ask_x += height * 64;
-        std::size_t const pairs_here = panels::side - (s + 1 == steps ? next.zeros : 0);
-        for (std::size_t k = 0; k < pairs_here; ++k) {
-            __m512i pairs[Panels];
-            LLAMAVISION_UNROLL
-            for (std::size_t v = 0; v < Panels; ++v) pairs[v] = _mm512_loadu_si512(w + v * panel + k * 64);
-            LLAMAVISION_UNROLL
-            for (std::size_t r = 0; r < Rows; ++r) {
-                std::int32_t both;
-                __builtin_memcpy(&both, x + r * 64 + k * 4, sizeof both);
-                __m512i const a = _mm512_set1_epi32(both);
-                LLAMAVISION_UNROLL
-                for (std::size_t v = 0; v < Panels; ++v)
-                    if constexpr (Integers)
-                        sums[r][v] = (sum)_mm512_dpbusd_epi32((__m512i)sums[r][v], a, pairs[v]);
-                    else
-                        sums[r][v] = (sum)_mm512_dpbf16_ps((__m512)sums[r][v], (__m512bh)a, (__m512bh)pairs[v]);
-            }
-        }
+    std::size_t const lines = steps * panels::side - next.zeros;
+    if (std::byte const* const ask = next.panels.first) {
+        std::size_t const asking = std::min(lines, next.panels.count);
+        pass<true, true, Integers>(sums, x, height, w, panel, 0, asking, ask, next.rows.first ? next.rows.first : ask);
+        pass<false, false, Integers>(sums, x, height, w, panel, asking, lines, nullptr, nullptr);
+    } else { // what is 4 KB ahead, or the next of short panels, will have left memory when it is needed
+        std::byte const* const ahead = w + (panel > 4 * panels::tile ? 4 * panels::tile : Panels * panel);
+        pass<true, false, Integers>(sums, x, height, w, panel, 0, lines, ahead, nullptr);
     }
     LLAMAVISION_UNROLL
     for (std::size_t r = 0; r < Rows; ++r) {
@@ -84,10 +92,10 @@ LLAMAVISION_TARGET inline void rows(std::byte const* x, std::size_t height, std:
             tile<Integers, 2, Panels>(x + r * 64, height, w, panel, steps, c + r * stride, stride, add, next);
         return;
     }
-    std::size_t const tiles = height / 8;
-    for (std::size_t i = 0; i < tiles; ++i)
+    if (height == 8) return tile<Integers, 8, Panels>(x, height, w, panel, steps, c, stride, add, next);
+    for (std::size_t i = 0; i < 2; ++i)
         tile<Integers, 8, Panels>(x + i * 8 * 64, height, w, panel, steps, c + i * 8 * stride, stride, add,
-                                  {next.panels.share(i, tiles), next.rows.share(i, tiles), next.zeros});
+                                  {next.panels.share(i, 2), next.rows.share(i, 2), next.zeros});
 }
 
 template <bool Integers>
@@ -101,7 +109,7 @@ LLAMAVISION_TARGET inline void multiply(void const* x, std::size_t block, std::s
             auto const* const from = weights + p * panel;
             float* const to = c + b * height * stride + p * panels::side;
             upcoming now = next;
-            if (next.panels.step) now.panels.step += p * panel;
+            if (next.panels.first) now.panels.first += p * panel;
             switch (count - p) {
             case 1: rows<Integers, 1>(at, height, from, panel, steps, to, stride, add, now); break;
             case 2: rows<Integers, 2>(at, height, from, panel, steps, to, stride, add, now); break;
@@ -123,4 +131,5 @@ inline constexpr panel_table table = [] {
 } // namespace llamavision::avx512_bf16
 
 #undef LLAMAVISION_TARGET
+#undef LLAMAVISION_LANE
 #endif

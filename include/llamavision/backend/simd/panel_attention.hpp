@@ -2,8 +2,10 @@
 // Flash attention in bfloat16, from the kernels of the products: scores of some queries and 288 keys, a softmax of
 // each row to the base 2, and its product with the values, summed in float over pieces of keys (Dao et al. 2022).
 //
-// Rounded to bf16: queries (times log2 e / sqrt(head_dim)), keys, values, and the weights 2^(s - largest) after their
-// sum was taken. A query's pieces begin at its blocks' first keys, so its bits do not depend on the other queries.
+// Rounded to bf16: queries (times log2 e / sqrt(head_dim)), keys, values, and the weights 2^(s - shift) after their sum
+// was taken. A float and a bf16 have the same exponents, so any shift gives the same weights that leaves them in range:
+// the largest score of a query's first piece, as long as sums stay below 2⁴⁰. Other pieces need not look for theirs.
+// A query's pieces begin at its blocks' first keys, so its bits do not depend on the other queries.
 #pragma once
 
 #include <algorithm>
@@ -11,10 +13,12 @@
 #include <cstddef>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <span>
 
 #include <llamavision/backend/attention.hpp>
 #include <llamavision/backend/simd/attention.hpp>
+#include <llamavision/backend/simd/compiler.hpp>
 #include <llamavision/backend/simd/kept_keys.hpp>
 #include <llamavision/backend/simd/scratch.hpp>
 #include <llamavision/support/thread_pool.hpp>
@@ -25,6 +29,9 @@ namespace llamavision::panels {
 /// the scores of 16 queries (18 KB) and their weights (9 KB) stay in a first-level cache. They are whole groups of two
 /// and of three panels.
 inline constexpr std::size_t attention_keys = 9 * step;
+/// Bytes of an item's outputs that are written past the caches: a few kilobytes of each of many pages, which would
+/// first be read.
+inline constexpr std::size_t past_caches = std::size_t{1} << 15;
 /// Scores of a row, and a line more: rows a power of two apart would evict each other from a cache.
 inline constexpr std::size_t score_stride = attention_keys + 16;
 
@@ -48,26 +55,29 @@ class attending {
         std::size_t const together = std::min(rows_, t_.together * height_),
                           p_bytes = together * attention_keys * element_;
         std::size_t const scores = std::max(together * score_stride, rows_ * dim); // or the queries side by side
-        std::size_t const floats = scores + rows_ * width_ + 2 * rows_;
+        std::size_t const floats = scores + rows_ * width_ + rows_ * (side + 1);
         scores_ = scratch<5>(floats + (q_bytes + p_bytes) / sizeof(float));
         o_ = scores_ + scores;
-        largest_ = o_ + rows_ * width_;
-        total_ = largest_ + rows_;
+        total_ = o_ + rows_ * width_;
+        shift_ = total_ + rows_ * side;
         queries_ = reinterpret_cast<std::byte*>(scores_ + floats);
         weights_ = queries_ + q_bytes;
         std::memset(weights_, 0, p_bytes); // rows that no query fills stay zero
         std::fill_n(o_, rows_ * width_, 0.0f);
-        std::fill_n(largest_, rows_, std::numeric_limits<float>::lowest());
-        std::fill_n(total_, rows_, 0.0f);
+        std::fill_n(total_, rows_ * side, 0.0f);
+        std::fill_n(shift_, rows_, std::numeric_limits<float>::lowest());
         read(q);
         for (std::size_t b = 0; b < it_.group->blocks.size(); ++b) {
             std::size_t const seen = it_.seen(b, it_.row(it_.count - 1));
             for (std::size_t k = 0; k < seen; k += attention_keys) piece(b, k, std::min(attention_keys, seen - k));
         }
+        bool const past = it_.count * dim * sizeof(float) >= past_caches;
         for (std::size_t i = 0; i < it_.count; ++i) {
-            float const inverse = total_[i] == 0.0f ? 0.0f : 1.0f / total_[i];
-            for (std::size_t d = 0; d < dim; ++d) y[offset(i) + d] = o_[i * width_ + d] * inverse;
+            float const total = std::accumulate(total_ + i * side, total_ + (i + 1) * side, 0.0f);
+            t_.scale(o_ + i * width_, total == 0.0f ? 0.0f : 1.0f / total, width_);
+            t_.put(o_ + i * width_, nullptr, dim, y + offset(i), past);
         }
+        if (past) settle_streams();
     }
 
   private:
@@ -84,13 +94,13 @@ class attending {
 
     /// While some blocks of queries pass, each asks for a share of the panels that come next. One block reads straight
     /// on.
-    [[nodiscard]] upcoming::lines next(bf16 const* panels, std::size_t block) const {
+    [[nodiscard]] upcoming::lines next(bf16 const* panels, std::size_t steps, std::size_t block) const {
         if (rows_ == height_) return {};
-        upcoming::lines const all{reinterpret_cast<std::byte const*>(panels), 0, side};
+        upcoming::lines const all{reinterpret_cast<std::byte const*>(panels), steps * side};
         return all.share(block / t_.together, ceiling(rows_ / height_, t_.together));
     }
 
-    /// Takes keys k … k + count - 1 of block b into largest, total and o, for a few queries at a time.
+    /// Takes keys k … k + count - 1 of block b into shift, total and o, for a few queries at a time.
     void piece(std::size_t b, std::size_t k, std::size_t count) {
         panel_block const& kept = blocks_[b];
         kept_layout const layout(shape_, kept.capacity);
@@ -103,19 +113,19 @@ class attending {
             std::size_t const blocks = std::min(t_.together, rows_ / height_ - block), first = block * height_;
             t_.multiply(queries_ + block * q_block, q_block, height_, blocks, keys, layout.key_panel() * sizeof(bf16),
                         ceiling(count, side), key_steps, scores_, score_stride, false,
-                        {next(keys + attention_keys / side * layout.key_panel(), block),
+                        {next(keys + attention_keys / side * layout.key_panel(), key_steps, block),
                          {},
                          (key_steps * step - shape_.head_dim) / 2});
             for (std::size_t i = first; i < std::min(first + blocks * height_, it_.count); ++i) {
                 std::size_t const seen = std::clamp(it_.seen(b, it_.row(i)), k, k + count) - k;
                 std::size_t const at = (i - first) / height_ * height_ * filled + i % height_ * step;
                 float const keep = t_.softmax(scores_ + (i - first) * score_stride, bias ? bias + k : nullptr, seen,
-                                              filled, largest_[i], total_[i], height_, weights_ + at * element_);
+                                              filled, shift_[i], total_ + i * side, height_, weights_ + at * element_);
                 if (keep != 1.0f) t_.scale(o_ + i * width_, keep, width_);
             }
             t_.multiply(weights_, p_block, height_, blocks, values, layout.value_panel() * sizeof(bf16),
                         layout.value_panels(), steps, o_ + first * width_, width_, true,
-                        {next(values + steps * step * side, block), {}, 0});
+                        {next(values + steps * step * side, steps, block), {}, 0});
         }
     }
 
@@ -124,7 +134,7 @@ class attending {
     flash::item it_;
     panel_block const* blocks_;
     std::size_t height_, rows_, width_, element_;
-    float *scores_ = nullptr, *o_ = nullptr, *largest_ = nullptr, *total_ = nullptr;
+    float *scores_ = nullptr, *o_ = nullptr, *total_ = nullptr, *shift_ = nullptr;
     std::byte *queries_ = nullptr, *weights_ = nullptr;
 };
 

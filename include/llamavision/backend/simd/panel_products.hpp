@@ -121,12 +121,12 @@ class part {
                     upcoming next;
                     if (blocks > 2 && !last)
                         next.rows =
-                            upcoming::lines{x_.at(down.first) + (k.first + piece) * row_step(), 0, x_.height()}.share(
+                            upcoming::lines{x_.at(down.first) + (k.first + piece) * row_step(), k.count * side}.share(
                                 p / t_.group, ceiling(panels, t_.group));
                     for (std::size_t w = 0; w < 2 && weights_[w]; ++w) {
                         auto const* const first = static_cast<std::byte const*>(weights_[w]->data);
                         if (blocks > 2)
-                            next.panels = upcoming::lines{first + beside * bytes_ + below * tile, 0, side}.share(
+                            next.panels = upcoming::lines{first + beside * bytes_ + below * tile, k.count * side}.share(
                                 b / together, ceiling(blocks, together));
                         multiply(*weights_[w], down, across, k, c + w * of_tile, stride, next);
                     }

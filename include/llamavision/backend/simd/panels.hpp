@@ -26,6 +26,9 @@ inline constexpr std::size_t step = 32;              ///< values of bf16 along k
 inline constexpr std::size_t i8_step = 64;           ///< integers
 inline constexpr std::size_t tile = side * step * 2; ///< bytes of a panel's step
 
+/// A row's weights in attention are taken from a larger score when a part of their sum is above this.
+inline constexpr float large_sum = 0x1p40f;
+
 constexpr std::size_t ceiling(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 constexpr std::size_t steps_of(std::size_t columns) { return ceiling(columns, step); }
 

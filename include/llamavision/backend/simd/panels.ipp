@@ -338,29 +338,14 @@ LLAMAVISION_LANE void store_weights(To* to, reg const (&p)[softmax_chains]) {
     }
 }
 
+/// 2^(s - shift), rounded into a row's place in a block of x; returns their sums before that, in lanes.
 template <class To>
-LLAMAVISION_TARGET inline float softmax_row(float* s, float const* bias, std::size_t count, std::size_t filled,
-                                            float& largest, float& total, std::size_t height, void* to) {
+LLAMAVISION_LANE reg weigh_row(float const* s, std::size_t filled, reg shift, std::size_t height, To* to) {
     constexpr std::size_t stretch = softmax_chains * lanes::width;
-    if (bias) add_bias(s, bias, count);
-    for (std::size_t i = count; i < filled; ++i) s[i] = no_score;
-    reg tops[softmax_chains], sums[softmax_chains];
+    reg sums[softmax_chains];
     LLAMAVISION_UNROLL
-    for (std::size_t c = 0; c < softmax_chains; ++c) {
-        tops[c] = lanes::set(largest);
-        sums[c] = lanes::set(0.0f);
-    }
-    for (std::size_t i = 0; i < filled; i += stretch) {
-        LLAMAVISION_UNROLL
-        for (std::size_t c = 0; c < softmax_chains; ++c)
-            tops[c] = lanes::max(tops[c], lanes::load(s + i + c * lanes::width));
-    }
-    LLAMAVISION_UNROLL
-    for (std::size_t c = 1; c < softmax_chains; ++c) tops[0] = lanes::max(tops[0], tops[c]);
-    float const most = largest_of(tops[0]);
-    reg const shift = lanes::set(most > no_score ? most : 0.0f); // only keys of weight zero so far
-    To* out = static_cast<To*>(to);
-    for (std::size_t i = 0; i < filled; i += panels::step, out += height * panels::step)
+    for (std::size_t c = 0; c < softmax_chains; ++c) sums[c] = lanes::set(0.0f);
+    for (std::size_t i = 0; i < filled; i += panels::step, to += height * panels::step)
         for (std::size_t j = 0; j < panels::step; j += stretch) {
             reg p[softmax_chains];
             LLAMAVISION_UNROLL
@@ -368,15 +353,58 @@ LLAMAVISION_TARGET inline float softmax_row(float* s, float const* bias, std::si
                 p[c] = power_of_2(lanes::subtract(lanes::load(s + i + j + c * lanes::width), shift));
                 sums[c] = lanes::add(sums[c], p[c]);
             }
-            store_weights(out + j, p);
+            store_weights(to + j, p);
         }
     LLAMAVISION_UNROLL
     for (std::size_t c = 1; c < softmax_chains; ++c) sums[0] = lanes::add(sums[0], sums[c]);
-    float lane[lanes::width];
-    lanes::store(lane, power_of_2(lanes::subtract(lanes::set(largest), shift)));
-    largest = most;
-    total = total * lane[0] + sum_of(sums[0]);
-    return lane[0];
+    return sums[0];
+}
+
+/// Of a row's scores.
+LLAMAVISION_LANE float largest_score(float const* s, std::size_t filled, float least) {
+    constexpr std::size_t stretch = softmax_chains * lanes::width;
+    reg tops[softmax_chains];
+    LLAMAVISION_UNROLL
+    for (std::size_t c = 0; c < softmax_chains; ++c) tops[c] = lanes::set(least);
+    for (std::size_t i = 0; i < filled; i += stretch) {
+        LLAMAVISION_UNROLL
+        for (std::size_t c = 0; c < softmax_chains; ++c)
+            tops[c] = lanes::max(tops[c], lanes::load(s + i + c * lanes::width));
+    }
+    LLAMAVISION_UNROLL
+    for (std::size_t c = 1; c < softmax_chains; ++c) tops[0] = lanes::max(tops[0], tops[c]);
+    return largest_of(tops[0]);
+}
+
+/// Of any lane, or no number.
+template <class Lanes = lanes>
+LLAMAVISION_LANE bool any_above(reg a, float limit) {
+    if constexpr (requires { Lanes::any_above(a, a); })
+        return Lanes::any_above(a, lanes::set(limit));
+    else
+        return largest_of(a) > limit;
+}
+
+template <class To>
+LLAMAVISION_TARGET inline float softmax_row(float* s, float const* bias, std::size_t count, std::size_t filled,
+                                            float& shift, float* total, std::size_t height, void* to) {
+    if (bias) add_bias(s, bias, count);
+    for (std::size_t i = count; i < filled; ++i) s[i] = no_score;
+    float keep = 1.0f;
+    reg sum = lanes::set(0.0f);
+    bool const first = shift <= no_score;
+    if (!first) sum = weigh_row(s, filled, lanes::set(shift), height, static_cast<To*>(to));
+    if (first || any_above(sum, panels::large_sum)) {
+        float const largest = largest_score(s, filled, shift);
+        float const next = largest > no_score ? largest : 0.0f; // only keys of weight zero so far
+        float lane[lanes::width];
+        lanes::store(lane, power_of_2(lanes::set(first ? no_score : shift - next)));
+        keep = lane[0];
+        shift = largest;
+        sum = weigh_row(s, filled, lanes::set(next), height, static_cast<To*>(to));
+    }
+    lanes::store(total, lanes::fma(lanes::load(total), lanes::set(keep), sum));
+    return keep;
 }
 
 LLAMAVISION_TARGET inline void scale_values(float* o, float factor, std::size_t count) {

@@ -138,22 +138,22 @@ struct kernel_table {
                   float const* other_o, std::size_t stride, std::size_t dim);
 };
 
-/// What a kernel asks memory for while it computes: some of the 16 lines of every step of what comes next.
+/// What a kernel asks memory for while it computes: some lines of what comes next.
 struct upcoming {
     struct lines {
-        std::byte const* step = nullptr; ///< the first; null: nothing
-        std::size_t first = 0, count = 0;
+        std::byte const* first = nullptr; ///< null: nothing
+        std::size_t count = 0;
 
         /// The share that tile `i` of `n` fetches.
         [[nodiscard]] lines share(std::size_t i, std::size_t n) const {
             if (count == 0) return *this; // divisions take longer than a small tile's step
             std::size_t const from = count * i / n;
-            return {step, first + from, count * (i + 1) / n - from};
+            return {first + from * 64, count * (i + 1) / n - from};
         }
     };
     lines panels; ///< of as many as are at hand, each; null: those at hand are read once, and what is ahead in them is
                   ///< asked for
-    lines rows;   ///< of the block of x
+    lines rows;   ///< of the block of x, as many; null: none
     std::size_t zeros = 0; ///< lines at the end of the last step at hand that are all zero, and need not be multiplied
 };
 
@@ -192,10 +192,11 @@ struct panel_table {
     /// `round` to bf16 on every tier.
     void (*narrow)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                    float scale, void* to);
-    /// One row of scores, to the base 2: 2^(s[i] + bias[i] log2 e - largest), after `largest` took s in, and zeros from
-    /// `count` to `filled`, rounded into the row's place in a block of x. Returns the factor for what was summed
-    /// before, as `total` was here. Changes s.
-    float (*softmax)(float* s, float const* bias, std::size_t count, std::size_t filled, float& largest, float& total,
+    /// One row of scores, to the base 2: 2^(s[i] + bias[i] log2 e - shift), and zeros from `count` to `filled`, rounded
+    /// into the row's place in a block of x. The shift is the largest score of the first call for a row, which begins
+    /// with the lowest float; it moves on to the largest when sums become large. Adds to `total`, 16 parts of a row's
+    /// sum. Returns the factor for what was summed before, as `total` was here. Changes s.
+    float (*softmax)(float* s, float const* bias, std::size_t count, std::size_t filled, float& shift, float* total,
                      std::size_t height, void* to);
     void (*scale)(float* o, float factor, std::size_t count);
 };
