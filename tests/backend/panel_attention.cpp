@@ -103,6 +103,18 @@ TEST_CASE("attention in bfloat16: biases that hide keys, and a group that sees n
     });
 }
 
+TEST_CASE("attention in bfloat16: scores that grow, or fall, from piece to piece of the keys") {
+    on_every_tier([](lv::simd const& b) {
+        // A row's weights are taken from its first scores up to a sum of 2⁴⁰ = e^27.7, and then from larger ones.
+        for (float growth : {3.0f, 20.0f, 60.0f, 400.0f, -20.0f, -400.0f}) {
+            CAPTURE(growth);
+            scene s({4, 2, 20, true}, 33, {9, 1500, 300});
+            for (std::size_t i = 0; i < 1500; ++i) s.biases[1][i] = growth * static_cast<float>(i / 250);
+            CHECK(distance(s.run(b), s.expected(), 1.0) < worst);
+        }
+    });
+}
+
 TEST_CASE("groups that share blocks get the bits that each would get alone") {
     on_every_tier([](lv::simd const& b) {
         scene const s({4, 2, 20, true}, 40, {140, 300, 9});
