@@ -3,11 +3,13 @@
 // has it has VNNI too: vpdpbusd does so with quadruples of bytes.
 #pragma once
 
+#include <algorithm>
+#include <bit>
+
 #include <llamavision/backend/simd/avx512.hpp>
 
 #if defined(__x86_64__)
 #define LLAMAVISION_TARGET __attribute__((target("avx512f,avx512bw,avx512bf16,avx512vnni,avx2,fma,f16c")))
-#define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
 
 namespace llamavision::avx512_bf16 {
 
@@ -22,19 +24,41 @@ struct sum_of<true> {
     using type = std::int32_t __attribute__((vector_size(64)));
 };
 
-/// Adds lines [from, to) of the panels, a pair or quadruple of every output each, to the sums of all rows. `ask` moves
-/// through what comes next, a line of every panel for each that is read; x's, too, where it has any.
-template <bool Ask, bool AskX, bool Integers, std::size_t Rows, std::size_t Panels>
-LLAMAVISION_LANE void pass(typename sum_of<Integers>::type (&sums)[Rows][Panels], std::byte const* x,
-                           std::size_t height, std::byte const* w, std::size_t panel, std::size_t from, std::size_t to,
-                           std::byte const* ask, std::byte const* ask_x) {
+/// Lines to ask for while so many others pass: evenly, each a power of two times.
+struct spread {
+    std::byte const* first;
+    std::size_t last, shift;
+
+    /// @param here asked for where there are none
+    spread(upcoming::lines const& of, std::size_t passing, std::byte const* here)
+        : first(of.count ? of.first : here), last(of.count ? of.count - 1 : 0),
+          shift(passing > last ? static_cast<std::size_t>(std::bit_width(passing / (last + 1))) - 1 : 0) {}
+    [[nodiscard]] std::byte const* at(std::size_t k) const { return first + std::min(k >> shift, last) * 64; }
+};
+
+/// Rows × (16 Panels) of c. 8 × 3 sums, 3 registers of w and one of x are 28 of the 32.
+template <bool Integers, std::size_t Rows, std::size_t Panels>
+LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std::byte const* w, std::size_t panel,
+                                    std::size_t steps, float* c, std::size_t stride, bool add, upcoming const& next) {
     using sum = typename sum_of<Integers>::type;
-    for (std::size_t k = from; k < to; ++k) {
-        if constexpr (Ask) {
-            LLAMAVISION_UNROLL
-            for (std::size_t v = 0; v < Panels; ++v) _mm_prefetch(ask + v * panel + k * 64, _MM_HINT_T1);
-        }
-        if constexpr (AskX) _mm_prefetch(ask_x + k * 64, _MM_HINT_T1);
+    sum sums[Rows][Panels];
+    LLAMAVISION_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) {
+        LLAMAVISION_UNROLL
+        for (std::size_t v = 0; v < Panels; ++v)
+            sums[r][v] = (sum)(add ? _mm512_loadu_ps(c + r * stride + v * panels::side) : _mm512_setzero_ps());
+    }
+    // Panels that are read once: what is 4 KB ahead, or the next of short ones, will have left memory when it is
+    // needed.
+    bool const once = next.panels.first == nullptr;
+    std::byte const* const ahead = w + (panel > 4 * panels::tile ? 4 * panels::tile : Panels * panel);
+    std::size_t const lines = steps * panels::side - next.zeros;
+    spread const of_panels(once ? upcoming::lines{ahead, lines} : next.panels, lines, w), of_rows(next.rows, lines, x);
+    for (std::size_t k = 0; k < lines; ++k) {
+        std::byte const* const ask = of_panels.at(k);
+        LLAMAVISION_UNROLL
+        for (std::size_t v = 0; v < Panels; ++v) _mm_prefetch(ask + v * panel, _MM_HINT_T1);
+        if constexpr (Rows == 8) _mm_prefetch(of_rows.at(k), _MM_HINT_T1);
         __m512i pairs[Panels];
         LLAMAVISION_UNROLL
         for (std::size_t v = 0; v < Panels; ++v) pairs[v] = _mm512_loadu_si512(w + v * panel + k * 64);
@@ -51,29 +75,6 @@ LLAMAVISION_LANE void pass(typename sum_of<Integers>::type (&sums)[Rows][Panels]
                 else
                     sums[r][v] = (sum)_mm512_dpbf16_ps((__m512)sums[r][v], (__m512bh)a, (__m512bh)pairs[v]);
         }
-    }
-}
-
-/// Rows × (16 Panels) of c. 8 × 3 sums, 3 registers of w and one of x are 28 of the 32.
-template <bool Integers, std::size_t Rows, std::size_t Panels>
-LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std::byte const* w, std::size_t panel,
-                                    std::size_t steps, float* c, std::size_t stride, bool add, upcoming const& next) {
-    using sum = typename sum_of<Integers>::type;
-    sum sums[Rows][Panels];
-    LLAMAVISION_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) {
-        LLAMAVISION_UNROLL
-        for (std::size_t v = 0; v < Panels; ++v)
-            sums[r][v] = (sum)(add ? _mm512_loadu_ps(c + r * stride + v * panels::side) : _mm512_setzero_ps());
-    }
-    std::size_t const lines = steps * panels::side - next.zeros;
-    if (std::byte const* const ask = next.panels.first) {
-        std::size_t const asking = std::min(lines, next.panels.count);
-        pass<true, true, Integers>(sums, x, height, w, panel, 0, asking, ask, next.rows.first ? next.rows.first : ask);
-        pass<false, false, Integers>(sums, x, height, w, panel, asking, lines, nullptr, nullptr);
-    } else { // what is 4 KB ahead, or the next of short panels, will have left memory when it is needed
-        std::byte const* const ahead = w + (panel > 4 * panels::tile ? 4 * panels::tile : Panels * panel);
-        pass<true, false, Integers>(sums, x, height, w, panel, 0, lines, ahead, nullptr);
     }
     LLAMAVISION_UNROLL
     for (std::size_t r = 0; r < Rows; ++r) {
@@ -93,9 +94,10 @@ LLAMAVISION_TARGET inline void rows(std::byte const* x, std::size_t height, std:
         return;
     }
     if (height == 8) return tile<Integers, 8, Panels>(x, height, w, panel, steps, c, stride, add, next);
+    std::size_t const panels_each = (next.panels.count + 1) / 2, rows_each = (next.rows.count + 1) / 2;
     for (std::size_t i = 0; i < 2; ++i)
         tile<Integers, 8, Panels>(x + i * 8 * 64, height, w, panel, steps, c + i * 8 * stride, stride, add,
-                                  {next.panels.share(i, 2), next.rows.share(i, 2), next.zeros});
+                                  {next.panels.share(i, panels_each), next.rows.share(i, rows_each), next.zeros});
 }
 
 template <bool Integers>
@@ -131,5 +133,4 @@ inline constexpr panel_table table = [] {
 } // namespace llamavision::avx512_bf16
 
 #undef LLAMAVISION_TARGET
-#undef LLAMAVISION_LANE
 #endif

@@ -75,7 +75,12 @@ class attending {
         for (std::size_t i = 0; i < it_.count; ++i) {
             float const total = std::accumulate(total_ + i * side, total_ + (i + 1) * side, 0.0f);
             t_.scale(o_ + i * width_, total == 0.0f ? 0.0f : 1.0f / total, width_);
-            t_.put(o_ + i * width_, nullptr, dim, y + offset(i), past);
+            finished_tile row;
+            row.count = dim;
+            row.first.c = o_ + i * width_;
+            row.y = y + offset(i);
+            row.past = past;
+            t_.put[static_cast<int>(finish::plain)](row);
         }
         if (past) settle_streams();
     }
@@ -97,7 +102,7 @@ class attending {
     [[nodiscard]] upcoming::lines next(bf16 const* panels, std::size_t steps, std::size_t block) const {
         if (rows_ == height_) return {};
         upcoming::lines const all{reinterpret_cast<std::byte const*>(panels), steps * side};
-        return all.share(block / t_.together, ceiling(rows_ / height_, t_.together));
+        return all.share(block / t_.together, ceiling(all.count, ceiling(rows_ / height_, t_.together)));
     }
 
     /// Takes keys k … k + count - 1 of block b into shift, total and o, for a few queries at a time.

@@ -20,9 +20,9 @@
 
 namespace llamavision::panels {
 
-/// What becomes of a product c: y = c + bias, its gelu, or y + scale (c + bias); with a second weight silu(c) ⊙ c₂.
+/// What becomes of a product.
 struct epilogue {
-    enum class kind { plain, gelu, add, swiglu } what = kind::plain;
+    finish what = finish::plain;
     float const* bias = nullptr;
     float scale = 1.0f;
     float* y = nullptr; ///< (rows, w.rows)
@@ -102,37 +102,41 @@ class part {
         std::size_t const piece = ceiling(steps, pieces), together = std::min(blocks, t_.together);
         // (panel groups, blocks, group · 16) of each weight; one tile where nothing waits.
         std::size_t const stride = t_.group * side, of_tile = together * height * stride;
-        std::size_t const tiles = pieces == 1 ? 1 : ceiling(panels, t_.group) * ceiling(blocks, together);
-        float* const sums = scratch<3>(2 * tiles * of_tile);
+        std::size_t const groups = ceiling(panels, t_.group), heaps = ceiling(blocks, together);
+        std::size_t const lines = piece * side, rows_each = ceiling(lines, groups), panels_each = ceiling(lines, heaps);
+        float* const sums = scratch<3>(2 * (pieces == 1 ? 1 : groups * heaps) * of_tile);
         for (std::size_t s = 0; s < pieces; ++s) {
             span const k{s * piece, std::min(piece, steps - s * piece)};
+            bool const last = s + 1 == pieces;
             float* c = sums;
-            for (std::size_t p = 0; p < panels; p += t_.group)
-                for (std::size_t b = 0; b < blocks; b += together) {
-                    span const across{panel + p, std::min(t_.group, panels - p)};
+            for (std::size_t g = 0; g < groups; ++g) {
+                std::size_t const p = g * t_.group;
+                span const across{panel + p, std::min(t_.group, panels - p)};
+                // What comes next: the group beside, the piece below, or a part that this thread may get.
+                std::size_t beside = panel + p + t_.group, below = k.first;
+                if (g + 1 == groups) {
+                    below = last ? 0 : k.first + piece;
+                    beside = last ? panel + panels * threads_ : panel;
+                }
+                for (std::size_t h = 0; h < heaps; ++h) {
+                    std::size_t const b = h * together;
                     span const down{block + b, std::min(together, blocks - b)};
-                    bool const last = s + 1 == pieces;
-                    // A share of what is next: the group beside, the piece below, or a part that this thread may get.
-                    std::size_t beside = panel + p + t_.group, below = k.first;
-                    if (p + t_.group >= panels) {
-                        below = last ? 0 : k.first + piece;
-                        beside = last ? panel + panels * threads_ : panel;
-                    }
+                    if (last && e_.what == finish::added) ask(down, across);
                     upcoming next;
                     if (blocks > 2 && !last)
-                        next.rows =
-                            upcoming::lines{x_.at(down.first) + (k.first + piece) * row_step(), k.count * side}.share(
-                                p / t_.group, ceiling(panels, t_.group));
+                        next.rows = upcoming::lines{x_.at(down.first) + (k.first + piece) * row_step(), lines}.share(
+                            g, rows_each);
                     for (std::size_t w = 0; w < 2 && weights_[w]; ++w) {
                         auto const* const first = static_cast<std::byte const*>(weights_[w]->data);
                         if (blocks > 2)
-                            next.panels = upcoming::lines{first + beside * bytes_ + below * tile, k.count * side}.share(
-                                b / together, ceiling(blocks, together));
+                            next.panels =
+                                upcoming::lines{first + beside * bytes_ + below * tile, lines}.share(h, panels_each);
                         multiply(*weights_[w], down, across, k, c + w * of_tile, stride, next);
                     }
                     if (last) put(down, across, c, c + of_tile, stride);
                     if (pieces > 1) c += 2 * of_tile;
                 }
+            }
         }
         if (past_caches_) settle_streams();
     }
@@ -156,6 +160,15 @@ class part {
         return std::min(down.count * x_.height(), rows_ - down.first * x_.height());
     }
 
+    /// For the outputs that a tile is added to: they come from memory while it is computed.
+    void ask(span down, span across) const {
+        std::size_t const outputs = weights_[0]->rows, first = across.first * side;
+        float const* y = e_.y + down.first * x_.height() * outputs + first;
+        std::size_t const count = std::min(across.count * side, outputs - first);
+        for (std::size_t r = 0; r < rows_of(down); ++r, y += outputs)
+            for (std::size_t i = 0; i < count; i += 16) __builtin_prefetch(y + i, 1);
+    }
+
     void multiply(matrix const& w, span down, span across, span k, float* c, std::size_t stride,
                   upcoming const& next) const {
         if (k.count == 0) {
@@ -168,23 +181,16 @@ class part {
                                   bytes_, across.count, k.count, c, stride, k.first > 0, next);
     }
 
-    void put(span down, span across, float* c, float* c2, std::size_t stride) const {
-        std::size_t const outputs = weights_[0]->rows, first = across.first * side;
-        std::size_t const count = std::min(across.count * side, outputs - first);
-        float const* const bias = e_.bias ? e_.bias + first : nullptr;
-        for (std::size_t r = 0; r < rows_of(down); ++r, c += stride, c2 += stride) {
-            std::size_t const row = down.first * x_.height() + r;
-            for (std::size_t w = 0; integers_ && w < 2 && weights_[w]; ++w)
-                t_.to_floats(w == 0 ? c : c2, x_.scales()[row], scales(*weights_[w]) + first,
-                             t_.biased ? starts(*weights_[w]) + first : nullptr, across.count * side);
-            float* const y = e_.y + row * outputs + first;
-            switch (e_.what) {
-            case epilogue::kind::plain: t_.put(c, bias, count, y, past_caches_); break;
-            case epilogue::kind::gelu: t_.put_gelu(c, bias, count, y, past_caches_); break;
-            case epilogue::kind::add: t_.put_add(c, bias, e_.scale, count, y); break;
-            case epilogue::kind::swiglu: t_.put_swiglu(c, c2, count, y, past_caches_); break;
-            }
-        }
+    void put(span down, span across, float const* c, float const* c2, std::size_t stride) const {
+        std::size_t const outputs = weights_[0]->rows, first = across.first * side, row = down.first * x_.height();
+        auto const sums = [&](std::size_t w, float const* from) -> finished_tile::sums {
+            if (!integers_ || !weights_[w]) return {from, nullptr, nullptr};
+            return {from, scales(*weights_[w]) + first, t_.biased ? starts(*weights_[w]) + first : nullptr};
+        };
+        t_.put[static_cast<int>(e_.what)]({rows_of(down), std::min(across.count * side, outputs - first), sums(0, c),
+                                           sums(1, c2), stride, integers_ ? x_.scales() + row : nullptr,
+                                           e_.bias ? e_.bias + first : nullptr, e_.scale, e_.y + row * outputs + first,
+                                           outputs, past_caches_});
     }
 
     panel_table const& t_;

@@ -73,22 +73,6 @@ LLAMAVISION_TARGET inline void multiply_plain_i8(void const* x, std::size_t bloc
         }
 }
 
-LLAMAVISION_TARGET inline void integers_to_floats(float* c, float row_scale, float const* scales,
-                                                  std::int32_t const* starts, std::size_t count) {
-    // The compiler's own vectors: every tier converts integers, and none of the lanes says how.
-    using integers = std::int32_t __attribute__((vector_size(lanes::width * 4)));
-    using floats = float __attribute__((vector_size(lanes::width * 4)));
-    for (std::size_t i = 0; i < count; i += lanes::width) {
-        integers sums, start = {};
-        floats scale;
-        std::memcpy(&sums, c + i, sizeof sums);
-        std::memcpy(&scale, scales + i, sizeof scale);
-        if (starts) std::memcpy(&start, starts + i, sizeof start);
-        floats const y = __builtin_convertvector(sums + start, floats) * (scale * row_scale);
-        std::memcpy(c + i, &y, sizeof y);
-    }
-}
-
 /// Rows × (16 Panels) of c, x's rows `step` floats apart. Every sum takes its products in the order of k.
 template <std::size_t Rows, std::size_t Panels>
 LLAMAVISION_TARGET inline void wide_tile(float const* x, std::size_t height, std::byte const* w, std::size_t panel,
@@ -213,70 +197,63 @@ LLAMAVISION_LANE reg load_up_to(float const* p, std::size_t i, std::size_t count
     return i + lanes::width <= count ? lanes::load(p + i) : load_some(p + i, count - i);
 }
 
-struct put_plain {
-    LLAMAVISION_LANE reg operator()(reg c, std::size_t) const { return c; }
-};
-struct put_gelu {
-    LLAMAVISION_LANE reg operator()(reg c, std::size_t) const { return gelu_of(c); }
-};
-struct put_add {
-    reg scale;
-    float const* y;
-    std::size_t count;
-    LLAMAVISION_LANE reg operator()(reg c, std::size_t i) const {
-        return lanes::fma(scale, c, load_up_to(y, i, count));
-    }
-};
-struct put_times {
-    float const* up;
-    std::size_t count;
-    LLAMAVISION_LANE reg operator()(reg gate, std::size_t i) const {
-        return lanes::multiply(silu_of(gate), load_up_to(up, i, count));
-    }
-};
-
 LLAMAVISION_LANE void store_some(float* y, reg a, std::size_t count) {
     float values[lanes::width];
     lanes::store(values, a);
     for (std::size_t i = 0; i < count; ++i) y[i] = values[i];
 }
 
-/// y[i] = f(c[i] + bias[i], y[i])
-template <class F, class Lanes = lanes>
-LLAMAVISION_TARGET inline void put(float const* c, float const* bias, std::size_t count, float* y, bool past,
-                                   F const& f) {
-    constexpr bool streams = requires { Lanes::can_stream(y); };
-    if constexpr (streams) past = past && Lanes::can_stream(y);
-    for (std::size_t i = 0; i < count; i += lanes::width) {
-        std::size_t const rest = count - i;
-        bool const whole = rest >= lanes::width;
-        reg a = whole ? lanes::load(c + i) : load_some(c + i, rest);
-        if (bias) a = lanes::add(a, whole ? lanes::load(bias + i) : load_some(bias + i, rest));
-        a = f(a, i);
-        if (!whole) {
-            store_some(y + i, a, rest);
-            continue;
-        }
-        if constexpr (streams)
-            if (past) {
-                Lanes::stream(y + i, a);
+/// Place i of row r, as floats.
+template <bool Integers>
+LLAMAVISION_LANE reg sums_at(finished_tile const& t, finished_tile::sums const& from, std::size_t r, std::size_t i) {
+    float const* const c = from.c + r * t.stride + i;
+    if constexpr (!Integers) return lanes::load(c);
+    // The compiler's own vectors: every tier converts integers, and none of the lanes says how.
+    using integers = std::int32_t __attribute__((vector_size(lanes::width * 4)));
+    using floats = float __attribute__((vector_size(lanes::width * 4)));
+    integers sums, start = {};
+    std::memcpy(&sums, c, sizeof sums);
+    if (from.starts) std::memcpy(&start, from.starts + i, sizeof start);
+    floats const whole = __builtin_convertvector(sums + start, floats);
+    float values[lanes::width];
+    std::memcpy(values, &whole, sizeof values);
+    return lanes::multiply(lanes::load(values),
+                           lanes::multiply(lanes::load(from.scales + i), lanes::set(t.row_scales[r])));
+}
+
+template <finish What, bool Integers, class Lanes = lanes>
+LLAMAVISION_LANE void put_rows(finished_tile const& t) {
+    constexpr bool streams = requires { Lanes::can_stream(t.y); };
+    for (std::size_t r = 0; r < t.rows; ++r) {
+        float* const y = t.y + r * t.outputs;
+        bool past = t.past;
+        if constexpr (streams) past = past && Lanes::can_stream(y);
+        for (std::size_t i = 0; i < t.count; i += lanes::width) {
+            reg a = sums_at<Integers>(t, t.first, r, i);
+            if (t.bias) a = lanes::add(a, load_up_to(t.bias, i, t.count));
+            if constexpr (What == finish::activated) a = gelu_of(a);
+            if constexpr (What == finish::added) a = lanes::fma(lanes::set(t.scale), a, load_up_to(y, i, t.count));
+            if constexpr (What == finish::gated) a = lanes::multiply(silu_of(a), sums_at<Integers>(t, t.second, r, i));
+            if (t.count - i < lanes::width) {
+                store_some(y + i, a, t.count - i);
                 continue;
             }
-        lanes::store(y + i, a);
+            if constexpr (streams)
+                if (past) {
+                    Lanes::stream(y + i, a);
+                    continue;
+                }
+            lanes::store(y + i, a);
+        }
     }
 }
 
-LLAMAVISION_TARGET inline void put_plainly(float const* c, float const* bias, std::size_t count, float* y, bool past) {
-    put(c, bias, count, y, past, put_plain{});
-}
-LLAMAVISION_TARGET inline void put_gelu_of(float const* c, float const* bias, std::size_t count, float* y, bool past) {
-    put(c, bias, count, y, past, put_gelu{});
-}
-LLAMAVISION_TARGET inline void put_added(float const* c, float const* bias, float scale, std::size_t count, float* y) {
-    put(c, bias, count, y, false, put_add{lanes::set(scale), y, count});
-}
-LLAMAVISION_TARGET inline void put_swiglu(float const* gate, float const* up, std::size_t count, float* y, bool past) {
-    put(gate, nullptr, count, y, past, put_times{up, count});
+template <finish What>
+LLAMAVISION_TARGET inline void put(finished_tile const& t) {
+    if (t.row_scales)
+        put_rows<What, true>(t);
+    else
+        put_rows<What, false>(t);
 }
 
 /// 2^x for finite x <= 0, to 1e-4 of it: what follows is rounded to bf16, to 2e-3.
@@ -425,11 +402,10 @@ inline constexpr panel_table wide_panels = [] {
     t.biased = true;
     t.quantise = &quantise_rows;
     t.multiply_i8 = &multiply_plain_i8;
-    t.to_floats = &integers_to_floats;
-    t.put = &put_plainly;
-    t.put_gelu = &put_gelu_of;
-    t.put_add = &put_added;
-    t.put_swiglu = &put_swiglu;
+    t.put[static_cast<int>(finish::plain)] = &put<finish::plain>;
+    t.put[static_cast<int>(finish::activated)] = &put<finish::activated>;
+    t.put[static_cast<int>(finish::added)] = &put<finish::added>;
+    t.put[static_cast<int>(finish::gated)] = &put<finish::gated>;
     t.softmax = &softmax_row<float>;
     t.narrow = &round_rows<bf16>;
     t.scale = &scale_values;

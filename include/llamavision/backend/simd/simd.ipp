@@ -138,7 +138,7 @@ LLAMAVISION_INLINE void simd::linear(matrix const& w, float const* bias, normed 
                                      float* y) const {
     if (blocks::is_laid_out(w)) return blocks::linear(*pool_, *blocks_, w, bias, x, rows, y);
     if (simd_choice::panelled(w)) {
-        panels::product const one{&w, nullptr, {panels::epilogue::kind::plain, bias, 1, y}};
+        panels::product const one{&w, nullptr, {finish::plain, bias, 1, y}};
         return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
     }
     in_pieces(x, rows, w.columns, [&](float const* from, std::size_t first, std::size_t n) {
@@ -159,8 +159,7 @@ LLAMAVISION_INLINE void simd::fused_projections(std::span<projection const> of, 
         for (projection const& p : of) blocks::linear(*pool_, *blocks_, p.w, nullptr, its, rows, p.y);
     } else if (alike && simd_choice::panelled(w)) {
         panels::product all[3];
-        for (std::size_t i = 0; i < of.size(); ++i)
-            all[i] = {&of[i].w, nullptr, {panels::epilogue::kind::plain, nullptr, 1, of[i].y}};
+        for (std::size_t i = 0; i < of.size(); ++i) all[i] = {&of[i].w, nullptr, {finish::plain, nullptr, 1, of[i].y}};
         panels::compute(*pool_, *panels_, {all, of.size()}, x, &norms::read, rows);
     } else
         in_pieces(x, rows, w.columns, [&](float const* from, std::size_t first, std::size_t n) {
@@ -174,7 +173,7 @@ LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up,
                                            float* y) const {
     if (blocks::is_laid_out(gate)) return blocks::swiglu(*pool_, *blocks_, gate, up, x, rows, y);
     if (simd_choice::panelled(gate) && up.type == gate.type) {
-        panels::product const both{&gate, &up, {panels::epilogue::kind::swiglu, nullptr, 1, y}};
+        panels::product const both{&gate, &up, {finish::gated, nullptr, 1, y}};
         return panels::compute(*pool_, *panels_, {&both, 1}, x, &norms::read, rows);
     }
     in_pieces(x, rows, gate.columns, [&](float const* from, std::size_t first, std::size_t n) {
@@ -194,7 +193,7 @@ LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up,
 LLAMAVISION_INLINE void simd::fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows,
                                                 float* y) const {
     if (simd_choice::panelled(w)) {
-        panels::product const one{&w, nullptr, {panels::epilogue::kind::gelu, bias, 1, y}};
+        panels::product const one{&w, nullptr, {finish::activated, bias, 1, y}};
         return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
     }
     linear(w, bias, x, rows, y);
@@ -205,7 +204,7 @@ LLAMAVISION_INLINE void simd::fused_linear_add(matrix const& w, float const* bia
                                                float scale, float* y) const {
     if (blocks::is_laid_out(w)) return blocks::linear_add(*pool_, *blocks_, w, bias, x, rows, scale, y);
     if (simd_choice::panelled(w)) {
-        panels::product const one{&w, nullptr, {panels::epilogue::kind::add, bias, scale, y}};
+        panels::product const one{&w, nullptr, {finish::added, bias, scale, y}};
         return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
     }
     products::parts const all(rows, w);

@@ -3,6 +3,7 @@
 // tier fills. The kernels' text is kernels.ipp, compiled once for each tier.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -144,17 +145,38 @@ struct upcoming {
         std::byte const* first = nullptr; ///< null: nothing
         std::size_t count = 0;
 
-        /// The share that tile `i` of `n` fetches.
-        [[nodiscard]] lines share(std::size_t i, std::size_t n) const {
-            if (count == 0) return *this; // divisions take longer than a small tile's step
-            std::size_t const from = count * i / n;
-            return {first + from * 64, count * (i + 1) / n - from};
+        /// Those that whoever comes `i`th fetches, where each fetches so many.
+        [[nodiscard]] lines share(std::size_t i, std::size_t each) const {
+            std::size_t const from = std::min(i * each, count);
+            return {first + from * 64, std::min(each, count - from)};
         }
     };
     lines panels; ///< of as many as are at hand, each; null: those at hand are read once, and what is ahead in them is
                   ///< asked for
     lines rows;   ///< of the block of x, as many; null: none
     std::size_t zeros = 0; ///< lines at the end of the last step at hand that are all zero, and need not be multiplied
+};
+
+/// What becomes of a product c: y = c + bias, its gelu (activated), y + scale (c + bias) (added), or, with a second
+/// product, silu(c) ⊙ c₂ (gated).
+enum class finish { plain, activated, added, gated };
+
+/// Sums of some rows and outputs, and where they go.
+struct finished_tile {
+    struct sums {
+        float const* c = nullptr;             ///< or integers; in whole panels
+        float const* scales = nullptr;        ///< of integers: their outputs'
+        std::int32_t const* starts = nullptr; ///< what is added to integers; null: nothing
+    };
+    std::size_t rows = 1, count = 0;
+    sums first, second;                ///< `second`: of `gated`
+    std::size_t stride = 0;            ///< from row to row of c
+    float const* row_scales = nullptr; ///< null: c are floats; else c = (c + starts) · row_scale · scale
+    float const* bias = nullptr;       ///< may be null
+    float scale = 1.0f;                ///< of `added`
+    float* y = nullptr;
+    std::size_t outputs = 0; ///< from row to row of y
+    bool past = false;       ///< writes whole lines past the caches, which saves reading them first
 };
 
 /// The kernels of one tier on panels (panels.hpp).
@@ -180,15 +202,8 @@ struct panel_table {
     void (*quantise)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                      void* to, float* scales);
     product multiply_i8; ///< with sums of integers
-    /// c = (c + starts) · row_scale · scales, in place, from integers to floats; starts may be null, `count` is a
-    /// multiple of 16.
-    void (*to_floats)(float* c, float row_scale, float const* scales, std::int32_t const* starts, std::size_t count);
-    /// y = c + bias, its gelu, y + scale (c + bias), silu(gate) · up; bias may be null. `past` writes whole lines past
-    /// the caches, which saves reading them first.
-    void (*put)(float const* c, float const* bias, std::size_t count, float* y, bool past);
-    void (*put_gelu)(float const* c, float const* bias, std::size_t count, float* y, bool past);
-    void (*put_add)(float const* c, float const* bias, float scale, std::size_t count, float* y);
-    void (*put_swiglu)(float const* gate, float const* up, std::size_t count, float* y, bool past);
+    /// Makes outputs of sums; one for each `finish`.
+    void (*put[4])(finished_tile const&);
     /// `round` to bf16 on every tier.
     void (*narrow)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                    float scale, void* to);
