@@ -56,6 +56,23 @@ void linear(benchmark::State& state, product const& p, weight_format f, simd con
                   [&] { b.linear(laid, nullptr, x.data(), p.rows, y.data()); });
 }
 
+/// The same, with rows that were rounded and laid out before: what oneDNN is given, and does.
+void rounded(benchmark::State& state, product const& p, weight_format f, simd const& b) {
+    bool const integers = f == weight_format::i8;
+    std::vector<bf16> const stored(p.outputs * p.columns, bf16{0x3c00});
+    matrix const w{stored.data(), format::bf16, p.outputs, p.columns};
+    std::shared_ptr<std::byte> const room = aligned_bytes(b.laid_out_bytes(w, f));
+    matrix const laid = b.lay_out(w, f, room.get());
+    std::vector<float> const x(p.rows * p.columns, 0.5f);
+    std::vector<float> y(p.rows * p.outputs);
+    thread_pool pool(b.threads());
+    panel_table const& t = simd_choice::panels_of(b.level());
+    panels::rounded_rows const rows(pool, t, integers, x.data(), &norms::read, 0, p.rows, p.columns);
+    panels::product const one{&laid, nullptr, {finish::plain, nullptr, 1, y.data()}};
+    against_limit(state, p, integers ? kind::integers : kind::bf16, static_cast<double>(b.laid_out_bytes(w, f)), b,
+                  [&] { panels::compute(pool, t, one, rows, 0, p.rows); });
+}
+
 void attend(benchmark::State& state, attention_shape const& shape, std::size_t rows, std::size_t keys, simd const& b) {
     std::vector<float> const q(rows * shape.heads * shape.head_dim, 0.1f);
     std::vector<float> const k(keys * shape.kv_heads * shape.head_dim, 0.2f);
@@ -141,6 +158,10 @@ int main(int argc, char** argv) {
                             [p, f, b](benchmark::State& state) { linear(state, p, f, b); });
             }
             simd const best(threads);
+            for (weight_format const f : {weight_format::bf16, weight_format::i8})
+                if (p.rows > 8 && p.rows <= 512 && best.level() >= tier::avx512_bf16)
+                    add(std::string(p.name) + "/" + std::string(name_of(f)) + "/rounded_before",
+                        [p, f, best](benchmark::State& state) { rounded(state, p, f, best); });
 #if defined(LLAMAVISION_WITH_DNNL)
             add(std::string(p.name) + "/bf16/onednn",
                 [p, best](benchmark::State& state) { onednn(state, p, kind::bf16, best); });

@@ -210,6 +210,21 @@ inline std::size_t rows_at_once(panel_table const& t, std::size_t columns) {
     return std::max<std::size_t>(1, (std::size_t{8} << 20) / bytes / part) * part;
 }
 
+/// A product of the rows that `rounded` holds: `now` of them, from `from` on.
+inline void compute(thread_pool& pool, panel_table const& t, product const& p, rounded_rows const& rounded,
+                    std::size_t from, std::size_t now) {
+    std::size_t const panels = ceiling(p.w->rows, side), blocks = rounded.blocks();
+    std::size_t const at_once = panels_at_once(t, rounded, panels, pool.threads());
+    std::size_t const across = ceiling(panels, at_once);
+    epilogue here = p.e;
+    here.y += from * p.w->rows;
+    part const all(t, rounded, now, *p.w, p.second, here, pool.threads());
+    pool.run(across * ceiling(blocks, t.most_blocks), [&](std::size_t i) {
+        std::size_t const block = i / across * t.most_blocks, panel = i % across * at_once;
+        all.run(block, std::min(t.most_blocks, blocks - block), panel, std::min(at_once, panels - panel));
+    });
+}
+
 /// Products of the same rows of x, which are rounded once. All weights are of one format, and equally wide.
 inline void compute(thread_pool& pool, panel_table const& t, std::span<product const> of, normed const& x, reader read,
                     std::size_t rows) {
@@ -217,20 +232,8 @@ inline void compute(thread_pool& pool, panel_table const& t, std::span<product c
     std::size_t const most = rows_at_once(t, w.columns);
     for (std::size_t from = 0; from < rows; from += most) {
         std::size_t const now = std::min(most, rows - from);
-        rounded_rows const blocks(pool, t, w.type == format::i8_panels, x, read, from, now, w.columns);
-        for (product const& p : of) {
-            std::size_t const panels = ceiling(p.w->rows, side);
-            std::size_t const at_once = panels_at_once(t, blocks, panels, pool.threads());
-            std::size_t const across = ceiling(panels, at_once);
-            epilogue here = p.e;
-            here.y += from * p.w->rows;
-            part const all(t, blocks, now, *p.w, p.second, here, pool.threads());
-            pool.run(across * ceiling(blocks.blocks(), t.most_blocks), [&](std::size_t i) {
-                std::size_t const block = i / across * t.most_blocks, panel = i % across * at_once;
-                all.run(block, std::min(t.most_blocks, blocks.blocks() - block), panel,
-                        std::min(at_once, panels - panel));
-            });
-        }
+        rounded_rows const rounded(pool, t, w.type == format::i8_panels, x, read, from, now, w.columns);
+        for (product const& p : of) compute(pool, t, p, rounded, from, now);
     }
 }
 
