@@ -8,6 +8,8 @@
 // measured is a third of 2⁻⁵.
 #include <algorithm>
 
+#include <llamavision/support/aligned_bytes.hpp>
+
 #include "scene.hpp"
 #include "tiers.hpp"
 
@@ -84,6 +86,20 @@ TEST_CASE("the tower's and the text's heads, more than one item of queries, thou
         scene const decode({8, 2, 128, true}, 1, {6404, 31});
         check(decode.run(b), decode.expected());
         CHECK(same_bits(decode.run(b), kept_scene(b, decode, 1, 7).get().run(b)));
+    });
+}
+
+TEST_CASE("attention in bfloat16: an output of 2 MB is written past the caches, on a line's boundary and off it") {
+    on_every_tier([](lv::simd const& b) {
+        scene const s({2, 2, 80, true}, 3300, {40});
+        std::vector<double> const expected = s.expected();
+        lv::query_group const group{0, s.rows, s.blocks, false};
+        std::shared_ptr<std::byte> const room = lv::aligned_bytes((s.q.size() + 1) * sizeof(float));
+        for (std::size_t off : {0u, 1u}) {
+            float* const y = reinterpret_cast<float*>(room.get()) + off;
+            b.attend(s.q.data(), s.shape, {&group, 1}, y);
+            check({y, y + s.q.size()}, expected);
+        }
     });
 }
 

@@ -29,9 +29,6 @@ namespace llamavision::panels {
 /// the scores of 16 queries (18 KB) and their weights (9 KB) stay in a first-level cache. They are whole groups of two
 /// and of three panels.
 inline constexpr std::size_t attention_keys = 9 * step;
-/// Bytes of an item's outputs that are written past the caches: a few kilobytes of each of many pages, which would
-/// first be read.
-inline constexpr std::size_t past_caches = std::size_t{1} << 15;
 /// Scores of a row, and a line more: rows a power of two apart would evict each other from a cache.
 inline constexpr std::size_t score_stride = attention_keys + 16;
 
@@ -50,7 +47,7 @@ class attending {
           rows_(ceiling(it.count, height_) * height_), width_(ceiling(shape.head_dim, side) * side),
           element_(t.wide ? 4 : 2) {}
 
-    void run(float const* q, float* y) {
+    void run(float const* q, float* y, bool past_caches) {
         std::size_t const dim = shape_.head_dim, q_bytes = rows_ * steps_of(dim) * step * element_;
         std::size_t const together = std::min(rows_, t_.together * height_),
                           p_bytes = together * attention_keys * element_;
@@ -71,7 +68,6 @@ class attending {
             std::size_t const seen = it_.seen(b, it_.row(it_.count - 1));
             for (std::size_t k = 0; k < seen; k += attention_keys) piece(b, k, std::min(attention_keys, seen - k));
         }
-        bool const past = it_.count * dim * sizeof(float) >= past_caches;
         for (std::size_t i = 0; i < it_.count; ++i) {
             float const total = std::accumulate(total_ + i * side, total_ + (i + 1) * side, 0.0f);
             t_.scale(o_ + i * width_, total == 0.0f ? 0.0f : 1.0f / total, width_);
@@ -79,10 +75,10 @@ class attending {
             row.count = dim;
             row.first.c = o_ + i * width_;
             row.y = y + offset(i);
-            row.past = past;
+            row.past = past_caches;
             t_.put[static_cast<int>(finish::plain)](row);
         }
-        if (past) settle_streams();
+        if (past_caches) settle_streams();
     }
 
   private:
@@ -205,11 +201,14 @@ inline void attend(thread_pool& pool, panel_table const& t, float const* q, atte
             ++i;
         }
     flash::items const all(shape, groups);
+    std::size_t rows = 0;
+    for (query_group const& g : groups) rows += g.rows;
+    bool const past_caches = rows * shape.heads * shape.head_dim * sizeof(float) > large;
     pool.run(all.count(), [&](std::size_t n) {
         flash::item const it = all[n];
         std::size_t before = 0;
         for (query_group const* g = groups.data(); g != it.group; ++g) before += g->blocks.size();
-        attending(t, shape, it, blocks + before).run(q, y);
+        attending(t, shape, it, blocks + before).run(q, y, past_caches);
     });
 }
 

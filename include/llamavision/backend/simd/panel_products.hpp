@@ -93,7 +93,8 @@ class part {
     part(panel_table const& t, rounded_rows const& x, std::size_t rows, matrix const& w, matrix const* second,
          epilogue const& e, std::size_t threads)
         : t_(t), x_(x), rows_(rows), weights_{&w, second}, e_(e), integers_(w.type == format::i8_panels),
-          bytes_(x.steps() * tile), threads_(threads), past_caches_(rows * w.rows * sizeof(float) > large) {}
+          bytes_(x.steps() * tile), threads_(threads),
+          past_caches_(rows * w.rows * sizeof(float) > large && e.what != finish::added) {}
 
     void run(std::size_t block, std::size_t blocks, std::size_t panel, std::size_t panels) const {
         std::size_t const steps = x_.steps(), height = x_.height();
@@ -142,8 +143,6 @@ class part {
     }
 
   private:
-    static constexpr std::size_t large = std::size_t{1} << 21; ///< bytes of y: more than a second-level cache holds
-
     struct span {
         std::size_t first, count;
     };
@@ -201,7 +200,7 @@ class part {
     bool integers_;
     std::size_t bytes_; ///< of a panel
     std::size_t threads_;
-    bool past_caches_; ///< y is too large to be found in a cache again, so it is not brought into one to be written
+    bool past_caches_; ///< y is large, and not read before it is written
 };
 
 /// The rows of x that are laid out at a time: 8 MB of them, in whole parts.

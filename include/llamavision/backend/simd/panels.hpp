@@ -26,6 +26,10 @@ inline constexpr std::size_t step = 32;              ///< values of bf16 along k
 inline constexpr std::size_t i8_step = 64;           ///< integers
 inline constexpr std::size_t tile = side * step * 2; ///< bytes of a panel's step
 
+/// Bytes of an output that is not found in a second-level cache again, and so need not be brought into one to be
+/// written.
+inline constexpr std::size_t large = std::size_t{1} << 21;
+
 /// A row's weights in attention are taken from a larger score when a part of their sum is above this.
 inline constexpr float large_sum = 0x1p40f;
 
