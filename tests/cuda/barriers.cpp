@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the emulated device sees of barriers: a kernel that lacks one reads what was there before, as it may on a GPU.
+// What the emulated device sees of barriers: a kernel that lacks one reads what was there before, or what comes after,
+// as it may on a GPU.
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <vector>
@@ -10,7 +12,7 @@ namespace gpu = llamavision::gpu;
 
 namespace {
 
-enum class step { with_barrier, without, own_alone, both_write };
+enum class step { with_barrier, without, own_alone, both_write, overwrites };
 
 /// Turns 64 numbers around through shared memory.
 template <step How>
@@ -26,39 +28,64 @@ struct turn_around {
     void operator()(Block& block, shared& s) const {
         auto const write = [&](unsigned t) { s.value[How == step::both_write ? t / 2 : t] = x[t]; };
         auto const read = [&](unsigned t) { y[t] = s.value[How == step::own_alone ? t : threads - 1 - t]; };
-        if constexpr (How == step::with_barrier)
+        if constexpr (How == step::with_barrier || How == step::overwrites)
             block.each(write);
         else
             block.alone(write);
         block.alone(read);
+        if constexpr (How == step::overwrites) block.alone([&](unsigned t) { s.value[t] = 0; });
         block.sync();
     }
 };
 
 template <step How>
-std::vector<float> run(std::vector<float> const& x) {
+std::vector<float> run(std::vector<float> const& x, gpu::pace threads) {
     std::vector<float> y(x.size(), -1.0f);
-    gpu::emulated_device({.watch_barriers = true}).launch(turn_around<How>{x.data(), y.data()}, {1});
+    gpu::emulated_device({.threads = threads}).launch(turn_around<How>{x.data(), y.data()}, {1});
     return y;
 }
 
 } // namespace
 
-TEST_CASE("a barrier that is missing is seen, and two threads that write to one place") {
+TEST_CASE(
+    "a barrier that is missing is seen, before a read or before a write, and two threads that write to one place") {
     std::vector<float> x(64);
     for (std::size_t i = 0; i < 64; ++i) x[i] = static_cast<float>(i + 1);
-    CHECK(run<step::with_barrier>(x) == std::vector<float>(x.rbegin(), x.rend()));
-    for (float const y : run<step::without>(x)) CHECK(std::isnan(y));
-    CHECK(run<step::own_alone>(x) == x); // a thread knows what it has written itself
-    CHECK_THROWS_AS(run<step::both_write>(x), llamavision::device_error);
+    std::vector<float> const around(x.rbegin(), x.rend());
+    using enum gpu::pace;
+    for (gpu::pace const threads : {together, watched, first_warp, last_warp}) {
+        CAPTURE(static_cast<int>(threads));
+        CHECK(run<step::with_barrier>(x, threads) == around);
+        CHECK(run<step::own_alone>(x, threads) == x); // a thread knows what it has written itself
+    }
+    for (float const y : run<step::without>(x, watched)) CHECK(std::isnan(y));
+    CHECK_THROWS_AS(run<step::both_write>(x, watched), llamavision::device_error);
+    for (gpu::pace const threads : {first_warp, last_warp}) {
+        CAPTURE(static_cast<int>(threads));
+        std::vector<float> const early = run<step::without>(x, threads), late = run<step::overwrites>(x, threads);
+        CHECK(std::count_if(early.begin(), early.end(), [](float y) { return std::isnan(y); }) == 32);
+        CHECK(std::count(late.begin(), late.end(), 0.0f) == 32);
+    }
 }
 
 TEST_CASE("the kernels that share memory have their barriers") {
     using namespace backends;
-    for (gpu::cores const with : {gpu::cores::bf16, gpu::cores::f16, gpu::cores::none}) {
+    struct kind {
+        gpu::cores with;
+        gpu::pace threads;
+    };
+    std::vector<kind> kinds;
+    for (gpu::cores const with : {gpu::cores::bf16, gpu::cores::f16, gpu::cores::none})
+        for (gpu::pace const threads : {gpu::pace::watched, gpu::pace::first_warp, gpu::pace::last_warp})
+            kinds.push_back({with, threads});
+    for (kind const& one : kinds) {
+        gpu::cores const with = one.with;
+        gpu::pace const threads = one.threads;
+        CAPTURE(static_cast<int>(with));
+        CAPTURE(static_cast<int>(threads));
         gpu::emulated_options options;
         options.tensor_cores = with;
-        options.watch_barriers = true;
+        options.threads = threads;
         emulated const b(options);
         for (std::size_t dim : {80u, 128u, 200u})
             for (std::size_t rows : {1u, 40u})

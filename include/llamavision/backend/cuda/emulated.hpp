@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -27,10 +29,58 @@
 
 namespace llamavision::gpu {
 
-/// The threads of one block; see block.hpp. Every other step goes backwards, so that what depends on the order of
-/// threads within a step does not stay unseen. If its shared memory is watched, what a thread writes there the others
-/// see after a barrier, and no sooner: where one is missing, they read what was there before. Not seen is a barrier
-/// that keeps a thread from writing what others still read.
+/// How a block's threads take turns.
+enum class pace : unsigned char {
+    together,   ///< all do a step before any does the next
+    watched,    ///< the same, and what a thread writes to shared memory the others see after a barrier, and no sooner
+    first_warp, ///< a warp goes as far as it can, which is to the next barrier; then the next warp
+    last_warp   ///< the same from the last warp on
+};
+
+/// Warps of a block that run one at a time, each on a thread of its own. Where a barrier is missing, the warp at the
+/// front reads what the others have not written yet, or writes what they have not read.
+class warp_turns {
+  public:
+    warp_turns(unsigned warps, bool last_first) : sums(warps), ended_(warps), step_(last_first ? warps - 1 : 1) {
+        at_ = last_first ? warps - 1 : 0;
+    }
+    /// Waits for a warp's turn.
+    void wait(unsigned of) {
+        std::unique_lock lock(mutex_);
+        turned_.wait(lock, [&] { return at_ == of; });
+    }
+    /// At a barrier: it goes on when all others have come there.
+    void pass(unsigned of) {
+        next();
+        wait(of);
+    }
+    void end(unsigned of) {
+        ended_[of] = true;
+        next();
+    }
+
+    std::vector<float> sums; ///< of each warp
+
+  private:
+    void next() {
+        std::unique_lock const lock(mutex_);
+        std::size_t const warps = ended_.size();
+        for (std::size_t k = 0; k < warps; ++k) {
+            at_ = static_cast<unsigned>((at_ + step_) % warps);
+            if (!ended_[at_]) break;
+        }
+        turned_.notify_all();
+    }
+
+    std::mutex mutex_;
+    std::condition_variable turned_;
+    std::vector<bool> ended_;
+    std::size_t step_;
+    unsigned at_;
+};
+
+/// The threads of one block, or those of one of its warps; see block.hpp. Every other step goes backwards, so that what
+/// depends on the order of threads within a step does not stay unseen.
 template <unsigned Threads>
 class emulated_block {
   public:
@@ -41,6 +91,13 @@ class emulated_block {
     emulated_block(std::size_t x, std::size_t y, std::size_t z, std::span<std::byte> shared)
         : x_(static_cast<unsigned>(x)), y_(static_cast<unsigned>(y)), z_(static_cast<unsigned>(z)), shared_(shared),
           known_(shared.begin(), shared.end()), written_(shared.empty() ? 0 : Threads) {}
+    /// One warp, which takes turns with the others.
+    emulated_block(std::size_t x, std::size_t y, std::size_t z, unsigned of_warp, warp_turns& turns)
+        : emulated_block(x, y, z, {}) {
+        turns_ = &turns;
+        begin_ = of_warp * warp;
+        end_ = begin_ + warp;
+    }
 
     template <class T>
     class own {
@@ -59,8 +116,8 @@ class emulated_block {
     template <class F>
     void alone(F const& f) {
         backwards_ = !backwards_;
-        for (unsigned k = 0; k < Threads; ++k) {
-            unsigned const t = backwards_ ? Threads - 1 - k : k;
+        for (unsigned k = begin_; k < end_; ++k) {
+            unsigned const t = backwards_ ? end_ - 1 - (k - begin_) : k;
             if (!shared_.empty())
                 for (write const& w : written_[t]) shared_[w.at] = w.value;
             f(t);
@@ -74,6 +131,7 @@ class emulated_block {
     }
     /// @throws device_error if two threads have written different values to one place
     void sync() {
+        if (turns_) return turns_->pass(begin_ / warp);
         for (auto& writes : written_) {
             for (write const& w : writes) {
                 if (shared_[w.at] != known_[w.at] && shared_[w.at] != w.value)
@@ -89,13 +147,18 @@ class emulated_block {
     float sum(F const& f) {
         std::array<float, Threads> values;
         alone([&](unsigned t) { values[t] = f(t); });
-        float total = 0;
-        for (unsigned w = 0; w < Threads; w += warp) {
+        std::array<float, Threads / warp> of_warp{};
+        for (unsigned w = begin_; w < end_; w += warp) {
             exchange<warp>(values.data() + w, [](float a, float b) { return a + b; });
-            total += values[w];
+            of_warp[w / warp] = values[w];
+        }
+        if (turns_) {
+            turns_->sums[begin_ / warp] = of_warp[begin_ / warp];
+            sync();
+            std::copy(turns_->sums.begin(), turns_->sums.end(), of_warp.begin());
         }
         sync();
-        return total;
+        return std::accumulate(of_warp.begin(), of_warp.end(), 0.0f);
     }
     template <class F, class Use>
     void warp_sum(F const& f, Use const& use) {
@@ -114,7 +177,7 @@ class emulated_block {
     /// b(t, half) its two words. The layout is block.hpp's.
     template <class T, class C, class A, class B>
     void mma(C const& c, A const& a, B const& b) {
-        for (unsigned first = 0; first < Threads; first += warp) {
+        for (unsigned first = begin_; first < end_; first += warp) {
             float left[16][16], right[16][8];
             for (unsigned lane = 0; lane < warp; ++lane) {
                 unsigned const g = lane / 4, column = lane % 4 * 2;
@@ -154,7 +217,7 @@ class emulated_block {
     void together(F const& f, Use const& use, Op const& op) {
         std::array<float, Threads> values;
         alone([&](unsigned t) { values[t] = f(t); });
-        for (unsigned w = 0; w < Threads; w += Width) exchange<Width>(values.data() + w, op);
+        for (unsigned w = begin_; w < end_; w += Width) exchange<Width>(values.data() + w, op);
         alone([&](unsigned t) { use(t, values[t]); });
     }
 
@@ -170,8 +233,9 @@ class emulated_block {
             if (shared_[i] != known_[i]) writes.push_back({i, std::exchange(shared_[i], known_[i])});
     }
 
-    unsigned x_, y_, z_;
+    unsigned x_, y_, z_, begin_ = 0, end_ = Threads;
     bool backwards_ = true;
+    warp_turns* turns_ = nullptr;
     std::span<std::byte> shared_;
     std::vector<std::byte> known_;            ///< what all threads know to stand there
     std::vector<std::vector<write>> written_; ///< by each thread, since the last barrier
@@ -181,7 +245,7 @@ struct emulated_options {
     std::size_t workspace = std::size_t{1} << 20; ///< bytes; small, so that tests cross its borders
     std::size_t processors = 4;
     cores tensor_cores = cores::bf16;
-    bool watch_barriers = false; ///< slowly
+    pace threads = pace::together; ///< all others are slow, and find barriers that are missing
     std::size_t available = std::size_t{1} << 40;
 };
 
@@ -263,7 +327,7 @@ class emulated_device {
 
     template <class Kernel>
     void launch(Kernel const& kernel, grid blocks) const {
-        ask([=, watch = options_.watch_barriers] { run(kernel, blocks, watch); });
+        ask([=, threads = options_.threads] { run(kernel, blocks, threads); });
     }
 
     void multiply(many_rows const& p) const {
@@ -327,17 +391,35 @@ class emulated_device {
     }
 
     template <class Kernel>
-    static void run(Kernel const& kernel, grid blocks, bool watch) {
+    static void run(Kernel const& kernel, grid blocks, pace threads) {
         for (std::size_t z = 0; z < blocks.z; ++z)
             for (std::size_t y = 0; y < blocks.y; ++y)
                 for (std::size_t x = 0; x < blocks.x; ++x) {
                     auto const shared = std::make_unique_for_overwrite<typename Kernel::shared>();
                     std::memset(static_cast<void*>(shared.get()), 0xff, sizeof(*shared));
                     auto const bytes = std::as_writable_bytes(std::span(shared.get(), 1));
-                    bool const watched = watch && !std::is_empty_v<typename Kernel::shared>;
+                    bool const has_shared = !std::is_empty_v<typename Kernel::shared>;
+                    if (threads == pace::first_warp || threads == pace::last_warp) {
+                        run_warps(kernel, {x, y, z}, *shared, threads == pace::last_warp);
+                        continue;
+                    }
+                    bool const watched = has_shared && threads == pace::watched;
                     emulated_block<Kernel::threads> block(x, y, z, watched ? bytes : bytes.first(0));
                     kernel(block, *shared);
                 }
+    }
+    template <class Kernel>
+    static void run_warps(Kernel const& kernel, grid at, typename Kernel::shared& shared, bool last_first) {
+        constexpr unsigned warps = Kernel::threads / warp;
+        warp_turns turns(warps, last_first);
+        std::vector<std::jthread> all;
+        for (unsigned w = 0; w < warps; ++w)
+            all.emplace_back([&, w] {
+                emulated_block<Kernel::threads> block(at.x, at.y, at.z, w, turns);
+                turns.wait(w);
+                kernel(block, shared);
+                turns.end(w);
+            });
     }
 
     template <class T>
