@@ -251,8 +251,10 @@ limits limit_probe::measure() {
 }
 
 limits between(limits const& before, limits const& after) {
-    return {(before.read + after.read) / 2, (before.f32 + after.f32) / 2, (before.bf16 + after.bf16) / 2,
-            (before.int8 + after.int8) / 2};
+    limits mean;
+    for (double limits::*rate : {&limits::read, &limits::f32, &limits::bf16, &limits::f16, &limits::int8})
+        mean.*rate = (before.*rate + after.*rate) / 2;
+    return mean;
 }
 
 } // namespace program

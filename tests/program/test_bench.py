@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import platform
 import sys
 import unittest
 
@@ -35,6 +36,9 @@ class Bench(Case):
         self.assertGreater(figures["memory"]["peak"], 0)
         self.assertGreater(figures["memory"]["planned"], 2 << 20)  # 2.9 million parameters, at least 4 bits each
         self.assertGreater(figures["limits"]["read"], 1e8)
+        self.assertEqual(figures["limits"]["f16"], 0)  # a GPU's alone
+        if platform.machine() in ("x86_64", "AMD64"):
+            self.assertGreater(figures["limits"]["int8"], 0)
         self.assertIsNone(figures["batch"])
         self.assertIsNone(json.loads(self.succeeds(bench(*settings, "--answer", 0, "--json")))["decode"])
 
