@@ -44,32 +44,40 @@ void against_limit(benchmark::State& state, product const& p, kind what, double 
             state, b.threads() == 1, "GF/s", p.operations(), [&] { return operations(b, what); }, f);
 }
 
+/// A product's weight, laid out for a backend.
+struct weight {
+    std::shared_ptr<std::byte> room;
+    llamavision::matrix matrix;
+    double bytes;
+
+    weight(product const& p, weight_format f, simd const& b) {
+        std::vector<bf16> const stored(p.outputs * p.columns, bf16{0x3c00});
+        llamavision::matrix const w{stored.data(), format::bf16, p.outputs, p.columns};
+        room = aligned_bytes(b.laid_out_bytes(w, f));
+        matrix = b.lay_out(w, f, room.get());
+        bytes = static_cast<double>(b.laid_out_bytes(w, f));
+    }
+};
+
 void linear(benchmark::State& state, product const& p, weight_format f, simd const& b) {
-    std::vector<bf16> const stored(p.outputs * p.columns, bf16{0x3c00});
-    matrix const w{stored.data(), format::bf16, p.outputs, p.columns};
-    std::shared_ptr<std::byte> const room = aligned_bytes(b.laid_out_bytes(w, f));
-    matrix const laid = b.lay_out(w, f, room.get());
+    weight const laid(p, f, b);
     std::vector<float> const x(p.rows * p.columns, 0.5f);
     std::vector<float> y(p.rows * p.outputs);
-    against_limit(state, p, f == weight_format::i8 ? kind::integers : kind::bf16,
-                  static_cast<double>(b.laid_out_bytes(w, f)), b,
-                  [&] { b.linear(laid, nullptr, x.data(), p.rows, y.data()); });
+    against_limit(state, p, f == weight_format::i8 ? kind::integers : kind::bf16, laid.bytes, b,
+                  [&] { b.linear(laid.matrix, nullptr, x.data(), p.rows, y.data()); });
 }
 
 /// The same, with rows that were rounded and laid out before: what oneDNN is given, and does.
 void rounded(benchmark::State& state, product const& p, weight_format f, simd const& b) {
     bool const integers = f == weight_format::i8;
-    std::vector<bf16> const stored(p.outputs * p.columns, bf16{0x3c00});
-    matrix const w{stored.data(), format::bf16, p.outputs, p.columns};
-    std::shared_ptr<std::byte> const room = aligned_bytes(b.laid_out_bytes(w, f));
-    matrix const laid = b.lay_out(w, f, room.get());
+    weight const laid(p, f, b);
     std::vector<float> const x(p.rows * p.columns, 0.5f);
     std::vector<float> y(p.rows * p.outputs);
     thread_pool pool(b.threads());
     panel_table const& t = simd_choice::panels_of(b.level());
     panels::rounded_rows const rows(pool, t, integers, x.data(), &norms::read, 0, p.rows, p.columns);
-    panels::product const one{&laid, nullptr, {finish::plain, nullptr, 1, y.data()}};
-    against_limit(state, p, integers ? kind::integers : kind::bf16, static_cast<double>(b.laid_out_bytes(w, f)), b,
+    panels::product const one{&laid.matrix, nullptr, {finish::plain, nullptr, 1, y.data()}};
+    against_limit(state, p, integers ? kind::integers : kind::bf16, laid.bytes, b,
                   [&] { panels::compute(pool, t, one, rows, 0, p.rows); });
 }
 
