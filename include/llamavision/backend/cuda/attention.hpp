@@ -102,7 +102,39 @@ struct query_tile {
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t head_of(std::uint32_t query) const {
         return kv_head * each + query % each;
     }
+    /// What a thread makes where four lanes make two of a warp's sixteen queries: g and, as the other half, g + 8.
+    [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t query_of(unsigned t, unsigned half) const {
+        return first + t / warp * 16 + t % warp / 4 + 8 * half;
+    }
 };
+
+/// The keys that a tile of queries sees in its part, `keys` at a time: meet(rows, at, end) is given keys `at` ... of a
+/// block, of which those before `end` count. Before a block's first, every thread's `seen` becomes the keys of that
+/// block that its two queries' rows see.
+template <class Block, class Own, class Meet>
+LLAMAVISION_KERNEL void walk_keys(Block& block, attention_task const& of, query_tile const& tile, unsigned queries,
+                                  unsigned keys, Own& mine, Meet const& meet) {
+    query_rows const& group = tile.group;
+    std::uint32_t const last_row = tile.last_row(queries);
+    auto const [from, to] = of.keys_of_part(group, last_row, block.z());
+    std::uint32_t before = 0;
+    for (std::uint32_t b = group.begin; b < group.end; ++b) {
+        std::uint32_t const rows = of.seen(group, b, last_row), end = to < before + rows ? to : before + rows;
+        std::uint32_t k = from > before ? from : before;
+        if (k < end)
+            block.alone([&](unsigned t) {
+                LLAMAVISION_CUDA_UNROLL
+                for (unsigned half = 0; half < 2; ++half) {
+                    std::uint32_t const query = tile.query_of(t, half);
+                    std::uint32_t const row = query < tile.all ? query / tile.each : last_row;
+                    std::uint32_t const seen = of.seen(group, b, row);
+                    mine[t].seen[half] = seen < end - before ? seen : end - before;
+                }
+            });
+        for (; k < end; k += keys) meet(of.block[b], k - before, end - before);
+        before += rows;
+    }
+}
 
 /// exp(score - largest), where -inf stands for nothing.
 LLAMAVISION_KERNEL inline float weight_of(float score, float largest) {

@@ -41,18 +41,12 @@ struct flash_attend {
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared& s) const {
         query_tile const tile(of, block.x(), block.y(), queries);
-        query_rows const& group = tile.group;
-        std::uint32_t const last_row = tile.last_row(queries);
-        auto const query_of = [&](unsigned t, unsigned half) {
-            return tile.first + t / warp * 16 + t % warp / 4 + 8 * half;
-        };
-
         typename Block::template own<state> mine;
         block.alone([&](unsigned t) {
             state& m = mine[t];
             LLAMAVISION_CUDA_UNROLL
             for (unsigned half = 0; half < 2; ++half) {
-                std::uint32_t const query = query_of(t, half);
+                std::uint32_t const query = tile.query_of(t, half);
                 float const* const q = query < tile.all ? of.q + tile.place_of(query) * Dim : nullptr;
                 LLAMAVISION_CUDA_UNROLL
                 for (unsigned k = 0; k < steps; ++k) {
@@ -70,28 +64,11 @@ struct flash_attend {
             }
         });
 
-        auto const [from, to] = of.keys_of_part(group, last_row, block.z());
-        std::uint32_t before = 0;
-        for (std::uint32_t b = group.begin; b < group.end; ++b) {
-            std::uint32_t const rows = of.seen(group, b, last_row), end = to < before + rows ? to : before + rows;
-            std::uint32_t k = from > before ? from : before;
-            if (k < end)
-                block.alone([&](unsigned t) {
-                    LLAMAVISION_CUDA_UNROLL
-                    for (unsigned half = 0; half < 2; ++half) {
-                        std::uint32_t const query = query_of(t, half);
-                        std::uint32_t const row = query < tile.all ? query / tile.each : last_row;
-                        std::uint32_t const seen = of.seen(group, b, row);
-                        mine[t].seen[half] = seen < end - before ? seen : end - before;
-                    }
-                });
-            for (; k < end; k += keys) {
-                fetch(block, s, of.block[b], k - before, end - before, tile.kv_head);
-                meet(block, mine, s, k - before);
-            }
-            before += rows;
-        }
-        store(block, mine, tile, query_of);
+        walk_keys(block, of, tile, queries, keys, mine, [&](key_rows const& rows, std::uint32_t at, std::uint32_t end) {
+            fetch(block, s, rows, at, end, tile.kv_head);
+            meet(block, mine, s, at);
+        });
+        store(block, mine, tile);
     }
 
   private:
@@ -213,8 +190,8 @@ struct flash_attend {
         }
     }
 
-    template <class Block, class Own, class QueryOf>
-    LLAMAVISION_KERNEL void store(Block& block, Own& mine, query_tile const& tile, QueryOf const& query_of) const {
+    template <class Block, class Own>
+    LLAMAVISION_KERNEL void store(Block& block, Own& mine, query_tile const& tile) const {
         LLAMAVISION_CUDA_UNROLL
         for (unsigned half = 0; half < 2; ++half)
             block.quad_sum([&](unsigned t) { return mine[t].total[half]; },
@@ -223,7 +200,7 @@ struct flash_attend {
             state const& m = mine[t];
             LLAMAVISION_CUDA_UNROLL
             for (unsigned half = 0; half < 2; ++half) {
-                std::uint32_t const query = query_of(t, half);
+                std::uint32_t const query = tile.query_of(t, half);
                 if (query >= tile.all) continue;
                 bool const whole = of.parts == 1;
                 std::size_t const result =

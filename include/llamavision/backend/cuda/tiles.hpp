@@ -36,17 +36,12 @@ struct attend_tiles {
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared& s) const {
         query_tile const tile(of, block.x(), block.y(), queries);
-        query_rows const& group = tile.group;
-        std::uint32_t const last_row = tile.last_row(queries);
-        auto const query_of = [&](unsigned t, unsigned half) {
-            return tile.first + t / warp * 16 + t % warp / 4 + 8 * half;
-        };
         typename Block::template own<state> mine;
         block.alone([&](unsigned t) {
             state& m = mine[t];
             LLAMAVISION_CUDA_UNROLL
             for (unsigned half = 0; half < 2; ++half) {
-                std::uint32_t const query = query_of(t, half);
+                std::uint32_t const query = tile.query_of(t, half);
                 LLAMAVISION_CUDA_UNROLL
                 for (unsigned e = 0; e < Each; ++e) {
                     bool const is = query < tile.all && value_of(t, e) < of.head_dim;
@@ -58,32 +53,15 @@ struct attend_tiles {
             }
         });
 
-        auto const [from, to] = of.keys_of_part(group, last_row, block.z());
-        std::uint32_t before = 0;
-        for (std::uint32_t b = group.begin; b < group.end; ++b) {
-            std::uint32_t const rows = of.seen(group, b, last_row), end = to < before + rows ? to : before + rows;
-            std::uint32_t k = from > before ? from : before;
-            if (k < end)
-                block.alone([&](unsigned t) {
-                    LLAMAVISION_CUDA_UNROLL
-                    for (unsigned half = 0; half < 2; ++half) {
-                        std::uint32_t const query = query_of(t, half);
-                        std::uint32_t const row = query < tile.all ? query / tile.each : last_row;
-                        std::uint32_t const seen = of.seen(group, b, row);
-                        mine[t].seen[half] = seen < end - before ? seen : end - before;
-                    }
-                });
-            for (; k < end; k += keys) {
-                fetch(block, s, of.block[b], k - before, end - before, tile.kv_head);
-                for (unsigned first = 0; first < keys && k + first < end; first += at_once)
-                    meet(block, mine, s, k - before, first);
-            }
-            before += rows;
-        }
+        walk_keys(block, of, tile, queries, keys, mine, [&](key_rows const& rows, std::uint32_t at, std::uint32_t end) {
+            fetch(block, s, rows, at, end, tile.kv_head);
+            for (unsigned first = 0; first < keys && at + first < end; first += at_once)
+                meet(block, mine, s, at, first);
+        });
         block.alone([&](unsigned t) {
             LLAMAVISION_CUDA_UNROLL
             for (unsigned half = 0; half < 2; ++half)
-                if (query_of(t, half) < tile.all) store(mine[t], t, half, tile, query_of(t, half), block.z());
+                if (tile.query_of(t, half) < tile.all) store(mine[t], t, half, tile, tile.query_of(t, half), block.z());
         });
     }
 
