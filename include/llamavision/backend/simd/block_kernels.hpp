@@ -38,12 +38,21 @@ struct activations {
     }
 };
 
+/// Neighbouring panels that are read side by side, block by block: a core keeps more of memory's answers in flight when
+/// it reads in several places than in one.
+struct panel_group {
+    panel first;
+    std::size_t bytes; ///< from panel to panel
+    std::size_t count; ///< 1 to most_side_by_side
+};
+inline constexpr std::size_t most_side_by_side = 4;
+
 /// The kernels of one format. For every row and output, blocks are added in their order: sum += (f·scale + shift) ·
 /// (the weight's scale), so that a sum has the same bits from every kernel.
 struct format_kernels {
-    /// y (rows, 16) = x · panelᵀ, the number of rows fixed by the kernel, straight from memory. x in groups of
+    /// y (rows, count · 16) = x · panelsᵀ, the number of rows fixed by the kernel, straight from memory. x in groups of
     /// most_streamed.
-    using stream = void (*)(panel const& p, std::size_t blocks, activations const& x, float* y);
+    using stream = void (*)(panel_group const& g, std::size_t blocks, activations const& x, float* y);
     /// Bytes without sign, 8 lines a block, and the scales as floats: what tiles read. `integers` may be the panel's.
     using unpack = std::uint8_t const* (*)(panel const& p, std::size_t first, std::size_t blocks,
                                            std::uint8_t* integers, float* scales);

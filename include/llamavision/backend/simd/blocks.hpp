@@ -85,11 +85,14 @@ inline constexpr std::size_t few_rows = 12;
 /// Cuts (rows, outputs) as products::parts does, at whole panels.
 class parts {
   public:
-    parts(std::size_t rows, matrix const& w) : rows_(rows), outputs_(w.rows) {
-        if (rows <= few_rows) { // the weights' traffic decides: a quarter of a megabyte each
-            std::size_t const most = products::most_outputs / few_rows / outputs;
-            width_ =
-                std::clamp<std::size_t>((std::size_t{1} << 18) / panel_bytes(w.type, w.columns), 1, most) * outputs;
+    parts(std::size_t rows, matrix const& w, std::size_t threads) : rows_(rows), outputs_(w.rows) {
+        if (rows <= few_rows) { // the weights' traffic decides: whole groups, of a quarter of a megabyte or more
+            constexpr std::size_t most = products::most_outputs / few_rows / outputs;
+            std::size_t const bytes = most_side_by_side * panel_bytes(w.type, w.columns);
+            std::size_t panels = most_side_by_side * products::ceiling(std::size_t{1} << 18, bytes);
+            panels = std::min(panels, most);
+            while (panels > 1 && products::ceiling(outputs_, panels * outputs) < 6 * threads) panels /= 2;
+            width_ = panels * outputs;
         }
         across_ = products::ceiling(outputs_, width_);
     }
@@ -148,13 +151,15 @@ class partial_product {
 
   private:
     void stream() const {
-        alignas(line) float sums[format_kernels::most_streamed * outputs];
-        for (std::size_t o = 0; o < p_.outputs; o += outputs) {
-            panel const weights = panel_of(w_, (p_.output + o) / outputs);
+        alignas(line) float sums[format_kernels::most_streamed * most_side_by_side * outputs];
+        std::size_t const bytes = panel_bytes(w_.type, w_.columns);
+        for (std::size_t o = 0; o < p_.outputs; o += most_side_by_side * outputs) {
+            std::size_t const panels = std::min(most_side_by_side, products::ceiling(p_.outputs - o, outputs));
+            panel_group const weights{panel_of(w_, (p_.output + o) / outputs), bytes, panels};
             for (std::size_t r = 0; r < p_.rows; r += format_kernels::most_streamed) {
                 std::size_t const rows = std::min(format_kernels::most_streamed, p_.rows - r);
                 kernels_.streams[rows](weights, w_.columns / length, x_.from(p_.row + r, 0), sums);
-                write(sums, outputs, r, rows, o);
+                write(sums, panels * outputs, r, rows, o);
             }
         }
     }
@@ -222,7 +227,7 @@ class partial_product {
 /// y (rows, w.rows) = x wᵀ + bias
 inline void linear(thread_pool& pool, block_table const& t, matrix const& w, float const* bias, rounded const& x,
                    std::size_t rows, float* y) {
-    parts const all(rows, w);
+    parts const all(rows, w, pool.threads());
     pool.run(all.count(), [&](std::size_t i) {
         products::part const p = all[i];
         partial_product(t, w, bias, *x, p, y + p.row * w.rows + p.output, w.rows).run();
@@ -237,7 +242,7 @@ inline void linear(thread_pool& pool, block_table const& t, matrix const& w, flo
 inline void swiglu(thread_pool& pool, block_table const& t, matrix const& gate, matrix const& up, normed const& x,
                    std::size_t rows, float* y) {
     rounded const its(t, gate, pool, x, rows);
-    parts const all(rows, gate);
+    parts const all(rows, gate, pool.threads());
     pool.run(all.count(), [&](std::size_t i) {
         products::part const p = all[i];
         alignas(line) float ups[products::most_outputs];
@@ -253,7 +258,7 @@ inline void swiglu(thread_pool& pool, block_table const& t, matrix const& gate, 
 inline void linear_add(thread_pool& pool, block_table const& t, matrix const& w, float const* bias, float const* x,
                        std::size_t rows, float scale, float* y) {
     rounded const its(t, w, pool, x, rows);
-    parts const all(rows, w);
+    parts const all(rows, w, pool.threads());
     pool.run(all.count(), [&](std::size_t i) {
         products::part const p = all[i];
         alignas(line) float f[products::most_outputs];

@@ -41,23 +41,24 @@ LLAMAVISION_LANE void add_block(Sums const (&sums)[Rows], lanes::floats scale, t
         total[r] = lanes::fma(lanes::scaled(sums[r].finish(terms[r].start), terms[r]), scale, total[r]);
 }
 
-/// Far enough ahead of the weights at hand that they arrive in time.
-inline constexpr std::size_t ahead = 4608;
+/// Far enough ahead of the weights at hand that they arrive in time: of one panel, or of each of a group.
+inline constexpr std::size_t ahead = 4608, ahead_each = 1024;
 
+/// Blocks of one panel; y (rows, 16), rows `width` apart, += x · panelᵀ. Fetches what lies `next` bytes on.
 template <class F, std::size_t Rows>
-LLAMAVISION_TARGET inline void stream(panel const& p, std::size_t blocks, activations const& x, float* y) {
+LLAMAVISION_LANE void add_blocks(std::uint8_t const* w, f16 const* scales, std::size_t blocks,
+                                 std::int8_t const* values, term const* terms, std::size_t next, float* y,
+                                 std::size_t width) {
     lanes::floats totals[parts][Rows];
     LLAMAVISION_UNROLL
     for (std::size_t v = 0; v < parts; ++v) {
         LLAMAVISION_UNROLL
-        for (std::size_t r = 0; r < Rows; ++r) totals[v][r] = lanes::set(0.0f);
+        for (std::size_t r = 0; r < Rows; ++r) totals[v][r] = lanes::load(y + r * width + v * lanes::width);
     }
+    constexpr int near = Rows <= lanes::rows_side_by_side ? 2 : 3; // the second level of the cache, or the first
     for (std::size_t b = 0; b < blocks; ++b) {
-        std::uint8_t const* const w = p.integers + b * F::lines * line;
-        std::int8_t const* const values = x.values + b * format_kernels::most_streamed * length;
-        term const* const terms = x.terms + b * format_kernels::most_streamed;
         LLAMAVISION_UNROLL
-        for (std::size_t l = 0; l < F::lines; ++l) lanes::prefetch(w + ahead + l * line);
+        for (std::size_t l = 0; l < F::lines; ++l) __builtin_prefetch(w + next + l * line, 0, near);
         LLAMAVISION_UNROLL
         for (std::size_t v = 0; v < parts; ++v) {
             typename lanes::template sums<F> sums[Rows];
@@ -73,13 +74,38 @@ LLAMAVISION_TARGET inline void stream(panel const& p, std::size_t blocks, activa
                     add_line<F>(sums, lanes::high(bytes), values, 4 * l + 16);
                 }
             }
-            add_block(sums, lanes::load(p.scales + b * outputs + v * lanes::width), terms, totals[v]);
+            add_block(sums, lanes::load(scales + v * lanes::width), terms, totals[v]);
         }
+        w += F::lines * line;
+        scales += outputs;
+        values += format_kernels::most_streamed * length;
+        terms += format_kernels::most_streamed;
     }
     LLAMAVISION_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) {
+    for (std::size_t v = 0; v < parts; ++v) {
         LLAMAVISION_UNROLL
-        for (std::size_t v = 0; v < parts; ++v) lanes::store(y + r * outputs + v * lanes::width, totals[v][r]);
+        for (std::size_t r = 0; r < Rows; ++r) lanes::store(y + r * width + v * lanes::width, totals[v][r]);
+    }
+}
+
+/// Block by block through all panels where memory is what there is to wait for; where it is the arithmetic, one panel
+/// after the other.
+template <class F, std::size_t Rows>
+LLAMAVISION_TARGET inline void stream(panel_group const& g, std::size_t blocks, activations const& x, float* y) {
+    std::size_t const width = g.count * outputs, all = blocks * F::lines * line;
+    constexpr bool side_by_side = Rows <= lanes::rows_side_by_side;
+    constexpr std::size_t distance = side_by_side ? ahead_each : ahead;
+    std::size_t const at_once = side_by_side ? 1 : blocks;
+    for (std::size_t i = 0; i < Rows * width; i += lanes::width) lanes::store(y + i, lanes::set(0.0f));
+    for (std::size_t b = 0; b < blocks; b += at_once) {
+        std::size_t const at = b * F::lines * line;
+        bool const ends = side_by_side && at + distance >= all; // then what comes next lies in the next group
+        std::size_t const next = distance + (ends ? g.count * g.bytes - all : 0);
+        for (std::size_t i = 0; i < g.count; ++i)
+            add_blocks<F, Rows>(g.first.integers + i * g.bytes + at,
+                                g.first.scales + i * g.bytes / sizeof(f16) + b * outputs, at_once,
+                                x.values + b * format_kernels::most_streamed * length,
+                                x.terms + b * format_kernels::most_streamed, next, y + i * outputs, width);
     }
 }
 

@@ -19,7 +19,7 @@ namespace llamavision::blocks {
 struct avx2_lanes {
     using ints = __m256i;
     using floats = __m256;
-    static constexpr std::size_t width = 8, rows = 4, panels = 1;
+    static constexpr std::size_t width = 8, rows = 4, panels = 1, rows_side_by_side = 2;
 
     LLAMAVISION_LANE static ints load(std::uint8_t const* p) {
         return _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p));
@@ -37,7 +37,6 @@ struct avx2_lanes {
     LLAMAVISION_LANE static floats scaled(floats n, term const& t) { return fma(n, set(t.scale), set(t.shift)); }
     LLAMAVISION_LANE static ints low(ints a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
     LLAMAVISION_LANE static ints high(ints a) { return low(_mm256_srli_epi16(a, 4)); }
-    LLAMAVISION_LANE static void prefetch(std::uint8_t const* p) { __builtin_prefetch(p); }
     LLAMAVISION_LANE static ints four(std::int8_t const* p) {
         std::int32_t word;
         std::memcpy(&word, p, 4);

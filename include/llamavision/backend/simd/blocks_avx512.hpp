@@ -20,7 +20,7 @@ struct lanes {
     /// Not __m512i: g++ 12 keeps arrays of these in registers, and spills arrays of those in every round.
     using ints = int __attribute__((vector_size(64)));
     using floats = __m512;
-    static constexpr std::size_t width = 16, rows = 6, panels = 2;
+    static constexpr std::size_t width = 16, rows = 6, panels = 2, rows_side_by_side = 4;
     static constexpr __mmask16 all = 0xffff;
 
     LLAMAVISION_LANE static ints load(std::uint8_t const* p) { return reinterpret_cast<ints>(_mm512_loadu_si512(p)); }
@@ -37,7 +37,6 @@ struct lanes {
     LLAMAVISION_LANE static floats scaled(floats n, term const& t) { return fma(n, set(t.scale), set(t.shift)); }
     LLAMAVISION_LANE static ints low(ints a) { return a & 0x0f0f0f0f; }
     LLAMAVISION_LANE static ints high(ints a) { return (a >> 4) & 0x0f0f0f0f; }
-    LLAMAVISION_LANE static void prefetch(std::uint8_t const* p) { __builtin_prefetch(p); }
     /// Four activations, in every lane.
     LLAMAVISION_LANE static ints four(std::int8_t const* p) {
         std::int32_t word;

@@ -22,7 +22,7 @@ namespace baseline {
 struct lanes {
     using ints = __m128i;
     using floats = __m128;
-    static constexpr std::size_t width = 4, rows = 2, panels = 1;
+    static constexpr std::size_t width = 4, rows = 2, panels = 1, rows_side_by_side = 0;
 
     LLAMAVISION_LANE static ints load(std::uint8_t const* p) {
         return _mm_loadu_si128(reinterpret_cast<__m128i const*>(p));
@@ -42,7 +42,6 @@ struct lanes {
     }
     LLAMAVISION_LANE static ints low(ints a) { return _mm_and_si128(a, _mm_set1_epi8(15)); }
     LLAMAVISION_LANE static ints high(ints a) { return low(_mm_srli_epi16(a, 4)); }
-    LLAMAVISION_LANE static void prefetch(std::uint8_t const* p) { __builtin_prefetch(p); }
     /// Four activations in 16 bits, twice.
     LLAMAVISION_LANE static ints four(std::int8_t const* p) {
         std::int32_t word;
@@ -83,7 +82,7 @@ struct lanes {
 struct lanes {
     using ints = int8x16_t;
     using floats = float32x4_t;
-    static constexpr std::size_t width = 4, rows = 2, panels = 1;
+    static constexpr std::size_t width = 4, rows = 2, panels = 1, rows_side_by_side = 0;
 
     LLAMAVISION_LANE static ints load(std::uint8_t const* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
     LLAMAVISION_LANE static floats load(float const* p) { return vld1q_f32(p); }
@@ -95,7 +94,6 @@ struct lanes {
     LLAMAVISION_LANE static floats scaled(floats n, term const& t) { return fma(n, set(t.scale), set(t.shift)); }
     LLAMAVISION_LANE static ints low(ints a) { return vandq_s8(a, vdupq_n_s8(15)); }
     LLAMAVISION_LANE static ints high(ints a) { return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(a), 4)); }
-    LLAMAVISION_LANE static void prefetch(std::uint8_t const* p) { __builtin_prefetch(p); }
     /// Four activations, four times.
     LLAMAVISION_LANE static ints four(std::int8_t const* p) {
         std::int32_t word;

@@ -69,7 +69,8 @@ LLAMAVISION_LANE void add_lines(int32x4_t (&sums)[Rows], std::uint8_t const* blo
 }
 
 template <class F, std::size_t Rows>
-LLAMAVISION_TARGET inline void stream(panel const& p, std::size_t blocks, activations const& x, float* y) {
+LLAMAVISION_TARGET inline void stream_panel(panel const& p, std::size_t blocks, activations const& x, std::size_t width,
+                                            float* y) {
     constexpr std::size_t height = format_kernels::most_streamed;
     float32x4_t totals[4][Rows];
     LLAMAVISION_UNROLL
@@ -108,8 +109,16 @@ LLAMAVISION_TARGET inline void stream(panel const& p, std::size_t blocks, activa
     LLAMAVISION_UNROLL
     for (std::size_t r = 0; r < Rows; ++r) {
         LLAMAVISION_UNROLL
-        for (std::size_t v = 0; v < 4; ++v) vst1q_f32(y + r * outputs + v * 4, totals[v][r]);
+        for (std::size_t v = 0; v < 4; ++v) vst1q_f32(y + r * width + v * 4, totals[v][r]);
     }
+}
+
+/// One panel after the other: 16 totals stay in registers.
+template <class F, std::size_t Rows>
+LLAMAVISION_TARGET inline void stream(panel_group const& g, std::size_t blocks, activations const& x, float* y) {
+    for (std::size_t i = 0; i < g.count; ++i)
+        stream_panel<F, Rows>({g.first.integers + i * g.bytes, g.first.scales + i * g.bytes / sizeof(f16)}, blocks, x,
+                              g.count * outputs, y + i * outputs);
 }
 
 /// Eight lines a block.
