@@ -28,6 +28,7 @@ using namespace limits;
 struct product {
     char const* name;
     std::size_t rows, columns, outputs;
+    std::size_t weights = 1; ///< that share the outputs, and the rows when these are rounded
     [[nodiscard]] double operations() const {
         return 2.0 * static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(outputs);
     }
@@ -43,6 +44,21 @@ void against_limit(benchmark::State& state, product const& p, kind what, double 
         compare(
             state, b.threads() == 1, "GF/s", p.operations(), [&] { return operations(b, what); }, f);
 }
+
+/// Floats where a cache line begins, as a model's activations lie.
+class activations {
+  public:
+    explicit activations(std::size_t count, float value = 0.0f)
+        : room_(aligned_bytes(count * sizeof(float))), count_(count) {
+        std::fill_n(data(), count, value);
+    }
+    [[nodiscard]] float* data() const { return reinterpret_cast<float*>(room_.get()); }
+    [[nodiscard]] std::size_t size() const { return count_; }
+
+  private:
+    std::shared_ptr<std::byte> room_;
+    std::size_t count_;
+};
 
 /// A product's weight, laid out for a backend.
 struct weight {
@@ -60,19 +76,24 @@ struct weight {
 };
 
 void linear(benchmark::State& state, product const& p, weight_format f, simd const& b) {
-    weight const laid(p, f, b);
-    std::vector<float> const x(p.rows * p.columns, 0.5f);
-    std::vector<float> y(p.rows * p.outputs);
-    against_limit(state, p, f == weight_format::i8 ? kind::integers : kind::bf16, laid.bytes, b,
-                  [&] { b.linear(laid.matrix, nullptr, x.data(), p.rows, y.data()); });
+    activations const x(p.rows * p.columns, 0.5f), y(p.rows * p.outputs);
+    std::vector<weight> laid;
+    std::vector<projection> of;
+    double bytes = 0;
+    for (std::size_t i = 0; i < p.weights; ++i) {
+        weight const& w = laid.emplace_back(product{p.name, p.rows, p.columns, p.outputs / p.weights}, f, b);
+        of.push_back({w.matrix, y.data() + i * (y.size() / p.weights), false});
+        bytes += w.bytes;
+    }
+    against_limit(state, p, f == weight_format::i8 ? kind::integers : kind::bf16, bytes, b,
+                  [&] { b.fused_projections(of, x.data(), p.rows, {}); });
 }
 
 /// The same, with rows that were rounded and laid out before: what oneDNN is given, and does.
 void rounded(benchmark::State& state, product const& p, weight_format f, simd const& b) {
     bool const integers = f == weight_format::i8;
     weight const laid(p, f, b);
-    std::vector<float> const x(p.rows * p.columns, 0.5f);
-    std::vector<float> y(p.rows * p.outputs);
+    activations const x(p.rows * p.columns, 0.5f), y(p.rows * p.outputs);
     thread_pool pool(b.threads());
     panel_table const& t = simd_choice::panels_of(b.level());
     panels::rounded_rows const rows(pool, t, integers, x.data(), &norms::read, 0, p.rows, p.columns);
@@ -82,9 +103,8 @@ void rounded(benchmark::State& state, product const& p, weight_format f, simd co
 }
 
 void attend(benchmark::State& state, attention_shape const& shape, std::size_t rows, std::size_t keys, simd const& b) {
-    std::vector<float> const q(rows * shape.heads * shape.head_dim, 0.1f);
-    std::vector<float> const k(keys * shape.kv_heads * shape.head_dim, 0.2f);
-    std::vector<float> y(q.size());
+    activations const q(rows * shape.heads * shape.head_dim, 0.1f), k(keys * shape.kv_heads * shape.head_dim, 0.2f);
+    activations const y(q.size());
     std::size_t const floats = b.kept_floats(shape, keys);
     std::shared_ptr<std::byte> const room = aligned_bytes(2 * floats * sizeof(float));
     auto* const kept = reinterpret_cast<float*>(room.get());
@@ -132,8 +152,7 @@ void onednn(benchmark::State& state, product const& p, kind what, simd const& b)
 #if defined(LLAMAVISION_WITH_OPENBLAS)
 void openblas(benchmark::State& state, product const& p, simd const& b) {
     openblas_set_num_threads(static_cast<int>(b.threads()));
-    std::vector<float> const x(p.rows * p.columns, 0.5f), w(p.outputs * p.columns, 0.25f);
-    std::vector<float> y(p.rows * p.outputs);
+    activations const x(p.rows * p.columns, 0.5f), w(p.outputs * p.columns, 0.25f), y(p.rows * p.outputs);
     auto const m = static_cast<int>(p.rows), n = static_cast<int>(p.outputs), k = static_cast<int>(p.columns);
     against_limit(state, p, kind::floats, static_cast<double>(w.size() * sizeof(float)), b, [&] {
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, x.data(), k, w.data(), k, 0, y.data(), n);
@@ -147,10 +166,11 @@ int main(int argc, char** argv) {
     bool longer = false;
     for (int i = 1; i < argc; ++i) longer = longer || std::string_view(argv[i]) == "--long";
     std::size_t const tower = longer ? 6432 : 512;
-    product const products[] = {
-        {"vision_fc1", tower, 1280, 5120}, {"vision_fc2", tower, 5120, 1280}, {"vision_q", tower, 1280, 1280},
-        {"projector", tower, 7680, 4096},  {"prefill_gate", 64, 4096, 14336}, {"prefill_down", 64, 14336, 4096},
-        {"decode_gate", 1, 4096, 14336},   {"decode_8_rows", 8, 4096, 14336}, {"decode_down", 1, 14336, 4096}};
+    product const products[] = {{"vision_fc1", tower, 1280, 5120},    {"vision_fc2", tower, 5120, 1280},
+                                {"vision_qkv", tower, 1280, 3840, 3}, {"vision_o", tower, 1280, 1280},
+                                {"projector", tower, 7680, 4096},     {"prefill_gate", 64, 4096, 14336},
+                                {"prefill_down", 64, 14336, 4096},    {"decode_gate", 1, 4096, 14336},
+                                {"decode_8_rows", 8, 4096, 14336},    {"decode_down", 1, 14336, 4096}};
     for (std::size_t const threads : {std::size_t{1}, std::size_t{0}}) {
         std::string const who = threads == 1 ? "/1_thread" : "/all_threads";
         auto const add = [&](std::string const& name, auto const& f) {

@@ -91,7 +91,8 @@ class parts {
             std::size_t const bytes = most_side_by_side * panel_bytes(w.type, w.columns);
             std::size_t panels = most_side_by_side * products::ceiling(std::size_t{1} << 18, bytes);
             panels = std::min(panels, most);
-            while (panels > 1 && products::ceiling(outputs_, panels * outputs) < 6 * threads) panels /= 2;
+            std::size_t const wanted = threads > 1 ? 6 * threads : 1;
+            while (panels > 1 && products::ceiling(outputs_, panels * outputs) < wanted) panels /= 2;
             width_ = panels * outputs;
         }
         across_ = products::ceiling(outputs_, width_);
