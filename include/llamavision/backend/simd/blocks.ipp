@@ -88,8 +88,8 @@ LLAMAVISION_LANE void add_blocks(std::uint8_t const* w, f16 const* scales, std::
     }
 }
 
-/// Block by block through all panels where memory is what there is to wait for; where it is the arithmetic, one panel
-/// after the other.
+/// Block by block through all panels for so many rows as wait for memory (`rows_side_by_side`); where it is the
+/// arithmetic that takes the time, one panel after the other, its totals in registers from its first block to its last.
 template <class F, std::size_t Rows>
 LLAMAVISION_TARGET inline void stream(panel_group const& g, std::size_t blocks, activations const& x, float* y) {
     std::size_t const width = g.count * outputs, all = blocks * F::lines * line;
