@@ -44,6 +44,10 @@ struct panel_group {
     panel first;
     std::size_t bytes; ///< from panel to panel
     std::size_t count; ///< 1 to most_side_by_side
+
+    [[nodiscard]] panel operator[](std::size_t i) const {
+        return {first.integers + i * bytes, first.scales + i * bytes / sizeof(f16)};
+    }
 };
 inline constexpr std::size_t most_side_by_side = 4;
 

@@ -101,11 +101,12 @@ LLAMAVISION_TARGET inline void stream(panel_group const& g, std::size_t blocks, 
         std::size_t const at = b * F::lines * line;
         bool const ends = side_by_side && at + distance >= all; // then what comes next lies in the next group
         std::size_t const next = distance + (ends ? g.count * g.bytes - all : 0);
-        for (std::size_t i = 0; i < g.count; ++i)
-            add_blocks<F, Rows>(g.first.integers + i * g.bytes + at,
-                                g.first.scales + i * g.bytes / sizeof(f16) + b * outputs, at_once,
-                                x.values + b * format_kernels::most_streamed * length,
-                                x.terms + b * format_kernels::most_streamed, next, y + i * outputs, width);
+        activations const here = x.from(0, b);
+        for (std::size_t i = 0; i < g.count; ++i) {
+            panel const p = g[i];
+            add_blocks<F, Rows>(p.integers + at, p.scales + b * outputs, at_once, here.values, here.terms, next,
+                                y + i * outputs, width);
+        }
     }
 }
 

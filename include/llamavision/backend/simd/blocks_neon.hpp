@@ -117,8 +117,7 @@ LLAMAVISION_TARGET inline void stream_panel(panel const& p, std::size_t blocks, 
 template <class F, std::size_t Rows>
 LLAMAVISION_TARGET inline void stream(panel_group const& g, std::size_t blocks, activations const& x, float* y) {
     for (std::size_t i = 0; i < g.count; ++i)
-        stream_panel<F, Rows>({g.first.integers + i * g.bytes, g.first.scales + i * g.bytes / sizeof(f16)}, blocks, x,
-                              g.count * outputs, y + i * outputs);
+        stream_panel<F, Rows>(g[i], blocks, x, g.count * outputs, y + i * outputs);
 }
 
 /// Eight lines a block.
