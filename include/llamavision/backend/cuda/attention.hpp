@@ -102,39 +102,66 @@ struct query_tile {
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t head_of(std::uint32_t query) const {
         return kv_head * each + query % each;
     }
-    /// What a thread makes where four lanes make two of a warp's sixteen queries: g and, as the other half, g + 8.
-    [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t query_of(unsigned t, unsigned half) const {
-        return first + t / warp * 16 + t % warp / 4 + 8 * half;
+    /// Row r of a thread, where four lanes make every eighth of a warp's queries.
+    [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t query_of(unsigned t, unsigned r, unsigned of_warp = 16) const {
+        return first + t / warp * of_warp + t % warp / 4 + 8 * r;
     }
 };
 
-/// The keys that a tile of queries sees in its part, `keys` at a time: meet(rows, at, end) is given keys `at` ... of a
-/// block, of which those before `end` count. Before a block's first, every thread's `seen` becomes the keys of that
-/// block that its two queries' rows see.
-template <class Block, class Own, class Meet>
-LLAMAVISION_KERNEL void walk_keys(Block& block, attention_task const& of, query_tile const& tile, unsigned queries,
-                                  unsigned keys, Own& mine, Meet const& meet) {
-    query_rows const& group = tile.group;
-    std::uint32_t const last_row = tile.last_row(queries);
-    auto const [from, to] = of.keys_of_part(group, last_row, block.z());
-    std::uint32_t before = 0;
-    for (std::uint32_t b = group.begin; b < group.end; ++b) {
-        std::uint32_t const rows = of.seen(group, b, last_row), end = to < before + rows ? to : before + rows;
-        std::uint32_t k = from > before ? from : before;
-        if (k < end)
-            block.alone([&](unsigned t) {
-                LLAMAVISION_CUDA_UNROLL
-                for (unsigned half = 0; half < 2; ++half) {
-                    std::uint32_t const query = tile.query_of(t, half);
-                    std::uint32_t const row = query < tile.all ? query / tile.each : last_row;
-                    std::uint32_t const seen = of.seen(group, b, row);
-                    mine[t].seen[half] = seen < end - before ? seen : end - before;
-                }
-            });
-        for (; k < end; k += keys) meet(of.block[b], k - before, end - before);
-        before += rows;
+/// Some keys of a block: `at` ..., of which those before `end` count.
+struct key_piece {
+    std::uint32_t block, at, end;
+    bool is_first; ///< of that block
+
+    [[nodiscard]] LLAMAVISION_KERNEL bool is() const { return at < end; }
+    /// How many of the block's keys each of a thread's rows sees in this part. Queries beyond the last one see as many.
+    template <unsigned Rows>
+    LLAMAVISION_KERNEL void look(attention_task const& of, query_tile const& tile, unsigned queries, unsigned t,
+                                 std::uint32_t (&seen)[Rows], unsigned of_warp = 16) const {
+        LLAMAVISION_CUDA_UNROLL
+        for (unsigned r = 0; r < Rows; ++r) {
+            std::uint32_t const query = tile.query_of(t, r, of_warp);
+            std::uint32_t const row = query < tile.all ? query / tile.each : tile.last_row(queries);
+            std::uint32_t const of_row = of.seen(tile.group, block, row);
+            seen[r] = of_row < end ? of_row : end;
+        }
     }
-}
+};
+
+/// The keys that a tile of queries sees in its part, so many at a time.
+class key_walk {
+  public:
+    LLAMAVISION_KERNEL key_walk(attention_task const& of, query_tile const& tile, unsigned queries, std::uint32_t part,
+                                std::uint32_t at_once)
+        : of_(of), group_(tile.group), last_row_(tile.last_row(queries)), at_once_(at_once), block_(group_.begin) {
+        auto const [from, to] = of.keys_of_part(group_, last_row_, part);
+        next_ = from_ = from;
+        to_ = to;
+    }
+    /// The next ones; after the last ones, none.
+    LLAMAVISION_KERNEL key_piece next() {
+        for (; block_ < group_.end; ++block_) {
+            std::uint32_t const begin = from_ > before_ ? from_ : before_;
+            std::uint32_t const rows = of_.seen(group_, block_, last_row_);
+            std::uint32_t const end = to_ < before_ + rows ? to_ : before_ + rows;
+            if (next_ < begin) next_ = begin;
+            if (next_ < end) {
+                key_piece const piece{block_, next_ - before_, end - before_, next_ == begin};
+                next_ += at_once_;
+                return piece;
+            }
+            before_ += rows;
+            next_ = 0;
+        }
+        return {0, 0, 0, false};
+    }
+
+  private:
+    attention_task const& of_;
+    query_rows const& group_;
+    std::uint32_t last_row_, at_once_, block_;
+    std::uint32_t from_, to_, next_, before_ = 0; ///< counted over the group's blocks
+};
 
 /// exp(score - largest), where -inf stands for nothing.
 LLAMAVISION_KERNEL inline float weight_of(float score, float largest) {

@@ -80,9 +80,9 @@ class attention_words {
                   });
         room_ = room_.subspan(view.bytes());
         if (shape_.head_dim == 80)
-            in_tiles<flash_attend<Key, 80>>(groups, view);
+            in_tiles<flash_attend<Key, 80, 2>>(groups, view);
         else
-            in_tiles<flash_attend<Key, 128>>(groups, view);
+            in_tiles<flash_attend<Key, 128, 1>>(groups, view);
         return true;
     }
 

@@ -66,6 +66,45 @@ class device_block {
         use(threadIdx.x, exchanged<4>(f(threadIdx.x), [](float a, float b) { return a > b ? a : b; }));
     }
 
+    __device__ void bring(unsigned, void* to, void const* from, bool is) {
+#if __CUDA_ARCH__ >= 800
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(in_shared(to)), "l"(from), "r"(is ? 16 : 0)
+                     : "memory");
+#else
+        save(to, is ? load<uint4>(from) : uint4{});
+#endif
+    }
+    __device__ void wait_for_brought(unsigned) {
+#if __CUDA_ARCH__ >= 800
+        asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+    }
+
+    template <class From, class To>
+    __device__ void load_tiles(From const& from, To const& to) {
+        [[maybe_unused]] std::uint32_t(&b)[4] = to(threadIdx.x);
+#if __CUDA_ARCH__ >= 750
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
+                     : "r"(in_shared(from(threadIdx.x)))
+                     : "memory");
+#else
+        __trap();     // nobody asks for it (cuda_device::tensor_cores)
+#endif
+    }
+    template <class From, class To>
+    __device__ void load_turned_tiles(From const& from, To const& to) {
+        [[maybe_unused]] std::uint32_t(&b)[4] = to(threadIdx.x);
+#if __CUDA_ARCH__ >= 750
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
+                     : "r"(in_shared(from(threadIdx.x)))
+                     : "memory");
+#else
+        __trap();     // nobody asks for it (cuda_device::tensor_cores)
+#endif
+    }
+
     /// C (16, 8) += A (16, 16) B (16, 8) in every warp, A and B of type T; the layout is block.hpp's.
     template <class T, class C, class A, class B>
     __device__ void mma(C const& of_c, A const& of_a, B const& of_b) {
@@ -75,12 +114,10 @@ class device_block {
         if constexpr (std::is_same_v<T, f16>) {
 #if __CUDA_ARCH__ >= 750
             // Eight columns of A at a time: their registers are the same.
-            asm volatile(
-                "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                 : "r"(a[0]), "r"(a[1]), "r"(low));
-            asm volatile(
-                "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                 : "r"(a[2]), "r"(a[3]), "r"(high));
 #else
@@ -89,8 +126,7 @@ class device_block {
         } else {
             static_assert(std::is_same_v<T, bf16>);
 #if __CUDA_ARCH__ >= 800
-            asm volatile(
-                "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                 "{%0, %1, %2, %3};"
                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(low), "r"(high));
@@ -101,6 +137,9 @@ class device_block {
     }
 
   private:
+    __device__ static std::uint32_t in_shared(void const* p) {
+        return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
+    }
     template <unsigned Width, class Op>
     __device__ static float exchanged(float value, Op const& op) {
 #pragma unroll

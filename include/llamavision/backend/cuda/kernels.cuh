@@ -86,10 +86,10 @@
     X(llamavision::gpu::attend_tiles<llamavision::f16, 20>)                                                            \
     X(llamavision::gpu::attend_tiles<llamavision::f16, 32>)                                                            \
     X(llamavision::gpu::merge_parts)                                                                                   \
-    X(llamavision::gpu::flash_attend<llamavision::bf16, 80>)                                                           \
-    X(llamavision::gpu::flash_attend<llamavision::bf16, 128>)                                                          \
-    X(llamavision::gpu::flash_attend<llamavision::f16, 80>)                                                            \
-    X(llamavision::gpu::flash_attend<llamavision::f16, 128>)
+    X(llamavision::gpu::flash_attend<llamavision::bf16, 80, 2>)                                                        \
+    X(llamavision::gpu::flash_attend<llamavision::bf16, 128, 1>)                                                       \
+    X(llamavision::gpu::flash_attend<llamavision::f16, 80, 2>)                                                         \
+    X(llamavision::gpu::flash_attend<llamavision::f16, 128, 1>)
 
 #define LLAMAVISION_CUDA_CHOOSING(X)                                                                                   \
     X(llamavision::gpu::mark_tokens)                                                                                   \

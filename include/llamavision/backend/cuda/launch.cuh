@@ -18,6 +18,7 @@ __global__ void __launch_bounds__(Kernel::threads) run_kernel(Kernel const kerne
 
 template <class Kernel>
 void cuda_device::launch(Kernel const& kernel, grid blocks) const {
+    static_assert(fits_a_launch<Kernel>);
     dim3 const size(static_cast<unsigned>(blocks.x), static_cast<unsigned>(blocks.y), static_cast<unsigned>(blocks.z));
     run_kernel<<<size, Kernel::threads, 0, static_cast<cudaStream_t>(stream())>>>(kernel);
     check_launch();

@@ -112,7 +112,7 @@ namespace detail {
 /// Eight columns of every row, and what their norm asks for: use(row, values).
 template <unsigned Rows, class Use>
 LLAMAVISION_KERNEL void read_eight(few_rows const& in, std::size_t i, float (&squares)[Rows], Use const& use) {
-    float norm[8];
+    float norm[8] = {};
     if (in.norm) load_eight(f32_values{in.norm}, i, norm);
     LLAMAVISION_CUDA_UNROLL
     for (unsigned r = 0; r < Rows; ++r)

@@ -53,11 +53,13 @@ struct attend_tiles {
             }
         });
 
-        walk_keys(block, of, tile, queries, keys, mine, [&](key_rows const& rows, std::uint32_t at, std::uint32_t end) {
-            fetch(block, s, rows, at, end, tile.kv_head);
-            for (unsigned first = 0; first < keys && at + first < end; first += at_once)
-                meet(block, mine, s, at, first);
-        });
+        key_walk walk(of, tile, queries, block.z(), keys);
+        for (key_piece now = walk.next(); now.is(); now = walk.next()) {
+            if (now.is_first) block.alone([&](unsigned t) { now.look(of, tile, queries, t, mine[t].seen); });
+            fetch(block, s, of.block[now.block], now.at, now.end, tile.kv_head);
+            for (unsigned first = 0; first < keys && now.at + first < now.end; first += at_once)
+                meet(block, mine, s, now.at, first);
+        }
         block.alone([&](unsigned t) {
             LLAMAVISION_CUDA_UNROLL
             for (unsigned half = 0; half < 2; ++half)
