@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels in which every thread makes one value: functions of single values, rope, and all that moves or widens.
+// Kernels in which every value is made by itself: functions of single values, rope, and all that moves or widens.
 #pragma once
 
 #include <cmath>
@@ -30,50 +30,94 @@ struct for_each_value {
     }
 };
 
+/// Kernels of `count` independent results: result i is `made(i)`, and `put(i, result)` stores it, by itself into y[i].
+/// A thread makes four, and stores none before it has read for all: so much more of memory is on its way to a
+/// processor, which waits for it in the order of the code. @pre no result is stored where another one is read
+template <class Kernel>
+struct for_each_result {
+    static constexpr unsigned threads = 256, at_once = 4;
+    using shared = nothing;
+    std::size_t count = 0;
+
+    [[nodiscard]] grid blocks() const { return {divided_up(count, threads * at_once)}; }
+
+    template <class Block>
+    LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {
+        auto const& kernel = static_cast<Kernel const&>(*this);
+        std::size_t const begin = static_cast<std::size_t>(block.x()) * (threads * at_once);
+        block.alone([&](unsigned t) {
+            if (begin + threads * at_once > count) {
+                for (std::size_t i = begin + t; i < count; i += threads) store(kernel, i, kernel.made(i));
+                return;
+            }
+            decltype(kernel.made(begin)) results[at_once];
+            LLAMAVISION_CUDA_UNROLL
+            for (unsigned n = 0; n < at_once; ++n) results[n] = kernel.made(begin + t + n * threads);
+            LLAMAVISION_CUDA_UNROLL
+            for (unsigned n = 0; n < at_once; ++n) store(kernel, begin + t + n * threads, results[n]);
+        });
+    }
+
+  private:
+    template <class Result>
+    static LLAMAVISION_KERNEL void store(Kernel const& kernel, std::size_t i, Result const& result) {
+        if constexpr (requires { kernel.put(i, result); })
+            kernel.put(i, result);
+        else
+            kernel.y[i] = result;
+    }
+};
+
 LLAMAVISION_KERNEL inline float silu_of(float x) { return x / (1.0f + expf(-x)); }
 LLAMAVISION_KERNEL inline float gelu_of(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)); }
 
-struct silu_values : for_each_value<silu_values> {
+struct silu_values : for_each_result<silu_values> {
     float const* x;
     float* y;
-    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = silu_of(x[i]); }
+    [[nodiscard]] LLAMAVISION_KERNEL float made(std::size_t i) const { return silu_of(x[i]); }
 };
-struct gelu_values : for_each_value<gelu_values> {
+struct gelu_values : for_each_result<gelu_values> {
     float const* x;
     float* y;
-    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = gelu_of(x[i]); }
+    [[nodiscard]] LLAMAVISION_KERNEL float made(std::size_t i) const { return gelu_of(x[i]); }
 };
-struct multiply_values : for_each_value<multiply_values> {
+struct multiply_values : for_each_result<multiply_values> {
     float const *a, *b;
     float* y;
-    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = a[i] * b[i]; }
+    [[nodiscard]] LLAMAVISION_KERNEL float made(std::size_t i) const { return a[i] * b[i]; }
 };
 /// y = silu(gate) · up
-struct gate_values : for_each_value<gate_values> {
+struct gate_values : for_each_result<gate_values> {
     float const *gate, *up;
     float* y;
-    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = silu_of(gate[i]) * up[i]; }
+    [[nodiscard]] LLAMAVISION_KERNEL float made(std::size_t i) const { return silu_of(gate[i]) * up[i]; }
 };
 /// y = x + scale · f, where f has `period` values for all rows of so many.
-struct add_values : for_each_value<add_values> {
+struct add_values : for_each_result<add_values> {
     float const *x, *f;
     float scale;
     std::size_t period;
     float* y;
-    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = x[i] + scale * f[i % period]; }
+    [[nodiscard]] LLAMAVISION_KERNEL float made(std::size_t i) const { return x[i] + scale * f[i % period]; }
 };
 
 /// Turns pair i: of row i / (heads · half), the values i % half and half further of one head.
-struct turn_pairs : for_each_value<turn_pairs> {
+struct turn_pairs : for_each_result<turn_pairs> {
     float* x;
     float const *cos, *sin; ///< (rows, half)
     std::size_t heads, half;
-    LLAMAVISION_KERNEL void at(std::size_t i) const {
-        std::size_t const head = i / half, k = i % half, angle = head / heads * half + k;
-        float* const p = x + head * 2 * half + k;
-        float const a = p[0], b = p[half], c = cos[angle], s = sin[angle];
-        p[0] = a * c - b * s;
-        p[half] = b * c + a * s;
+    struct turned {
+        float a, b;
+    };
+    [[nodiscard]] LLAMAVISION_KERNEL float* pair(std::size_t i) const { return x + i / half * 2 * half + i % half; }
+    [[nodiscard]] LLAMAVISION_KERNEL turned made(std::size_t i) const {
+        std::size_t const angle = i / half / heads * half + i % half;
+        float const a = pair(i)[0], b = pair(i)[half], c = cos[angle], s = sin[angle];
+        return {a * c - b * s, b * c + a * s};
+    }
+    LLAMAVISION_KERNEL void put(std::size_t i, turned const& to) const {
+        pair(i)[0] = to.a;
+        pair(i)[half] = to.b;
     }
 };
 
@@ -105,28 +149,28 @@ struct interleave_values : for_each_value<interleave_values> {
 
 /// Values first ... first + count - 1 of a weight, as another type.
 template <class Values, class To>
-struct unpack_values : for_each_value<unpack_values<Values, To>> {
+struct unpack_values : for_each_result<unpack_values<Values, To>> {
     Values w;
     std::size_t first;
     To* y;
-    LLAMAVISION_KERNEL void at(std::size_t i) const { y[i] = narrow<To>(w[first + i]); }
+    [[nodiscard]] LLAMAVISION_KERNEL To made(std::size_t i) const { return narrow<To>(w[first + i]); }
 };
 
 /// The rows of a table that ids name.
 template <class Values>
-struct embed_values : for_each_value<embed_values<Values>> {
+struct embed_values : for_each_result<embed_values<Values>> {
     Values table;
     std::int32_t const* ids;
     std::size_t columns;
     float* y;
-    LLAMAVISION_KERNEL void at(std::size_t i) const {
-        y[i] = table[static_cast<std::size_t>(ids[i / columns]) * columns + i % columns];
+    [[nodiscard]] LLAMAVISION_KERNEL float made(std::size_t i) const {
+        return table[static_cast<std::size_t>(ids[i / columns]) * columns + i % columns];
     }
 };
 
 /// Keys and values of some rows into their places, in 16 bits or as floats.
 template <class Key>
-struct keep_values : for_each_value<keep_values<Key>> {
+struct keep_values : for_each_result<keep_values<Key>> {
     static constexpr std::size_t most = 16;
     /// Rows of the input from `row` on, up to the next place's, go to row `first` and those after it.
     struct place {
@@ -138,14 +182,20 @@ struct keep_values : for_each_value<keep_values<Key>> {
     std::uint32_t const* positions; ///< null, or those of the places, read instead of `first` when the kernel runs
     std::uint32_t places;
     place to[most];
-    LLAMAVISION_KERNEL void at(std::size_t i) const {
-        std::uint32_t const row = static_cast<std::uint32_t>(i / width);
+    struct kept {
+        Key key, value;
+    };
+    [[nodiscard]] LLAMAVISION_KERNEL kept made(std::size_t i) const {
+        return {narrow<Key>(keys[i]), narrow<Key>(values[i])};
+    }
+    LLAMAVISION_KERNEL void put(std::size_t i, kept const& of) const {
+        auto const row = static_cast<std::uint32_t>(i / width);
         std::uint32_t k = 0;
         while (k + 1 < places && to[k + 1].row <= row) ++k;
         std::size_t const first = positions ? positions[k] : to[k].first;
         std::size_t const there = (first + row - to[k].row) * width + i % width;
-        to[k].keys[there] = narrow<Key>(keys[i]);
-        to[k].values[there] = narrow<Key>(values[i]);
+        to[k].keys[there] = of.key;
+        to[k].values[there] = of.value;
     }
 };
 
