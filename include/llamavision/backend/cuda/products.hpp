@@ -109,16 +109,39 @@ struct narrow_product {
 };
 
 namespace detail {
+/// A lane's columns of some rows of weights, eight at a time: use(column, values). The next ones are on their way while
+/// these are used; a thread with nothing but its own reads on the way would keep the memory waiting.
+/// @param at where the rows begin @pre columns > 0
+template <unsigned Rows, class Values, class Use>
+LLAMAVISION_KERNEL void in_eights_of(Values const (&of)[Rows], std::size_t const (&at)[Rows], std::size_t columns,
+                                     unsigned t, Use const& use) {
+    std::size_t i = eight * (t % warp);
+    decltype(eight_at(of[0], i)) next[Rows];
+    LLAMAVISION_CUDA_UNROLL
+    for (unsigned r = 0; r < Rows; ++r) next[r] = eight_at(of[r], at[r] + (i < columns ? i : 0));
+    for (; i < columns; i += eight * warp) {
+        float values[Rows][8];
+        LLAMAVISION_CUDA_UNROLL
+        for (unsigned r = 0; r < Rows; ++r) widen_eight(next[r], values[r]);
+        std::size_t const further = i + eight * warp;
+        if (further < columns) {
+            LLAMAVISION_CUDA_UNROLL
+            for (unsigned r = 0; r < Rows; ++r) next[r] = eight_at(of[r], at[r] + further);
+        }
+        use(i, values);
+    }
+}
+
 /// Eight columns of every row, and what their norm asks for: use(row, values).
 template <unsigned Rows, class Use>
 LLAMAVISION_KERNEL void read_eight(few_rows const& in, std::size_t i, float (&squares)[Rows], Use const& use) {
     float norm[8] = {};
-    if (in.norm) load_eight(f32_values{in.norm}, i, norm);
+    if (in.norm) load_eight(in.norm + i, norm);
     LLAMAVISION_CUDA_UNROLL
     for (unsigned r = 0; r < Rows; ++r)
         if (r < in.rows) {
             float b[8];
-            load_eight(f32_values{in.x}, r * in.columns + i, b);
+            load_eight(in.x + r * in.columns + i, b);
             if (in.norm) {
                 LLAMAVISION_CUDA_UNROLL
                 for (unsigned k = 0; k < 8; ++k) {
@@ -170,12 +193,14 @@ struct wide_product {
         };
         block.alone([&](unsigned t) {
             state s{};
-            for (std::size_t i = eight * (t % warp); i < in.columns; i += eight * warp) {
-                float a[Outputs][8];
-                LLAMAVISION_CUDA_UNROLL
-                for (unsigned o = 0; o < Outputs; ++o) // beyond the last output, the last one again: nobody stores it
-                    load_eight(of.w, (output(t, o) < of.outputs ? output(t, o) : of.outputs - 1) * in.columns + i,
-                               a[o]);
+            std::size_t at[Outputs]; // beyond the last output, the last one again: nobody stores it
+            LLAMAVISION_CUDA_UNROLL
+            for (unsigned o = 0; o < Outputs; ++o)
+                at[o] = (output(t, o) < of.outputs ? output(t, o) : of.outputs - 1) * in.columns;
+            Values from[Outputs];
+            LLAMAVISION_CUDA_UNROLL
+            for (unsigned o = 0; o < Outputs; ++o) from[o] = of.w;
+            detail::in_eights_of<Outputs>(from, at, in.columns, t, [&](std::size_t i, float const(&a)[Outputs][8]) {
                 detail::read_eight(in, i, s.squares, [&](unsigned r, float const(&b)[8]) {
                     LLAMAVISION_CUDA_UNROLL
                     for (unsigned o = 0; o < Outputs; ++o) {
@@ -183,7 +208,7 @@ struct wide_product {
                         for (unsigned k = 0; k < 8; ++k) s.sum[o][r] += a[o][k] * b[k];
                     }
                 });
-            }
+            });
             mine[t] = s;
         });
         LLAMAVISION_CUDA_UNROLL
@@ -243,18 +268,17 @@ struct wide_swiglu {
         block.alone([&](unsigned t) {
             sums s{};
             std::size_t const at = (output(t) < outputs ? output(t) : outputs - 1) * in.columns;
-            for (std::size_t i = eight * (t % warp); i < in.columns; i += eight * warp) {
-                float g[8], u[8];
-                load_eight(gate, at + i, g);
-                load_eight(up, at + i, u);
+            Values const of[2] = {gate, up};
+            std::size_t const from[2] = {at, at};
+            detail::in_eights_of<2>(of, from, in.columns, t, [&](std::size_t i, float const(&a)[2][8]) {
                 detail::read_eight(in, i, s.squares, [&](unsigned r, float const(&b)[8]) {
                     LLAMAVISION_CUDA_UNROLL
                     for (unsigned k = 0; k < 8; ++k) {
-                        s.gate[r] += g[k] * b[k];
-                        s.up[r] += u[k] * b[k];
+                        s.gate[r] += a[0][k] * b[k];
+                        s.up[r] += a[1][k] * b[k];
                     }
                 });
-            }
+            });
             mine[t] = s;
         });
         LLAMAVISION_CUDA_UNROLL

@@ -72,46 +72,70 @@ struct alignas(8) two_words {
     std::uint32_t w[2];
 };
 
-// Values i ... i + 7, where i is a multiple of 8 and the data lies on 16 bytes.
+// Values i ... i + 7, where i is a multiple of 8 and the data lies on 16 bytes: `eight_at` reads them as they are, so
+// that they may be on their way while others are computed with, and `widen_eight` makes floats of them.
 
-LLAMAVISION_KERNEL inline void load_eight(f32_values v, std::size_t i, float (&to)[8]) {
-    LLAMAVISION_CUDA_UNROLL
-    for (std::size_t half = 0; half < 2; ++half) {
-        four_words const words = load<four_words>(v.data + i + 4 * half);
-        LLAMAVISION_CUDA_UNROLL
-        for (std::size_t k = 0; k < 4; ++k) to[4 * half + k] = std::bit_cast<float>(words.w[k]);
-    }
+struct f32_eight {
+    four_words half[2];
+};
+template <class T>
+struct half_eight {
+    four_words pairs;
+};
+struct q8_eight {
+    two_words integers;
+    f16 scale;
+};
+struct q4_eight {
+    std::uint32_t integers;
+    f16 scale;
+};
+
+LLAMAVISION_KERNEL inline f32_eight eight_at(f32_values v, std::size_t i) {
+    return {{load_once<four_words>(v.data + i), load_once<four_words>(v.data + i + 4)}};
 }
-LLAMAVISION_KERNEL inline void load_eight(bf16_values v, std::size_t i, float (&to)[8]) {
-    four_words const words = load<four_words>(v.data + i);
+LLAMAVISION_KERNEL inline half_eight<bf16> eight_at(bf16_values v, std::size_t i) {
+    return {load_once<four_words>(v.data + i)};
+}
+LLAMAVISION_KERNEL inline half_eight<f16> eight_at(f16_values v, std::size_t i) {
+    return {load_once<four_words>(v.data + i)};
+}
+LLAMAVISION_KERNEL inline q8_eight eight_at(q8_values v, std::size_t i) {
+    return {load_once<two_words>(v.integers + i), v.scales[i / 32]};
+}
+LLAMAVISION_KERNEL inline q4_eight eight_at(q4_values v, std::size_t i) {
+    return {load_once<std::uint32_t>(v.pairs + i / 2), v.scales[i / 32]};
+}
+
+LLAMAVISION_KERNEL inline void widen_eight(f32_eight const& v, float (&to)[8]) {
+    LLAMAVISION_CUDA_UNROLL
+    for (std::size_t k = 0; k < 8; ++k) to[k] = std::bit_cast<float>(v.half[k / 4].w[k % 4]);
+}
+template <class T>
+LLAMAVISION_KERNEL void widen_eight(half_eight<T> const& v, float (&to)[8]) {
     LLAMAVISION_CUDA_UNROLL
     for (std::size_t k = 0; k < 4; ++k) {
-        to[2 * k] = first_of<bf16>(words.w[k]);
-        to[2 * k + 1] = second_of<bf16>(words.w[k]);
+        to[2 * k] = first_of<T>(v.pairs.w[k]);
+        to[2 * k + 1] = second_of<T>(v.pairs.w[k]);
     }
 }
-LLAMAVISION_KERNEL inline void load_eight(f16_values v, std::size_t i, float (&to)[8]) {
-    four_words const words = load<four_words>(v.data + i);
-    LLAMAVISION_CUDA_UNROLL
-    for (std::size_t k = 0; k < 4; ++k) {
-        to[2 * k] = first_of<f16>(words.w[k]);
-        to[2 * k + 1] = second_of<f16>(words.w[k]);
-    }
-}
-LLAMAVISION_KERNEL inline void load_eight(q8_values v, std::size_t i, float (&to)[8]) {
-    two_words const words = load<two_words>(v.integers + i);
-    float const scale = widen(v.scales[i / 32]);
+LLAMAVISION_KERNEL inline void widen_eight(q8_eight const& v, float (&to)[8]) {
+    float const scale = widen(v.scale);
     LLAMAVISION_CUDA_UNROLL
     for (std::size_t k = 0; k < 8; ++k)
-        to[k] =
-            scale * static_cast<float>(static_cast<std::int8_t>(words.w[k / 4] >> (8 * place_in_word(k, 4)) & 255u));
+        to[k] = scale
+                * static_cast<float>(static_cast<std::int8_t>(v.integers.w[k / 4] >> (8 * place_in_word(k, 4)) & 255u));
 }
-LLAMAVISION_KERNEL inline void load_eight(q4_values v, std::size_t i, float (&to)[8]) {
-    auto const word = load<std::uint32_t>(v.pairs + i / 2);
-    float const scale = widen(v.scales[i / 32]);
+LLAMAVISION_KERNEL inline void widen_eight(q4_eight const& v, float (&to)[8]) {
+    float const scale = widen(v.scale);
     LLAMAVISION_CUDA_UNROLL
     for (std::size_t k = 0; k < 8; ++k)
-        to[k] = scale * static_cast<float>(static_cast<int>(word >> (4 * place_in_word(k, 8)) & 15u) - 8);
+        to[k] = scale * static_cast<float>(static_cast<int>(v.integers >> (4 * place_in_word(k, 8)) & 15u) - 8);
+}
+
+/// Eight of many neighbours that several threads read.
+LLAMAVISION_KERNEL inline void load_eight(float const* from, float (&to)[8]) {
+    widen_eight(f32_eight{{load<four_words>(from), load<four_words>(from + 4)}}, to);
 }
 
 // The integers of values i ... i + 7 in pairs of a 16-bit type, exactly. 128 in bfloat16, and 1024 in f16, have a last
@@ -163,10 +187,10 @@ template <class Values>
     return as;
 }
 
-/// Whether `load_eight` reads values of that type.
+/// Whether `eight_at` reads values of that type.
 template <class Values>
-inline constexpr bool in_eights = requires(Values v, float (&to)[8]) {
-    load_eight(v, std::size_t{}, to);
+inline constexpr bool in_eights = requires(Values v) {
+    eight_at(v, std::size_t{});
 };
 
 /// Whether `integer_pairs` reads values of that type.
