@@ -200,6 +200,8 @@ TEST_CASE("keys that are missing, strange or contradictory") {
         contains(set("mllama.attention.cross_attention_layers", std::vector<std::int32_t>{5}), "there is no layer 5"));
     CHECK(contains(set("mllama.vision.max_num_tiles", std::uint32_t{65}), "expected at most 64"));
     CHECK(contains(set("mllama.attention.layer_norm_rms_epsilon", -1.0f), "expected a positive number"));
+    CHECK(contains(set("mllama.attention.layer_norm_rms_epsilon", 2.5f),
+                   "\"mllama.attention.layer_norm_rms_epsilon\": expected a number from 1e-30 to 0.1, found 2.5"));
     CHECK(contains(changed([](gguf_to_write& f) { f.keys.emplace_back("split.count", std::uint32_t{3}); }),
                    "is one of 3 files; join them first"));
     CHECK(contains(changed([](gguf_to_write& f) { f.keys.emplace_back("tokenizer.ggml.tokens", std::string("a")); }),

@@ -130,7 +130,14 @@ TEST_CASE("the image processor in its places and spellings") {
     CHECK(contains(with(R"("do_pad": false)"), "do_pad: false is not supported"));
     CHECK(contains(with(R"("do_resize": false)"), "do_resize: false is not supported"));
     CHECK(contains(with(R"("resample": 3)"), "resample: 3 is not supported, 2 (bilinear) is"));
-    CHECK(contains(with(R"("image_std": [1, 1, 0])"), "image_std: expected positive numbers"));
+    CHECK(contains(with(R"("image_std": [1, 1, 0])"), "image_std[2]: expected a number from 1e-04 to 1000, found 0"));
+    CHECK(contains(with(R"("image_std": 1e-300)"), "image_std: expected a number from 1e-04 to 1000, found 1e-300"));
+    CHECK(contains(with(R"("image_mean": [0, 18446744073709551616, 0])"),
+                   "image_mean[1]: expected a number from -1000 to 1000, found 18446744073709551616"));
+    CHECK(contains(with(R"("rescale_factor": 18446744073709551616)"), "rescale_factor: expected a number from 1e-06"));
+    CHECK(contains(with(R"("rescale_factor": -1)"), "rescale_factor: expected a number from 1e-06 to 1000, found -1"));
+    CHECK(with(R"("do_rescale": false, "image_mean": [123.7, 116.3, 103.5], "image_std": [58.4, 57.1, 57.4])")
+          == "nothing was thrown");
     CHECK(contains(with(R"("image_std": [1, 1])"), "image_std: expected three numbers"));
     CHECK(contains(with(R"("max_image_tiles": 2)"), "up to 2 tiles of 70 pixels, but config.json says 4 of 70"));
     folder.write("preprocessor_config.json", R"({"size": {"height": 70, "width": 84}})");

@@ -149,6 +149,11 @@ TEST_CASE("ids: an integer, a list, none") {
     CHECK(contains(fault<format_error>("/image_token_index", 520),
                    "image_token_index 520 is beyond the embedding's 520 rows"));
     CHECK(with("/image_token_index", 519).image_token == 519);
+    CHECK(fault<format_error>("/image_token_index", -1)
+          == "config.json: image_token_index: expected a non-negative integer, found -1");
+    CHECK(contains(fault<format_error>("/image_token_index", nullptr),
+                   "image_token_index is absent, which means 128256, beyond the embedding's 520 rows"));
+    CHECK(contains(fault<format_error>("/image_token_id", -1), "image_token_id: expected a non-negative integer"));
 }
 
 TEST_CASE("numbers of the wrong kind are named with what was found") {
@@ -171,10 +176,18 @@ TEST_CASE("numbers of the wrong kind are named with what was found") {
               == "config.json: " + path + ": expected a positive integer, found a list");
         CHECK(contains(fault<format_error>(key, 18446744073709551615u), path + ": expected at most "));
     }
-    CHECK(contains(fault<format_error>("/text_config/rms_norm_eps", 0),
-                   "text_config.rms_norm_eps: expected a positive number"));
-    CHECK(contains(fault<format_error>("/vision_config/norm_eps", "1e-5"),
-                   "vision_config.norm_eps: expected a positive number"));
+    for (auto const& [value, found] :
+         {std::pair<json, char const*>{0, "0"}, {1e300, "1e+300"}, {1e-46, "1e-46"}, {1, "1"}, {"1e-5", "\"1e-5\""}}) {
+        CHECK(fault<format_error>("/text_config/rms_norm_eps", value)
+              == std::string("config.json: text_config.rms_norm_eps: expected a number from 1e-30 to 0.1, found ")
+                     + found);
+        CHECK(contains(fault<format_error>("/vision_config/norm_eps", value),
+                       "vision_config.norm_eps: expected a number"));
+    }
+    CHECK(with("/text_config/rms_norm_eps", 1e-12).values.text.norm_eps == 1e-12);
+    auto const beyond = json::parse("18446744073709551616"); // 2^64
+    CHECK(fault<format_error>("/text_config/hidden_size", beyond)
+          == "config.json: text_config.hidden_size: expected a positive integer, found 18446744073709551616");
     CHECK(contains(fault<format_error>("/text_config", 5), "text_config: expected an object, found 5"));
     CHECK(contains(fault<format_error>("/vision_config", nullptr), R"(the key "vision_config" is missing)"));
     CHECK(contains(fault<format_error>("/transformers_version", 5), "transformers_version: expected text"));

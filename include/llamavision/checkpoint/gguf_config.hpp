@@ -72,6 +72,12 @@ class gguf_key_reader {
         if (!(number > 0)) value->fail("a positive number");
         return number;
     }
+    [[nodiscard]] double epsilon(std::string_view key) const {
+        double const number = positive(key, 1e-5);
+        if (!(number >= config::detail::least_epsilon && number <= config::detail::largest_epsilon))
+            find(key)->fail("a number from 1e-30 to 0.1, found " + config::print_number(number));
+        return number;
+    }
 
   private:
     gguf_content const& model_;
@@ -93,7 +99,7 @@ class gguf_key_reader {
     v.tiles = static_cast<std::size_t>(keys.at(at + "max_num_tiles").positive(64));
     v.taps = keys.at(at + "intermediate_layers_indices").naturals(config::detail::extent_limit);
     v.aspect_ratios = config::all_arrangements(v.tiles);
-    v.norm_eps = keys.positive(at + "attention.layer_norm_epsilon", 1e-5);
+    v.norm_eps = keys.epsilon(at + "attention.layer_norm_epsilon");
     return v;
 }
 
@@ -107,7 +113,7 @@ class gguf_key_reader {
     t.layers = keys.extent(at + "block_count");
     t.cross_layers = keys.at(at + "attention.cross_attention_layers").naturals(config::detail::extent_limit);
     t.context = static_cast<std::size_t>(keys.at(at + "context_length").positive(INT32_MAX));
-    t.norm_eps = keys.positive(at + "attention.layer_norm_rms_epsilon", 1e-5);
+    t.norm_eps = keys.epsilon(at + "attention.layer_norm_rms_epsilon");
     t.rope.theta = keys.positive(at + "rope.freq_base", 500000.0);
     auto const head = tensors.tensors.find("output.weight");
     if (head != tensors.tensors.end() && !head->second.shape.empty()) // later files have no key, older ones a wrong one

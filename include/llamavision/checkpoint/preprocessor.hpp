@@ -27,11 +27,16 @@ namespace llamavision::checkpoint {
 namespace detail {
 
 /// One number for all three channels, or a list of three.
-[[nodiscard]] inline std::array<double, 3> channels(json_view const& value) {
-    if (!value.json().is_array()) return {value.number(), value.number(), value.number()};
+[[nodiscard]] inline std::array<double, 3> channels(json_view const& value, double least, double most) {
+    std::array<double, 3> result{};
+    if (!value.json().is_array()) {
+        result.fill(value.number_between(least, most));
+        return result;
+    }
     auto const items = value.items();
     if (items.size() != 3) value.fail("three numbers");
-    return {items[0].number(), items[1].number(), items[2].number()};
+    for (std::size_t i = 0; i < items.size(); ++i) result[i] = items[i].number_between(least, most);
+    return result;
 }
 
 [[nodiscard]] inline bool flag(json_view const& object, std::string_view key) {
@@ -52,13 +57,10 @@ namespace detail {
             throw mismatch_error(size->place() + "tiles that are not square are not supported");
     }
     if (auto const value = object.find("max_image_tiles")) result.tiles = value->positive(64);
-    if (auto const value = object.find("image_mean")) result.mean = detail::channels(*value);
-    if (auto const value = object.find("image_std")) {
-        result.deviation = detail::channels(*value);
-        for (double const deviation : result.deviation)
-            if (!(deviation > 0)) value->fail("positive numbers");
-    }
-    if (auto const value = object.find("rescale_factor")) result.rescale = value->positive_number();
+    // Means and deviations of bytes, or of what rescale_factor makes of them; with any such, tiles are finite.
+    if (auto const value = object.find("image_mean")) result.mean = detail::channels(*value, -1000, 1000);
+    if (auto const value = object.find("image_std")) result.deviation = detail::channels(*value, 1e-4, 1000);
+    if (auto const value = object.find("rescale_factor")) result.rescale = value->number_between(1e-6, 1000);
     if (!detail::flag(object, "do_rescale")) result.rescale = 1.0;
     if (!detail::flag(object, "do_normalize")) {
         result.mean = {0, 0, 0};

@@ -47,9 +47,12 @@ inline constexpr std::uint64_t extent_limit = std::uint64_t{1} << 21;
     return result;
 }
 
+/// What keeps a norm from dividing by zero: a positive float, far below the squares that it is added to.
+inline constexpr double least_epsilon = 1e-30, largest_epsilon = 0.1;
+
 [[nodiscard]] inline double epsilon(json_view const& object, std::string_view key) {
     auto const value = object.find(key);
-    return value ? value->positive_number() : 1e-5;
+    return value ? value->number_between(least_epsilon, largest_epsilon) : 1e-5;
 }
 
 /// One object that describes the scaling: `rope_scaling` (4.x), or `rope_parameters` (5.x), which holds theta as well.
@@ -224,13 +227,18 @@ inline void read_version(json_view const& root, read_result& result) {
                             + ", but hidden_size and the number of " + "intermediate layers make it "
                             + std::to_string(expected));
     }
-    char const* const image_key = root.find("image_token_index") ? "image_token_index" : "image_token_id";
     if (result.text_alone) result.image_token = static_cast<std::int32_t>(result.values.text.vocabulary);
-    if (auto const id = token_id(root, image_key)) result.image_token = *id;
+    char const* image_key = nullptr;
+    for (char const* const key : {"image_token_id", "image_token_index"})
+        if (auto const id = root.find(key)) {
+            result.image_token = static_cast<std::int32_t>(id->natural(INT32_MAX));
+            image_key = key;
+        }
     std::size_t const rows = result.values.text.vocabulary + extra_tokens;
     if (static_cast<std::size_t>(result.image_token) >= rows)
-        found.push_back(std::string(image_key) + " " + std::to_string(result.image_token)
-                        + " is beyond the embedding's " + std::to_string(rows) + " rows");
+        found.push_back((image_key ? std::string(image_key) + " " : "image_token_index is absent, which means ")
+                        + std::to_string(result.image_token) + (image_key ? " is" : ",") + " beyond the embedding's "
+                        + std::to_string(rows) + " rows");
     if (!found.empty()) throw format_error(root.place() + detail::joined(found));
 
     result.stop_ids = token_ids(text.find("eos_token_id") ? text : root, "eos_token_id");

@@ -81,6 +81,12 @@ class json_view {
         if (!value_->is_number() || !(number() > 0)) fail("a positive number");
         return number();
     }
+    /// A number from `least` to `most`, for what would be absurd beyond.
+    [[nodiscard]] double number_between(double least, double most) const {
+        double const value = value_->is_number() ? value_->get<double>() : std::nan("");
+        if (!(value >= least && value <= most)) fail("a number from " + short_text(least) + " to " + short_text(most));
+        return value;
+    }
     /// An integer from 0 to `limit`.
     [[nodiscard]] std::size_t natural(std::uint64_t limit = SIZE_MAX) const { return integer(0, limit); }
     /// An integer from 1 to `limit`.
@@ -111,10 +117,15 @@ class json_view {
         if (value_->is_boolean()) return value_->get<bool>() ? "true" : "false";
         if (value_->is_number_unsigned()) return std::to_string(value_->get<std::uint64_t>());
         if (value_->is_number_integer()) return std::to_string(value_->get<std::int64_t>());
+        double const value = value_->get<double>();
+        std::string const shown = short_text(value);
+        bool const integer = std::abs(value) >= 0x1p63; // the parser has no other place for it
+        return shown.find_first_of(".e") == std::string::npos && !integer ? shown + ".0" : shown;
+    }
+    [[nodiscard]] static std::string short_text(double value) {
         std::array<char, 32> digits{};
-        auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), value_->get<double>()).ptr;
-        std::string const shown(digits.data(), end);
-        return shown.find_first_of(".e") == std::string::npos ? shown + ".0" : shown;
+        auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+        return {digits.data(), end};
     }
     /// A key as it stands in a path: a harmless one bare, any other one quoted.
     [[nodiscard]] static std::string shown(std::string_view key) {
