@@ -41,7 +41,7 @@ constexpr char const* meta_template =
 /// The licence goes wherever the weights go.
 void add_licence(small_files& files, fs::path const& folder) {
     for (char const* const name : {"LICENSE", "LICENSE.txt", "USE_POLICY.md", "NOTICE"})
-        if (lv::is_there(folder / name)) files.emplace(name, lv::read_text_file(folder / name, small));
+        if (lv::has_entry(folder / name)) files.emplace(name, lv::read_text_file(folder / name, small));
 }
 
 /// What the source has of them, as it is.

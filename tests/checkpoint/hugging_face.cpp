@@ -108,6 +108,17 @@ TEST_CASE("what generation_config.json does not say comes from config.json") {
     }
 }
 
+TEST_CASE("a link that leads nowhere is no absent file") {
+    for (char const* name : {"generation_config.json", "chat_template.json", "chat_template.jinja",
+                             "preprocessor_config.json", "processor_config.json", "tokenizer_config.json"}) {
+        checkpoint_folder const folder;
+        std::filesystem::remove(folder.path() / name);
+        std::filesystem::create_symlink("../../blobs/0123", folder.path() / name);
+        CHECK(contains(fault<file_error>(folder.path()),
+                       std::string(name) + ": is a link to a file that is not there; fetch it again"));
+    }
+}
+
 TEST_CASE("the image processor in its places and spellings") {
     checkpoint_folder const folder;
     auto const pictures = [&] { return read_description(folder.path()).pictures; };

@@ -80,6 +80,18 @@ class Tokenize(Case):
             (TEMPORARY / name).write_text(text)
             self.fails(tokenize("a", file=TEMPORARY / name), name)
 
+    def test_what_is_wrong_with_a_tokenizer(self):
+        whole = json.loads((MODEL / "tokenizer.json").read_text())
+        name = next(n for n, rank in whole["model"]["vocab"].items() if rank == 300)
+        without = lambda key: {k: v for k, v in whole.items() if k != key}
+        short = {**whole, "model": {**whole["model"], "vocab": {n: i for n, i in whole["model"]["vocab"].items() if n != name}}}
+        file = TEMPORARY / "tokenizer.json"
+        for content, words in (([], "holds a JSON list"), ({}, 'the key "model" is missing'), (short, "rank 300 is missing"),
+                               (without("added_tokens"), 'the key "added_tokens" is missing'),
+                               (without("pre_tokenizer"), 'the key "pre_tokenizer" is missing')):
+            file.write_text(json.dumps(content))
+            self.fails(tokenize("a", file=file), f"{file}: ", words)
+
     @unittest.skipUnless(REAL, "LLAMAVISION_TOKENIZER_MODEL names no tokenizer.model")
     def test_vectors(self):
         vectors = json.loads((DATA / "tokens" / "tokenizer_vectors.json").read_text())

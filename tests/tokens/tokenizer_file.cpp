@@ -70,7 +70,9 @@ TEST_CASE("tokenizer.json: wrong in every part") {
     CHECK(says(complaint("{\"model\": {\"vocab\": {\"a\": 0", "tokenizer.json"), "JSON"));
     CHECK(says(complaint("{\"model\": {\"vocab\": {\"\xFF\": 0}}}", "tokenizer.json"), "JSON"));
     CHECK(says(complaint("{\"a\": 1e999}", "tokenizer.json"), "number overflow"));
-    CHECK(says(complaint("{}", "tokenizer.json"), "byte-pair"));
+    CHECK(says(complaint("{}", "tokenizer.json"), "the key \"model\" is missing"));
+    CHECK(says(complaint("[]", "tokenizer.json"), "holds a JSON list"));
+    CHECK(says(complaint("\n[1, 2]", "tokenizer.json"), "holds a JSON list"));
     CHECK(says(complaint("{\"a\": " + std::string(100000, '['), "tokenizer.json"), "nested"));
     CHECK(says(complaint("{\"a\": " + std::string(100000, '[') + std::string(100000, ']') + "}", "tokenizer.json"),
                "nested"));
@@ -78,7 +80,7 @@ TEST_CASE("tokenizer.json: wrong in every part") {
     CHECK(says(json_complaint([](json& r) { r["model"] = 3; }), "byte-pair"));
     CHECK(says(json_complaint([](json& r) { r["model"]["byte_fallback"] = true; }), "byte_fallback"));
     CHECK(says(json_complaint([](json& r) { r["normalizer"] = {{"type", "NFC"}}; }), "normalizer"));
-    CHECK(says(json_complaint([](json& r) { r.erase("pre_tokenizer"); }), "split"));
+    CHECK(says(json_complaint([](json& r) { r.erase("pre_tokenizer"); }), "the key \"pre_tokenizer\" is missing"));
     CHECK(says(json_complaint([](json& r) {
                    r["pre_tokenizer"] = {{"type", "ByteLevel"}, {"use_regex", true}};
                }),

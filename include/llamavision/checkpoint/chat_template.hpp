@@ -30,10 +30,10 @@ namespace llamavision::checkpoint {
 /// transformers. Throws file_error and format_error.
 [[nodiscard]] inline chat_template find_chat_template(std::filesystem::path const& folder) {
     constexpr std::size_t limit = std::size_t{1} << 20;
-    if (auto const path = folder / "chat_template.jinja"; is_there(path)) return {read_text_file(path, limit), path};
+    if (auto const path = folder / "chat_template.jinja"; has_entry(path)) return {read_text_file(path, limit), path};
     for (char const* const name : {"chat_template.json", "tokenizer_config.json"}) {
         auto const path = folder / name;
-        if (!is_there(path)) continue;
+        if (!has_entry(path)) continue;
         auto text = read_chat_template(read_json(path, {.bytes = 16 * limit}), path.string());
         if (!text.empty()) return {std::move(text), path};
     }

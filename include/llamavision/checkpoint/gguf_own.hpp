@@ -39,7 +39,7 @@ inline constexpr std::string_view gguf_file_key = "llamavision.file.";
          {"config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
           "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "chat_template.json",
           "chat_template.jinja"})
-        if (is_there(folder / name)) files.emplace(name, read_text_file(folder / name, std::size_t{64} << 20));
+        if (has_entry(folder / name)) files.emplace(name, read_text_file(folder / name, std::size_t{64} << 20));
     return files;
 }
 

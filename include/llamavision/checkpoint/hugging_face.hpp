@@ -27,7 +27,7 @@ namespace llamavision::checkpoint {
 namespace detail {
 
 inline void read_generation_into(description& d) {
-    if (auto const file = d.folder / "generation_config.json"; is_there(file)) d.generation = read_generation(file);
+    if (auto const file = d.folder / "generation_config.json"; has_entry(file)) d.generation = read_generation(file);
     if (!d.model) return;
     if (d.generation.stop_ids.empty()) d.generation.stop_ids = d.model->stop_ids;
     if (!d.generation.bos) d.generation.bos = d.model->bos;
@@ -61,7 +61,7 @@ inline void read_pictures_into(description& d) {
 inline void find_tokenizer(description& d) {
     auto const first_of = [&d](std::initializer_list<char const*> names) -> std::filesystem::path {
         for (char const* const name : names)
-            if (is_there(d.folder / name)) return d.folder / name;
+            if (has_entry(d.folder / name)) return d.folder / name;
         return {};
     };
     d.tokenizer_json = first_of({"tokenizer.json"});
@@ -123,7 +123,7 @@ inline void describe_hugging_face(description& d, faults mode) {
 inline void map_hugging_face(opened& o, progress const& report, faults mode) {
     if (o.weights.files.empty()) return; // only with faults::collected
     o.tensors = read_weights(o.weights, report, mode, &o.problems);
-    if (auto const file = o.folder / spare_cells_file; is_there(file))
+    if (auto const file = o.folder / spare_cells_file; has_entry(file))
         detail::attempt(mode, o.problems, [&] { o.spare = read_safetensors(file); });
     detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
     bool const whole = is_folder(o.path) && o.weights.missing.empty();

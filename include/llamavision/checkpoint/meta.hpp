@@ -107,9 +107,9 @@ inline void describe_meta_manners(description& d) {
 
 inline void find_meta_tokenizer(description& d) {
     auto const above = is_original(d.folder) ? d.folder / ".." : d.folder;
-    if (auto const file = d.folder / "tokenizer.model"; is_there(file))
+    if (auto const file = d.folder / "tokenizer.model"; has_entry(file))
         d.tokenizer_model = file;
-    else if (auto const other = above / "tokenizer.json"; is_there(other))
+    else if (auto const other = above / "tokenizer.json"; has_entry(other))
         d.tokenizer_json = other;
 }
 

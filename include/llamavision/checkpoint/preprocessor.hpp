@@ -77,13 +77,13 @@ namespace detail {
 /// preprocessor_config.json; nothing if neither is there. Throws file_error, format_error and mismatch_error.
 [[nodiscard]] inline std::optional<preprocessor> find_preprocessor(std::filesystem::path const& folder) {
     constexpr json_limits limits{.bytes = std::size_t{4} << 20};
-    if (auto const path = folder / "processor_config.json"; is_there(path)) {
+    if (auto const path = folder / "processor_config.json"; has_entry(path)) {
         auto const document = read_json(path, limits);
         if (auto const object = json_view(document, path.string()).find("image_processor"))
             return read_preprocessor(*object);
     }
     auto const path = folder / "preprocessor_config.json";
-    if (!is_there(path)) return std::nullopt;
+    if (!has_entry(path)) return std::nullopt;
     auto const document = read_json(path, limits);
     return read_preprocessor(json_view(document, path.string()));
 }

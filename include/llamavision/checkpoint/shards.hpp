@@ -119,8 +119,7 @@ inline void check_index(weight_files const& weights, std::set<std::pair<std::str
     if (!is_there(index)) {
         auto const found = detail::safetensors_in(path);
         for (std::string const& name : found)
-            if (!is_there(path / name))
-                throw file_error((path / name).string() + ": is a link to a file that is not there; fetch it again");
+            if (!is_there(path / name)) throw file_error(absence(path / name));
         if (found.empty())
             throw file_error(path.string() + ": holds no model.safetensors, nor shards with an index"
                              + (is_there(path / "original") ? "; Meta's files in original/ are another form" : ""));

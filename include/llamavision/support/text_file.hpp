@@ -21,6 +21,19 @@ namespace llamavision {
     return std::filesystem::status(path, ignored).type() != std::filesystem::file_type::not_found;
 }
 
+/// The same of `path` itself: a link that leads nowhere, as a download that was not finished leaves it, is there, and
+/// opening it says so.
+[[nodiscard]] inline bool has_entry(std::filesystem::path const& path) noexcept {
+    std::error_code ignored;
+    return std::filesystem::symlink_status(path, ignored).type() != std::filesystem::file_type::not_found;
+}
+
+/// What to say of `path` where nothing can be opened because nothing is there.
+[[nodiscard]] inline std::string absence(std::filesystem::path const& path) {
+    return path.string()
+           + (has_entry(path) ? ": is a link to a file that is not there; fetch it again" : ": no such file");
+}
+
 /// Whether `path` is a folder, as far as can be seen.
 [[nodiscard]] inline bool is_folder(std::filesystem::path const& path) noexcept {
     std::error_code ignored;
@@ -33,7 +46,7 @@ namespace llamavision {
     std::string const name = path.string();
     std::error_code fault;
     auto const status = std::filesystem::status(path, fault);
-    if (status.type() == std::filesystem::file_type::not_found) throw file_error(name + ": no such file");
+    if (status.type() == std::filesystem::file_type::not_found) throw file_error(absence(path));
     if (fault) throw file_error(name + ": " + fault.message());
     if (std::filesystem::is_directory(status)) throw file_error(name + ": is a folder, not a file");
     if (!std::filesystem::is_regular_file(status)) throw file_error(name + ": is not a regular file");

@@ -13,6 +13,7 @@
 #include <limits>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
+#include <llamavision/support/text_file.hpp>
 #include <llamavision/tokens/pretokenize.hpp>
 #include <llamavision/tokens/special_tokens.hpp>
 #include <llamavision/tokens/tokenizer_contents.hpp>
@@ -52,7 +53,7 @@ class rank_order {
             auto const name = std::to_string(s.rank);
             if (s.rank >= spans_.size())
                 throw format_error(file_ + ": rank " + name + ", but there are only " + std::to_string(spans_.size())
-                                   + " tokens: some rank below it is missing");
+                                   + " tokens: rank " + std::to_string(first_missing()) + " is missing");
             if (at[static_cast<std::size_t>(s.rank)]) throw format_error(file_ + ": rank " + name + " is there twice");
             at[static_cast<std::size_t>(s.rank)] = &s;
         }
@@ -70,6 +71,14 @@ class rank_order {
         std::uint64_t rank;
         std::uint32_t begin, end;
     };
+
+    std::uint64_t first_missing() const {
+        std::vector<bool> there(spans_.size() + 1);
+        for (auto const& s : spans_)
+            if (s.rank < there.size()) there[static_cast<std::size_t>(s.rank)] = true;
+        return static_cast<std::uint64_t>(std::find(there.begin(), there.end(), false) - there.begin());
+    }
+
     std::string file_;
     std::string bytes_;
     std::vector<span> spans_;
@@ -185,6 +194,9 @@ inline void check_pipeline(nlohmann::json const& root, std::string const& file) 
 
 inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string const& file) {
     auto const root = parse_json(text, file, {.bytes = largest_tokenizer_file, .depth = 32});
+    if (!root.is_object()) throw format_error(file + ": holds a JSON list, not the object that describes a tokenizer");
+    for (char const* const key : {"model", "added_tokens", "pre_tokenizer"})
+        if (member(root, key).is_null()) throw format_error(file + ": the key \"" + key + "\" is missing");
     check_pipeline(root, file);
     std::vector<std::pair<std::string, token>> specials;
     auto const& added = member(root, "added_tokens");
@@ -219,7 +231,7 @@ inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string
 inline std::string read_whole(std::filesystem::path const& path) {
     std::error_code failure;
     auto const status = std::filesystem::status(path, failure);
-    if (!std::filesystem::exists(status)) throw file_error(path.string() + ": no such file");
+    if (!std::filesystem::exists(status)) throw file_error(absence(path));
     if (!std::filesystem::is_regular_file(status)) throw file_error(path.string() + ": not a regular file");
     auto const size = std::filesystem::file_size(path, failure);
     if (failure) throw file_error(path.string() + ": " + failure.message());
@@ -237,7 +249,7 @@ inline std::filesystem::path tokenizer_path(std::filesystem::path const& path) {
     std::error_code failure;
     if (!std::filesystem::is_directory(path, failure)) return path;
     for (char const* name : {"tokenizer.json", "tokenizer.model", "original/tokenizer.model"})
-        if (std::filesystem::exists(path / name, failure)) return path / name;
+        if (has_entry(path / name)) return path / name;
     throw file_error(path.string() + ": neither tokenizer.json nor tokenizer.model nor original/tokenizer.model in it");
 }
 
@@ -252,7 +264,8 @@ inline tokenizer_contents parse_tokenizer(std::string_view text, std::string con
     if (visible.starts_with("version https://git-lfs"))
         throw format_error(file + ": a git-lfs pointer, not the file itself: fetch it with `git lfs pull`");
     if (visible.starts_with('<')) throw format_error(file + ": a web page, not a tokenizer");
-    return visible.starts_with('{') ? detail::read_tokenizer_json(text, file) : detail::read_tiktoken(text, file);
+    bool const json = visible.starts_with('{') || visible.starts_with('['); // neither begins a base64 string
+    return json ? detail::read_tokenizer_json(text, file) : detail::read_tiktoken(text, file);
 }
 
 /// Reads such a file, or that of a checkpoint's folder. Throws file_error if nothing can be read there, and as above.
