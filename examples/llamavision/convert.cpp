@@ -125,8 +125,8 @@ void check_gguf(cp::opened const& source) {
     if (!strange.empty())
         throw lv::mismatch_error(source.path.string()
                                  + ": holds tensors that this model has not: " + lv::listed(strange));
-    if (built_in const* const known = find_built_in(source.model->values, source.model->unstated))
-        static_cast<void>(check_fit(*known, source.tensors, source.path));
+    auto const* const known = find_built_in(source.model->values, source.model->unstated);
+    check_fit(*source.model, known, source.tensors, source.path);
 }
 
 /// The source, with its adapter and the numbers of `--config`.

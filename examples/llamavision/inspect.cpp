@@ -107,10 +107,10 @@ std::string blocks_in_words(inspection const& i) {
 }
 
 /// Whether the weights in this format, and what a conversation of 8192 tokens about an image takes beside them, fit
-/// into the memory that is free; nothing if either is not known. Mapped weights that do not fit are read again and
-/// again.
+/// into the memory that is free; nothing if either is not known, as of a model whose tensors are not all there. Mapped
+/// weights that do not fit are read again and again.
 std::optional<bool> fits_in(inspection const& i, weight_format const& f, std::size_t available) {
-    if (available == 0 || i.parts.empty() || !i.said.model) return std::nullopt;
+    if (available == 0 || i.parts.empty() || !i.said.model || !i.whole_model) return std::nullopt;
     double needed = i.parts.back().parameters * f.bytes;
     if (i.plan) {
         std::size_t const positions = std::min<std::size_t>(i.said.model->values.text.context, 8192);

@@ -13,6 +13,7 @@
 #include <llamavision/config/differences.hpp>
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/expression/describe.hpp>
+#include <llamavision/model/expected_tensors.hpp>
 #include <llamavision/runtime/words.hpp>
 #include <llamavision/support/text_file.hpp>
 #include <llamavision/tokens/chat.hpp>
@@ -113,6 +114,21 @@ std::string conversations_of(lv::checkpoint::chat_template const& chat) {
     return "Meta's format" + file;
 }
 
+/// Throws mismatch_error unless these are the tensors that the model's numbers ask for.
+void check_tensors(lv::config::read_result const& model, lv::checkpoint::named_tensors tensors) {
+    lv::config::numbers n = model.values;
+    auto const& unstated = model.unstated;
+    auto const projector = tensors.tensors.find("multi_modal_projector.weight");
+    if (projector != tensors.tensors.end() && projector->second.shape.size() == 2
+        && std::find(unstated.begin(), unstated.end(), "vision.taps") != unstated.end())
+        n.vision.taps.resize(std::max(projector->second.shape[1] / n.vision.width, std::size_t{1}) - 1);
+    bool const sees = !model.text_alone && !lv::checkpoint::is_text_alone(tensors);
+    lv::binder tensors_of(std::move(tensors));
+    lv::matrix unused;
+    for (lv::expected_tensor const& e : lv::expected_tensors(n, sees)) tensors_of.bind(e.name, e.kind, unused);
+    tensors_of.check();
+}
+
 adapter_facts facts_of(lv::checkpoint::adapter const& adapter) {
     adapter_facts facts{adapter.config, {}, 0, {}};
     for (auto const& [name, tensor] : adapter.tensors.tensors) {
@@ -128,12 +144,14 @@ adapter_facts facts_of(lv::checkpoint::adapter const& adapter) {
 
 } // namespace
 
-lv::memory_plan check_fit(built_in const& known, lv::checkpoint::named_tensors tensors,
-                          std::filesystem::path const& path) {
+std::optional<lv::memory_plan> check_fit(lv::config::read_result const& model, built_in const* known,
+                                         lv::checkpoint::named_tensors tensors, std::filesystem::path const& path) {
     lv::checkpoint::widen_blocks(tensors, lv::checkpoint::dtype::f16);
     try {
-        return known.plan(std::move(tensors));
+        if (known) return known->plan(std::move(tensors));
+        check_tensors(model, std::move(tensors));
     } catch (lv::mismatch_error const& fault) { throw lv::mismatch_error(path.string() + ": " + fault.what()); }
+    return std::nullopt;
 }
 
 inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_dialect dialect) {
@@ -179,8 +197,12 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
                              + " tensors lie at odd bytes, so that they are copied into memory at load; `convert` "
                                "writes them where they can be used as they are");
     bool const weights_read = i.said.weights.missing.empty() && !folder.tensors.tensors.empty();
-    if (i.configuration && weights_read)
-        step([&] { i.plan = check_fit(*i.configuration, std::move(folder.tensors), path); });
+    i.whole_model = folder.tensors.tensors.empty(); // of which the configuration alone tells
+    if (i.said.model && weights_read)
+        step([&] {
+            i.plan = check_fit(*i.said.model, i.configuration, std::move(folder.tensors), path);
+            i.whole_model = true;
+        });
     return i;
 }
 

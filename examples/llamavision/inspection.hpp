@@ -60,13 +60,16 @@ struct inspection {
     std::string conversations;                  ///< in words
     bool text_alone = false;                    ///< no vision tower
     bool base = false;                          ///< no chat template, and no end of a turn among the stop ids
+    bool whole_model = false;                   ///< the parts are all of the model's tensors
     std::vector<std::string> problems, warnings;
 };
 
-/// How the model would lie in memory. Makes no tensor.
-/// Throws mismatch_error, naming `path`, unless the tensors are the configuration's.
-[[nodiscard]] llamavision::memory_plan check_fit(built_in const& known, llamavision::checkpoint::named_tensors tensors,
-                                                 std::filesystem::path const& path);
+/// How the model would lie in memory; nothing if this program was built for none such (`known` is null). Makes no
+/// tensor.
+/// Throws mismatch_error, naming `path`, unless the tensors are those that the numbers ask for.
+std::optional<llamavision::memory_plan> check_fit(llamavision::config::read_result const& model, built_in const* known,
+                                                  llamavision::checkpoint::named_tensors tensors,
+                                                  std::filesystem::path const& path);
 
 /// Looks at everything, and lists whatever is wrong instead of throwing it.
 [[nodiscard]] inspection look_at(std::filesystem::path const& path, llamavision::checkpoint::gguf_dialect dialect);

@@ -3,12 +3,16 @@
 // hold. The table is written here by hand; nothing in it comes from the expression.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
+#include <llamavision/config/tiny.hpp>
 #include <llamavision/expression/bind.hpp>
+#include <llamavision/model/expected_tensors.hpp>
 #include <llamavision/model/mllama.hpp>
 
 namespace lv = llamavision;
@@ -88,6 +92,19 @@ table expected(sizes const& s) {
     return t;
 }
 
+shape extents_of(lv::parameter const& p) {
+    return {p.shape.begin(), p.shape.begin() + static_cast<std::ptrdiff_t>(p.rank)};
+}
+
+/// The tensors of these numbers, which the program might have read from a file.
+table at_run_time(lv::config::numbers const& n, bool sees = true) {
+    table t;
+    auto const all = lv::expected_tensors(n, sees);
+    for (lv::expected_tensor const& e : all) t[e.name] = extents_of(e.kind);
+    CHECK(t.size() == all.size()); // no name twice
+    return t;
+}
+
 template <class C>
 void check(table const& wanted) {
     table found;
@@ -103,6 +120,7 @@ void check(table const& wanted) {
         CAPTURE(entry.first);
         CHECK((found.contains(entry.first) && found[entry.first] == entry.second));
     }
+    CHECK(at_run_time(lv::config::numbers_of<C>()) == found);
 }
 } // namespace
 
@@ -119,4 +137,36 @@ TEST_CASE("the 1494 tensors of the 90B model") {
     table const wanted = expected({8192, 1024, 28672, 100, 1601});
     CHECK(wanted.size() == 1494);
     check<lv::llama_3_2_90b_vision>(wanted);
+}
+
+TEST_CASE("the tensors of numbers that no program was built for") {
+    auto numbers = lv::config::numbers_of<lv::tiny>();
+    table const tiny = at_run_time(numbers);
+    table compiled;
+    for (auto const& names : {tensor_names(lv::mllama<lv::tiny>.encoder), tensor_names(lv::mllama<lv::tiny>.reader)})
+        compiled.insert(names.begin(), names.end());
+    CHECK(tiny == compiled);
+
+    auto marks = lv::detail::extents_of(lv::config::numbers_of<lv::detail::specimen>());
+    std::sort(marks.begin(), marks.end());
+    CHECK(std::adjacent_find(marks.begin(), marks.end()) == marks.end());
+
+    numbers.text.layers = 13;
+    numbers.text.cross_layers = {0, 12};
+    numbers.text.kv_heads = 4;
+    numbers.vision.taps = {3};
+    numbers.vision.tiles = 2;
+    numbers.vision.tile = 28;
+    table const other = at_run_time(numbers);
+    std::string const layers = "language_model.model.layers.";
+    CHECK(other.contains(layers + "12.cross_attn.q_norm.weight"));
+    CHECK_FALSE(other.contains(layers + "12.self_attn.q_proj.weight"));
+    CHECK(other.at(layers + "11.self_attn.k_proj.weight") == shape{128, 128});
+    CHECK_FALSE(other.contains(layers + "13.self_attn.k_proj.weight"));
+    CHECK(other.at("multi_modal_projector.weight") == shape{128, 256});
+    CHECK(other.at("vision_model.gated_positional_embedding.tile_embedding.weight") == shape{4, 2 * 5 * 128});
+
+    table const blind = at_run_time(numbers, false);
+    CHECK(blind.size() < other.size());
+    for (auto const& entry : blind) CHECK(entry.first.starts_with("language_model."));
 }

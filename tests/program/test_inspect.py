@@ -72,6 +72,7 @@ class Inspect(Case):
         self.fails(r, folder, "no model.safetensors")
         for word in ("llama-3.2-11b-vision\n", "10'670'220'835", "21.3 GB", "Built with Llama", "Community License"):
             self.assertIn(word, r.stdout)
+        self.assertEqual(set(self.report(folder, 1)["fits"]), {"f32", "f16/bf16", "q8", "q4"})
         self.assertIn("struct llama_3_2_11b_vision_instruct_config {", self.succeeds(look(folder, "--config-header")))
 
     def test_newer_transformers(self):
@@ -107,6 +108,68 @@ class Inspect(Case):
         write_safetensors(folder / "model.safetensors", tensors)
         self.fails(look(folder), "multi_modal_projector.bias", "I16")
 
+    def test_wrong_tensors_of_any_size(self):
+        """The numbers of no configuration that the program was built for."""
+        folder = copy_of_model("of another size")
+
+        def says(change):
+            config = json.loads((MODEL / "config.json").read_text())
+            config["text_config"]["rms_norm_eps"] = 2e-5
+            change(config["text_config"])
+            (folder / "config.json").write_text(json.dumps(config))
+        says(lambda text: None)
+        self.assertIn("it takes the model as f32", self.succeeds(look(folder)))
+        report = self.report(folder)
+        self.assertEqual((report["configuration"], report["problems"]), (None, []))
+        self.assertEqual(set(report["fits"]), {"f32", "f16/bf16", "q8", "q4"})
+
+        last = "language_model.model.layers.6"
+        for change, words in ((lambda text: text.update(num_hidden_layers=7), [f"{last}.self_attn.q_proj.weight [128, 128]", "9 missing"]),
+                              (lambda text: text.pop("hidden_size"), ["is [128], the model's is [4096]", "misshapen"]),
+                              (lambda text: text.update(cross_attention_layers=[1]), ["4.self_attn.q_proj", "4.cross_attn.q_proj"]),
+                              (lambda text: text.update(vocab_size=767), ["embed_tokens.weight is [776, 128], the model's is [775, 128]"])):
+            says(change)
+            report = self.report(folder, 1)
+            self.assertEqual(report["fits"], {})
+            for word in words:
+                self.assertIn(word, "".join(report["problems"]))
+            r = look(folder)
+            self.fails(r, folder)
+            self.assertIn("Wrong:", r.stdout)
+            self.assertNotIn("it takes the model", r.stdout)
+
+        says(lambda text: None)
+        tensors = read_safetensors(MODEL / "model.safetensors")
+        del tensors["vision_model.transformer.layers.2.mlp.fc1.bias"]
+        tensors["more"] = ("F32", [1], bytes(4))
+        dtype, _, raw = tensors["vision_model.class_embedding"]
+        tensors["vision_model.class_embedding"] = (dtype, [2, 64], raw)
+        write_safetensors(folder / "model.safetensors", tensors)
+        problems = "".join(self.report(folder, 1)["problems"])
+        for word in ("1 missing:\n    vision_model.transformer.layers.2.mlp.fc1.bias [512]", "1 surplus:\n    more [1]",
+                     "1 misshapen:\n    vision_model.class_embedding is [2, 64], the model's is [128]"):
+            self.assertIn(word, problems)
+
+    def test_other_forms_of_any_size(self):
+        gguf = DATA / "checkpoint" / "gguf"
+        for source, *dialect in ((DATA / "meta" / "1",), (gguf / "ollama.gguf",), (gguf / "pair", "--gguf-dialect", "pair")):
+            report = json.loads(self.succeeds(look(source, "--json", *dialect)))
+            self.assertEqual((report["configuration"], report["problems"]), (None, []))
+        folder = TEMPORARY / "p1 in other forms"
+        folder.mkdir()
+        for form in ("meta", "gguf"):
+            out = folder / f"p1.{form}"
+            self.succeeds(run("convert", GOLDEN / "p1" / "hf", out, "--to", form))
+            self.assertEqual(self.report(out)["problems"], [])
+
+    def test_links_that_lead_nowhere(self):
+        for name in ("generation_config.json", "chat_template.json", "preprocessor_config.json", "tokenizer.json"):
+            folder = copy_of_model("half fetched")
+            (folder / name).unlink(missing_ok=True)
+            (folder / name).symlink_to("../../blobs/0123")
+            self.fails(look(folder), f"{folder / name}: is a link to a file that is not there")
+            self.fails(run("describe", "--prompt", "Hello", "--model", folder), f"{folder / name}: is a link to a file that is not")
+
     def test_what_should_not_be_there(self):
         folder = copy_of_model("cluttered")
         (folder / "config (1).json").write_text("{}")
@@ -137,7 +200,7 @@ class Inspect(Case):
             json.dumps({"weight_map": {n: file for file, of in parts.items() for n in of}}))
         write_safetensors(folder / "a.safetensors", {n: tensors[n] for n in parts["a.safetensors"]})
         report = self.report(folder, 1)
-        self.assertEqual(report["missing_files"], ["b.safetensors"])
+        self.assertEqual((report["missing_files"], report["fits"]), (["b.safetensors"], {}))
         self.assertEqual(len(report["problems"]), 1)
         self.fails(look(folder), "1 of the 2 files that it names are missing: b.safetensors")
         (folder / "b.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")

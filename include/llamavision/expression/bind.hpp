@@ -96,6 +96,9 @@ class binder {
         });
     }
 
+    /// The same for one weight, whose name and kind are known only at run time.
+    void bind(std::string const& name, parameter const& kind, matrix& to) { find(name, kind, to); }
+
     /// To be called after the last `bind`.
     /// @throws mismatch_error naming every missing, surplus and misshapen tensor
     LLAMAVISION_COLD void check() {
