@@ -65,6 +65,15 @@ std::optional<cp::dtype> type_of(std::string const& name) {
     return std::nullopt;
 }
 
+/// Throws mismatch_error if finite values became infinite: a model with such weights answers nothing.
+void check_finite(cp::dtype type, cp::rounding const& lost, std::string const& where) {
+    if (lost.infinite == 0) return;
+    bool const one = lost.infinite == 1;
+    throw lv::mismatch_error(where + ": " + std::to_string(lost.infinite)
+                             + (one ? " value is too large for " : " values are too large for ")
+                             + std::string(cp::name_of(type)) + "; --dtype f32 keeps " + (one ? "it" : "them"));
+}
+
 /// What the tensors become, in order, and what that loses: one count for each type.
 class outgoing {
   public:
@@ -101,10 +110,8 @@ struct losses {
             std::string const name(cp::name_of(type));
             if (lost.changed > 0)
                 say("Mind: " + std::to_string(lost.changed) + " of " + std::to_string(values)
-                    + " values were rounded to " + name + "; --dtype f32 keeps them all.");
-            if (lost.infinite > 0)
-                say("Mind: " + std::to_string(lost.infinite) + " values are too large for " + name
-                    + " and became infinite; the result cannot be used. bf16 and f32 hold them.");
+                    + (lost.changed == 1 ? " values was rounded to " : " values were rounded to ") + name
+                    + "; --dtype f32 keeps them all.");
         }
     }
 };
@@ -181,9 +188,9 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
     return notes;
 }
 
-/// A tensor of another type, made when its turn comes.
-cp::tensor retyped(cp::tensor const& from, cp::dtype type, cp::rounding& lost) {
-    return {type, from.shape, {}, [&from, type, &lost](std::span<std::byte> to) {
+/// A tensor of another type, made when its turn comes, which throws as check_finite.
+cp::tensor retyped(std::string const& name, cp::tensor const& from, cp::dtype type, cp::rounding& lost) {
+    return {type, from.shape, {}, [&name, &from, type, &lost](std::span<std::byte> to) {
                 cp::pour(
                     from, type,
                     [&to](std::span<std::byte const> piece) {
@@ -191,6 +198,7 @@ cp::tensor retyped(cp::tensor const& from, cp::dtype type, cp::rounding& lost) {
                         to = to.subspan(piece.size());
                     },
                     lost);
+                check_finite(type, lost, name);
             }};
 }
 
@@ -202,7 +210,7 @@ std::vector<std::string> to_gguf(convert_options const& o, cp::opened const& sou
     cp::named_tensors tensors;
     for (auto const& [name, value] : source.tensors.tensors) {
         bool const same = !type || *type == value.type;
-        tensors.tensors.emplace(name, same ? value : retyped(value, *type, lost.of_type[*type]));
+        tensors.tensors.emplace(name, same ? value : retyped(name, value, *type, lost.of_type[*type]));
         lost.values += cp::values_of(value);
     }
     auto const file = cp::own_gguf(tensors, source, files);
@@ -239,6 +247,7 @@ int convert(convert_options const& options) {
     losses lost;
     auto const notes = options.to == "meta" ? to_meta(options, source, folder.path(), lost)
                                             : to_hugging_face(options, source, folder.path(), lost);
+    for (auto const& [type, count] : lost.of_type) check_finite(type, count, source.path.string());
     folder.commit();
     finish(options, lost, notes);
     return 0;
