@@ -136,13 +136,14 @@ class benchmark {
             how.packed.source = std::string(found->name) + ", random " + std::to_string(options_.seed);
         } else {
             auto const path = model_path(options_.model);
-            lv::checkpoint::opened checkpoint = lv::checkpoint::open(path);
-            found = find_built_in(checkpoint.model->values);
+            lv::checkpoint::opened checkpoint =
+                lv::checkpoint::open(path, {}, lv::checkpoint::faults::thrown, dialect_of(options_.gguf));
+            found = find_built_in(checkpoint.model->values, checkpoint.model->unstated);
             if (!found)
                 throw lv::mismatch_error(path.string()
                                          + ": has the numbers of no configuration that this program was built for");
             tensors = std::move(checkpoint.tensors);
-            how.packed.source = lv::checkpoint::fingerprint(checkpoint.weights.files);
+            how.packed.source = lv::checkpoint::fingerprint(checkpoint.weights.files) + " " + options_.gguf;
         }
         figures_.model = std::string(found->name) + (options_.random ? ", random weights" : "");
         net_ = gpu_ ? gpu_->bind(found->name, std::move(tensors), how) : found->bind(std::move(tensors), pool_, how);

@@ -133,6 +133,7 @@ struct quantize_options {
     format_settings formats;   ///< of the file, and of the model that the report asks
     std::string image;         ///< what the report asks about; empty: a drawn scene
     bool base = false;         ///< as of `convert`
+    bool force = false;        ///< `out` may be there already
     bool report = false, json = false;
     std::size_t threads = 0;
 };

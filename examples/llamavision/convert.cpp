@@ -235,7 +235,7 @@ int convert(convert_options const& options) {
     catch_signals();
     static_cast<void>(sharding_of(options.shards));
     if (options.to == "gguf") {
-        if (lv::is_there(options.out) && !options.force) throw lv::file_error(options.out + ": is there already");
+        check_vacant(options.out, options.force);
         cp::opened const source = open_source(options);
         losses lost;
         auto const notes = to_gguf(options, source, lost);

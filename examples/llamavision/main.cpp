@@ -5,6 +5,7 @@
 #include <functional>
 #include <new>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -12,6 +13,7 @@
 #include "console.hpp"
 #include "mapped_guard.hpp"
 #include "options.hpp"
+#include "writing.hpp"
 
 namespace program {
 namespace {
@@ -24,6 +26,12 @@ constexpr char const* footer =
 
 /// Every command's function, called when its words have been read.
 using run = std::function<int()>;
+
+/// Throws a usage error if a file that is to be written is one of those that are read.
+void check_output(std::string const& option, std::string const& out, std::vector<std::string> const& read) {
+    for (std::string const& file : read)
+        if (!out.empty() && same_file(out, file)) throw CLI::ValidationError(option, "would overwrite " + file);
+}
 
 void add_describe(CLI::App& app, describe_options& o, run& chosen) {
     CLI::App* const c =
@@ -39,15 +47,21 @@ void add_describe(CLI::App& app, describe_options& o, run& chosen) {
     add_answers(c, o.answers);
     c->callback([&o, &chosen] {
         if (o.photos.empty() && o.prompts.empty()) throw CLI::RequiredError("A photo or --prompt");
+        check_loading(o.answers);
         chosen = [&o] { return describe(o); };
     });
 }
 
 void add_chat(CLI::App& app, chat_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("chat", "A conversation; /help lists what else can be typed");
+    c->footer("At a terminal, Ctrl-C stops an answer; at the prompt it leaves when it is pressed twice. Ctrl-D and "
+              "/quit leave at once.");
     c->add_option("photos", o.photos, "Photos that the first question is about")->type_name("PHOTO");
     add_answers(c, o.answers);
-    c->callback([&o, &chosen] { chosen = [&o] { return chat(o); }; });
+    c->callback([&o, &chosen] {
+        check_loading(o.answers);
+        chosen = [&o] { return chat(o); };
+    });
 }
 
 void add_inspect(CLI::App& app, inspect_options& o, run& chosen) {
@@ -60,13 +74,17 @@ void add_inspect(CLI::App& app, inspect_options& o, run& chosen) {
                 "-DLLAMAVISION_PROGRAM_CONFIGS=that.hpp")
         ->excludes(json);
     add_gguf(c, o.gguf);
-    c->callback([&o, &chosen] { chosen = [&o] { return inspect(o); }; });
+    c->callback([&o, &chosen] {
+        check_gguf(o.gguf, o.path);
+        chosen = [&o] { return inspect(o); };
+    });
 }
 
 void add_tokenize(CLI::App& app, tokenize_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("tokenize", "Text to ids, ids to text, conversations to ids");
     c->add_option("text", o.texts, "What to encode (with --decode: ids); none: standard input");
     c->add_option("--tokenizer", o.tokenizer, "tokenizer.model, tokenizer.json, or a checkpoint of any form")
+        ->check(not_empty())
         ->type_name("FILE|DIR");
     add_gguf(c, o.gguf);
     c->add_flag("--jsonl", o.jsonl, "Standard input: a JSON string a line; out: a JSON array of ids a line");
@@ -79,6 +97,7 @@ void add_tokenize(CLI::App& app, tokenize_options& o, run& chosen) {
     add_chat_format(c, o.format);
     c->callback([&o, &chosen] {
         if (o.jsonl && !o.texts.empty()) throw CLI::ValidationError("--jsonl reads standard input, not arguments");
+        check_gguf(o.gguf, o.tokenizer);
         chosen = [&o] { return tokenize(o); };
     });
 }
@@ -101,11 +120,17 @@ void add_preprocess(CLI::App& app, preprocess_options& o, run& chosen) {
     c->add_flag("--json", o.json,
                 "An array of file, canvas [rows, columns], resized [width, height], sha256 of the RGB canvas");
     c->add_option("--out", o.out, "Write pixel_values [tiles, 3, N, N] and aspect_ratio [2] of one file")
+        ->check(not_empty())
         ->type_name("FILE.safetensors");
-    c->add_option("--png", o.png, "Write the canvas of one file")->type_name("FILE.png");
+    c->add_option("--png", o.png, "Write the canvas of one file")->check(not_empty())->type_name("FILE.png");
     c->callback([&o, &chosen] {
         if (o.files.size() > 1 && !(o.out.empty() && o.png.empty()))
             throw CLI::ValidationError("--out and --png take one picture");
+        check_output("--out", o.out, o.files);
+        check_output("--png", o.png, o.files);
+        if (!o.png.empty() && !o.out.empty() && same_file(o.out, o.png))
+            throw CLI::ValidationError("--out and --png are one file");
+        check_gguf(o.gguf, o.model);
         chosen = [&o] { return preprocess(o); };
     });
 }
@@ -126,7 +151,7 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
     prompt->excludes(tokens);
     add_chat_format(c, o.format);
     add_natural(c, "--max-tokens", o.max_tokens, "Length of the greedy continuation, 16 by default");
-    c->add_option("--out", o.out, "Where to write")->required()->type_name("FILE.safetensors");
+    c->add_option("--out", o.out, "Where to write")->required()->check(not_empty())->type_name("FILE.safetensors");
     add_parity(c, o.parity);
     c->callback([&o, &chosen, c, image, tiles, prompt, tokens] {
         if (prompt->count() + tokens->count() == 0) throw CLI::RequiredError("--prompt or --tokens");
@@ -135,6 +160,8 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
             if (option == image) o.images.emplace_back(source::picture, image->results().at(pictures++));
             if (option == tiles) o.images.emplace_back(source::tiles, tiles->results().at(files++));
         }
+        for (CLI::Option* const option : {image, tiles}) check_output("--out", o.out, option->results());
+        check_loading(o);
         chosen = [&o] { return trace(o); };
     });
 }
@@ -144,13 +171,14 @@ void add_scene(CLI::App& app, scene_options& o, run& chosen) {
         app.add_subcommand("scene", "Draws scenes for the bundled model, with questions and true answers");
     add_natural(c, "--seed", o.seed, "The same seed, the same scenes");
     c->add_option("--count", o.count, "How many; 10 by default")->check(CLI::Range(1, 1'000'000))->type_name("N");
-    c->add_option("--out", o.out, "Folder for the PNG files and scenes.jsonl")->type_name("DIR");
+    c->add_option("--out", o.out, "Folder for the PNG files and scenes.jsonl")->check(not_empty())->type_name("DIR");
     c->add_flag("--ask", o.ask, "Ask the model all of them, and print how many it answers right, by kind of question");
     add_batch(c, o.batch);
     add_loading(c, o.answers);
     add_parity(c, o.answers.parity);
     c->callback([&o, &chosen] {
         if (o.out.empty() && !o.ask) throw CLI::RequiredError("--out or --ask");
+        check_loading(o.answers);
         chosen = [&o] { return scene(o); };
     });
 }
@@ -160,6 +188,7 @@ void add_convert(CLI::App& app, convert_options& o, run& chosen) {
     c->add_option("source", o.source, "A checkpoint of any form")->required()->type_name("SOURCE");
     c->add_option("out", o.out, "The new folder or GGUF file; appears when it is complete")
         ->required()
+        ->check(not_empty())
         ->type_name("OUT");
     c->add_option("--to", o.to, "huggingface, meta or gguf (llamavision's own, which holds all that a folder does)")
         ->required()
@@ -175,7 +204,10 @@ void add_convert(CLI::App& app, convert_options& o, run& chosen) {
     c->add_option("--config", o.config, "A config.json, for numbers that Meta's form does not say")->type_name("FILE");
     c->add_flag("--base", o.base, "A base model: write no format of conversations");
     c->add_flag("--force", o.force, "Replace OUT, if it holds nothing but a checkpoint");
-    c->callback([&o, &chosen] { chosen = [&o] { return convert(o); }; });
+    c->callback([&o, &chosen] {
+        check_gguf(o.gguf, o.source);
+        chosen = [&o] { return convert(o); };
+    });
 }
 
 void add_quantize(CLI::App& app, quantize_options& o, run& chosen) {
@@ -183,7 +215,7 @@ void add_quantize(CLI::App& app, quantize_options& o, run& chosen) {
         "quantize", "One file (GGUF) with smaller weights, or what they would cost in accuracy (--report)");
     add_model(c, o.model);
     add_gguf(c, o.gguf);
-    c->add_option("out", o.out, "The new file; appears when it is complete")->type_name("OUT.gguf");
+    c->add_option("out", o.out, "The new file; appears when it is complete")->check(not_empty())->type_name("OUT.gguf");
     add_formats(c, o.formats);
     CLI::Option* const report =
         c->add_flag("--report", o.report, "Errors of every tensor and layer, and of the logits of a question");
@@ -192,9 +224,11 @@ void add_quantize(CLI::App& app, quantize_options& o, run& chosen) {
         ->type_name("FILE");
     c->add_flag("--json", o.json, "The report as one JSON object")->needs(report);
     c->add_flag("--base", o.base, "A base model: write no format of conversations");
+    c->add_flag("--force", o.force, "Replace OUT.gguf");
     add_threads(c, o.threads);
     c->callback([&o, &chosen] {
         if (o.out.empty() && !o.report) throw CLI::RequiredError("OUT.gguf or --report");
+        check_gguf(o.gguf, o.model);
         chosen = [&o] { return quantize(o); };
     });
 }
@@ -210,17 +244,26 @@ void add_bench(CLI::App& app, bench_options& o, run& chosen) {
     random->needs(config)->excludes("--model");
     config->needs(random);
     add_natural(c, "--seed", o.seed, "Of the random weights");
-    add_list(c, "--tiles", o.tiles, "A picture of so many tiles; may be given more than once")->type_name("N");
+    add_list(c, "--tiles", o.tiles, "A picture of so many tiles; may be given more than once")
+        ->check(CLI::Range(1, 64))
+        ->type_name("N");
     add_list(c, "--prompt", o.prompts, "A prompt of so many tokens; 64 by default; may be given more than once")
         ->check(CLI::Range(1, 100'000))
         ->type_name("N");
-    add_natural(c, "--answer", o.answer, "Tokens of the answer; 32 by default");
+    c->add_option("--answer", o.answer, "Tokens of the answer; 32 by default; 0: none")
+        ->check(CLI::Range(0, 100'000))
+        ->type_name("N");
     add_batch(c, o.batch);
     c->add_option("--repeat", o.repeat, "The median of so many runs; 1 by default")
         ->check(CLI::Range(1, 1000))
         ->type_name("N");
     c->add_flag("--json", o.json, "One object: image, prefill, decode, memory, limits");
-    c->callback([&o, &chosen] { chosen = [&o] { return bench(o); }; });
+    c->callback([&o, &chosen] {
+        check_loading(o);
+        if (!o.adapter.empty() || o.taps_after_layer)
+            throw CLI::ValidationError("--adapter and --taps-after-layer change nothing that bench measures");
+        chosen = [&o] { return bench(o); };
+    });
 }
 
 void add_architecture(CLI::App& app, architecture_options& o, run& chosen) {

@@ -16,6 +16,9 @@
 
 #include <CLI/CLI.hpp>
 #include <llamavision/checkpoint/gguf_dialect.hpp>
+#include <llamavision/checkpoint/hub_cache.hpp>
+#include <llamavision/checkpoint/kind.hpp>
+#include <llamavision/support/error.hpp>
 #include <llamavision/tokens/chat.hpp>
 
 #include "commands.hpp"
@@ -27,6 +30,11 @@ namespace program {
 template <class T>
 CLI::Option* add_list(CLI::App* app, std::string const& name, T& list, std::string const& text) {
     return app->add_option(name, list, text)->allow_extra_args(false);
+}
+
+/// For options whose text may not be empty, as that of a variable that is not set is.
+inline CLI::Validator not_empty() {
+    return {[](std::string const& word) { return std::string(word.empty() ? "may not be empty" : ""); }, ""};
 }
 
 /// A natural number; the parser alone would take -1 for a very large one.
@@ -68,6 +76,7 @@ inline void add_model(CLI::App* app, std::string& model) {
     app->add_option("--model", model,
                     "The checkpoint: a folder in Hugging Face's form or in Meta's, a GGUF file or a folder with model "
                     "and projector, or the manifest of an ollama model")
+        ->check(not_empty())
         ->type_name("DIR|FILE");
 }
 
@@ -82,8 +91,23 @@ inline void add_gguf(CLI::App* app, std::string& dialect) {
         ->type_name("NAME");
 }
 
+/// Throws a usage error if a dialect is named for what is no GGUF file. What cannot be looked at is for the command to
+/// say.
+/// @param checkpoint empty: the bundled model
+inline void check_gguf(std::string const& dialect, std::string const& checkpoint) {
+    namespace cp = llamavision::checkpoint;
+    if (dialect == "auto") return;
+    try {
+        if (!checkpoint.empty() && cp::recognise(cp::snapshot_of(checkpoint)) == cp::kind::gguf) return;
+    } catch (llamavision::error const&) { return; }
+    throw CLI::ValidationError("--gguf-dialect",
+                               (checkpoint.empty() ? "the bundled model" : checkpoint) + " is no GGUF file");
+}
+
 inline void add_adapter(CLI::App* app, std::string& adapter) {
-    app->add_option("--adapter", adapter, "Folder of a LoRA adapter (PEFT), merged into the weights")->type_name("DIR");
+    app->add_option("--adapter", adapter, "Folder of a LoRA adapter (PEFT), merged into the weights")
+        ->check(not_empty())
+        ->type_name("DIR");
 }
 
 inline void add_parity(CLI::App* app, std::string& parity) {
@@ -158,36 +182,52 @@ inline void add_loading(CLI::App* app, model_settings& s) {
     app->add_option("--packed", s.packed,
                     "Keep the weights as they are laid out in this file, made where it is missing or made of others: "
                     "the next start lays out nothing")
+        ->check(not_empty())
         ->type_name("FILE");
     app->add_flag("--beyond-memory", s.beyond_memory,
                   "Load even what does not fit into the memory that is left: weights in files (--packed) are read "
                   "again for every token");
 }
 
+/// Throws a usage error for settings that could have no effect.
+inline void check_loading(model_settings const& s) {
+    check_gguf(s.gguf, s.model);
+    if (s.gpu_layers && s.device == "cpu") throw CLI::ValidationError("--gpu-layers", "needs --device cuda");
+}
+
 inline void add_answers(CLI::App* app, answer_settings& s) {
     add_loading(app, s);
     add_chat_format(app, s.format);
     app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
-    add_natural(app, "--max-tokens", s.max_tokens, "Longest answer; 1024 by default");
-    add_number(app, "--temperature", s.temperature, "0 is greedy; by default the checkpoint's", "of at least 0",
-               [](double t) { return t >= 0; })
-        ->type_name("T");
-    add_number(app, "--top-p", s.top_p, "Draw from the most likely tokens that have this share", "above 0, at most 1",
-               [](double p) { return p > 0 && p <= 1; })
-        ->type_name("P");
-    add_natural(app, "--top-k", s.top_k, "Draw from so many tokens; 0: all");
+    add_natural(app, "--max-tokens", s.max_tokens,
+                "Longest answer; 1024 by default; 0: questions are read, and nothing is answered");
+    CLI::Option* const temperature =
+        add_number(app, "--temperature", s.temperature, "0 is greedy; by default the checkpoint's", "of at least 0",
+                   [](double t) { return t >= 0; })
+            ->type_name("T");
+    CLI::Option* const top_p =
+        add_number(app, "--top-p", s.top_p, "Draw from the most likely tokens that have this share",
+                   "above 0, at most 1", [](double p) { return p > 0 && p <= 1; })
+            ->type_name("P");
+    CLI::Option* const top_k = add_natural(app, "--top-k", s.top_k, "Draw from so many tokens; 0: all");
     add_number(app, "--repetition-penalty", s.repetition_penalty, "1 is none", "above 0", [](double r) {
         return r > 0;
     })->type_name("R");
     add_natural(app, "--seed", s.seed, "Of the draws; the same seed, the same answer. 0 by default");
-    app->add_flag("--greedy", s.greedy, "Always the most likely token");
-    add_list(app, "--stop", s.stop, "Text that ends the answer; may be given more than once")->type_name("TEXT");
+    app->add_flag("--greedy", s.greedy, "Always the most likely token")
+        ->excludes(temperature)
+        ->excludes(top_p)
+        ->excludes(top_k);
+    add_list(app, "--stop", s.stop, "Text that ends the answer; may be given more than once")
+        ->check(not_empty())
+        ->type_name("TEXT");
     add_natural(app, "--context", s.context,
-                "Tokens that a conversation may have; by default the model's, at most 8192");
+                "Tokens that a conversation may have; by default, and for 0, the model's, at most 8192");
     add_parity(app, s.parity);
     CLI::Option* const cache =
         app->add_option("--image-cache", s.image_cache,
                         "Keep encoded pictures in this folder: one that was shown before is not looked at again")
+            ->check(not_empty())
             ->type_name("DIR");
     add_size(app, "--image-cache-limit", s.image_cache_limit,
              "What its files may take, those that were used longest ago being removed; 4GB by default")

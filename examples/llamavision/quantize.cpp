@@ -54,6 +54,7 @@ void write(quantize_options const& o, cp::opened const& source, cp::named_tensor
 } // namespace
 
 int quantize(quantize_options const& options) {
+    if (!options.out.empty()) check_vacant(options.out, options.force);
     auto const path = model_path(options.model);
     cp::opened const source = cp::open(path, {}, cp::faults::thrown, dialect_of(options.gguf));
     for (std::string const& warning : source.warnings) say("Mind: " + warning);

@@ -14,6 +14,13 @@ namespace program {
 /// limit on the size of files is an error like a full disk.
 void catch_signals();
 
+/// Throws file_error if something is at `out` already, unless it may be replaced.
+void check_vacant(std::string const& out, bool force);
+
+/// Whether both names are those of one file, which may have yet to be written. Devices take whatever is written to
+/// them.
+[[nodiscard]] bool same_file(std::string const& a, std::string const& b);
+
 /// A bar of the bytes written.
 class writing_progress {
   public:

@@ -88,6 +88,21 @@ class Preprocess(Case):
         self.fails(r, "missing.png")
         self.assertEqual(len(json.loads(r.stdout)), 1)
 
+    def test_a_picture_is_never_overwritten(self):
+        picture, link = TEMPORARY / "own.png", TEMPORARY / "link.png"
+        picture.write_bytes((IMAGES / "rgb8.png").read_bytes())
+        link.symlink_to(picture.name)
+        for option in ("--out", "--png"):
+            for name in (picture, link):
+                self.refuses(preprocess("--tile-size", 56, option, name, picture), f"{option}: would overwrite {picture}")
+        self.assertEqual(picture.read_bytes(), (IMAGES / "rgb8.png").read_bytes())
+        out = TEMPORARY / "one file"
+        for other in (out, TEMPORARY / "." / "one file"):
+            self.refuses(preprocess("--tile-size", 56, "--out", out, "--png", other, picture), "are one file")
+        self.assertFalse(out.exists())
+        for _ in range(2):  # what was written before may be
+            self.succeeds(preprocess("--tile-size", 56, "--out", out, "--png", "/dev/null", picture))
+
     def test_bad_targets(self):
         for option in ("--out", "--png"):
             for bad in ("/dev/full", "/nowhere/file"):

@@ -123,8 +123,17 @@ class Quantize(Case):
         self.assertIn("language_model.model.layers.0.self_attn.q_proj.weight", made.stdout)
         self.assertIn("logits of a question about a picture", made.stdout)
 
+    def test_what_is_there_stays(self):
+        out = TEMPORARY / "precious.gguf"
+        out.write_text("precious")
+        self.fails(run("quantize", *GIVEN, out), out, "is there already", "--force")
+        self.assertEqual(out.read_text(), "precious")
+        self.succeeds(run("quantize", *GIVEN, out, "--force"))
+        self.succeeds(run("inspect", out))
+
     def test_command_lines_that_make_no_sense(self):
         self.refuses(run("quantize", *GIVEN))
+        self.refuses(run("quantize", *GIVEN, ""), "may not be empty")
         self.refuses(run("quantize", *GIVEN, "--text", "q3", "out.gguf"))
         self.refuses(run("quantize", *GIVEN, "--json", "out.gguf"))
 

@@ -89,6 +89,14 @@ class Trace(Case):
             both = self.trace(*order, "--prompt", "?")[name]
             self.assertEqual(both, ("F32", [2, *one[1]], raw))
 
+    def test_what_is_read_is_never_overwritten(self):
+        tiles = TEMPORARY / "own.safetensors"
+        self.succeeds(run("preprocess", *GIVEN, "--out", tiles, self.photos[0]))
+        for option, file in (("--image", self.photos[0]), ("--tiles", tiles)):
+            before = file.read_bytes()
+            self.refuses(run("trace", *GIVEN, option, file, "--prompt", "?", "--out", file), f"--out: would overwrite {file}")
+            self.assertEqual(file.read_bytes(), before)
+
     def test_faults(self):
         out = TEMPORARY / "out.safetensors"
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from harness import Case, DATA, PROGRAM, main, run
+from harness import Case, DATA, MODEL, PROGRAM, main, run
 
 COMMANDS = ["describe", "chat", "inspect", "tokenize", "preprocess", "trace", "scene", "architecture"]
 
@@ -52,6 +52,29 @@ class Usage(Case):
         self.refuses(run("scene"), "--out")
         self.refuses(run("tokenize", "--jsonl", "text"), "standard input")
         self.refuses(run("architecture", "--model", "a", "--config", "b"))
+
+    def test_settings_without_effect(self):
+        ask = ["describe", "--prompt", "hello"]
+        self.refuses(run(*ask, "--gpu-layers", 3), "--gpu-layers: needs --device cuda")
+        for draws in (["--temperature", 1], ["--top-p", 0.5], ["--top-k", 3]):
+            self.refuses(run(*ask, "--greedy", *draws), f"{draws[0]} excludes --greedy")
+        for option in ("--image-cache", "--stop", "--model", "--adapter", "--packed"):
+            self.refuses(run(*ask, option, ""), f"{option}: may not be empty")
+        folder = MODEL
+        for command in (ask, ["chat"], ["trace", "--prompt", "a", "--out", "x"], ["scene", "--ask"], ["preprocess", "a.png"],
+                        ["quantize", "x"], ["bench"]):
+            self.refuses(run(*command, "--gguf-dialect", "pair"), "--gguf-dialect: the bundled model is no GGUF file")
+            self.refuses(run(*command, "--gguf-dialect", "pair", "--model", folder), f"{folder} is no GGUF file")
+        for command in (["inspect", folder], ["tokenize", "--tokenizer", folder, "a"], ["convert", folder, "x", "--to", "gguf"]):
+            self.refuses(run(*command, "--gguf-dialect", "pair"), f"{folder} is no GGUF file")
+        self.fails(run("inspect", "/nowhere", "--gguf-dialect", "pair"), "/nowhere: no such file")
+        self.refuses(run("convert", folder, "", "--to", "gguf"), "out: may not be empty")
+
+    def test_bench_refuses_what_it_could_not_measure(self):
+        for option, number in (("--tiles", -1), ("--tiles", 0), ("--tiles", 65), ("--answer", -1), ("--answer", 2**64 - 1),
+                               ("--answer", 100_001)):
+            self.refuses(run("bench", option, number), option)
+        self.refuses(run("bench", "--taps-after-layer"), "--taps-after-layer")
 
     def test_a_device_that_is_not_there(self):
         # A program without the cuda backend, a machine without a GPU or its driver, or one with fewer than a hundred.
