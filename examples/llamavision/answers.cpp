@@ -27,8 +27,9 @@ std::shared_ptr<lv::image_cache> cache_of(answer_settings const& s) {
 
 lv::model open(answer_settings const& s, std::shared_ptr<lv::image_cache> images) {
     auto const path = model_path(s.model);
-    lv::model model = open_model(s, std::move(images));
     auto const said = lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect_of(s.gguf));
+    check_tokenizer(said);
+    lv::model model = open_model(s, std::move(images));
     for (std::string const& warning : said.warnings) say("Mind: " + warning);
     if (model.manners().chat.form == lv::tokens::preset::base)
         say("Mind: this is a base model (no chat template, and answers that do not end with <|eot_id|>); it continues "
@@ -61,6 +62,15 @@ void apply(answer_settings const& s, lv::generate_options& answer) {
     if (s.greedy) sampling.greedy = true;
     answer.max_tokens = s.max_tokens;
     answer.stop_strings = s.stop;
+}
+
+/// Throws `fault`, which is being handled. A logit that is no number comes from the checkpoint, of which the sampler
+/// does not know.
+[[noreturn]] void explain(lv::token_error const& fault, answer_settings const& s) {
+    std::string const what = fault.what();
+    if (!what.starts_with("the logit of token")) throw;
+    throw lv::token_error(model_path(s.model).string() + ": " + what
+                          + "; the usual cause is a broken weight, or a broken number in preprocessor_config.json");
 }
 
 } // namespace
@@ -107,7 +117,7 @@ sights conversation::look(std::span<lv::image::pixels const> pictures, std::stop
 }
 
 reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string_view question,
-                        std::function<void(std::string_view)> const& on_piece, std::stop_token stop) {
+                        std::function<void(std::string_view)> const& on_piece, std::stop_token stop) try {
     sights const seen = look(pictures, stop);
     reply result;
     timing& took = result.took;
@@ -134,11 +144,11 @@ reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string
     took.answer_tokens = result.ids.size();
     took.answer = watch.lap();
     return result;
-}
+} catch (lv::token_error const& fault) { explain(fault, settings_); }
 
 timing conversation::ask_together(std::span<inquiry const> questions,
                                   std::function<void(std::string_view)> const& on_piece,
-                                  std::function<void(reply const&)> const& on_reply) {
+                                  std::function<void(reply const&)> const& on_reply) try {
     while (company_.size() < questions.size()) company_.emplace_back(model_, options_of(settings_, work_));
     timing sum;
     stopwatch watch;
@@ -187,7 +197,7 @@ timing conversation::ask_together(std::span<inquiry const> questions,
     hand_out();
     sum.answer = watch.seconds();
     return sum;
-}
+} catch (lv::token_error const& fault) { explain(fault, settings_); }
 
 std::string in_words(timing const& t) {
     auto const rate = [](std::size_t tokens, double seconds) {

@@ -11,6 +11,7 @@
 #include <llamavision/model/flops.hpp>
 #include <llamavision/runtime/load.hpp>
 #include <llamavision/runtime/random_weights.hpp>
+#include <llamavision/runtime/words.hpp>
 #include <llamavision/support/error.hpp>
 
 #include "bundled.hpp"
@@ -74,6 +75,11 @@ built_in const& built_in_named(std::string const& name) {
         names += (names.empty() ? "" : ", ") + std::string(b.name);
     }
     throw lv::argument_error("--config " + name + ": this program knows " + names);
+}
+
+void check_tokenizer(lv::checkpoint::description const& said) {
+    if (lv::tokenizer_place(said).empty())
+        throw lv::file_error(said.folder.string() + ": has neither tokenizer.json nor tokenizer.model");
 }
 
 lv::weight_formats formats_of(format_settings const& s) {

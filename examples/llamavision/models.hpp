@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include <llamavision/checkpoint/description.hpp>
 #include <llamavision/checkpoint/gguf_dialect.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/runtime/model.hpp>
@@ -56,6 +57,9 @@ struct built_in {
 
 /// Whether the network's configuration is one of Meta's models, whose licence asks for a notice.
 [[nodiscard]] bool is_published(llamavision::network const& net);
+
+/// Throws file_error, naming the folder, if the checkpoint has no tokenizer.
+void check_tokenizer(llamavision::checkpoint::description const& said);
 
 /// One format for the text, one for what sees.
 [[nodiscard]] llamavision::weight_formats formats_of(format_settings const& settings);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <system_error>
 
+#include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/write_safetensors.hpp>
 #include <llamavision/runtime/session.hpp>
 
@@ -137,6 +138,9 @@ std::vector<std::int64_t> continue_greedily(lv::session& s, std::size_t count) {
 } // namespace
 
 int trace(trace_options const& options) {
+    if (!options.tokens)
+        check_tokenizer(lv::checkpoint::read_description(model_path(options.model), lv::checkpoint::faults::thrown,
+                                                         dialect_of(options.gguf)));
     lv::model const model = open_model(options);
     lv::config::numbers const& numbers = model.net().numbers();
     recorder record(numbers.vision.tiles, numbers.text.width / numbers.text.heads);

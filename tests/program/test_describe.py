@@ -129,6 +129,23 @@ class Describe(Case):
         self.fails(run("describe", "--model", TEMPORARY, self.photo), TEMPORARY)
         self.fails(run("describe", "--model", self.photo, self.photo), self.photo)
 
+    def test_no_tokenizer(self):
+        folder = copy_of_model("wordless")
+        (folder / "tokenizer.json").unlink()
+        for command in (["describe", self.photo], ["chat"], ["trace", "--prompt", "a", "--out", TEMPORARY / "out"], ["scene", "--ask"]):
+            self.fails(run(*command, "--model", folder), f"{folder}: has neither tokenizer.json nor tokenizer.model")
+        self.succeeds(run("trace", "--tokens", "1", "--out", TEMPORARY / "out", "--model", folder))
+
+    def test_weights_that_are_no_numbers(self):
+        folder = copy_of_model("not a number")
+        tensors = read_safetensors(MODEL / "model.safetensors")
+        name = "language_model.model.layers.0.mlp.up_proj.weight"
+        dtype, shape, raw = tensors[name]
+        tensors[name] = (dtype, shape, b"\xc0\x7f" + raw[2:])
+        write_safetensors(folder / "model.safetensors", tensors)
+        for command in (["describe", "--prompt", "Hello", "--batch", 2], ["chat"]):
+            self.fails(run(*command, "--model", folder, stdin="Hello\n"), f"{folder}: the logit of token 0 is nan", "broken weight")
+
     def test_truncated_weights(self):
         folder = copy_of_model("truncated")
         weights = folder / "model.safetensors"
