@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// `chat`: a conversation at the terminal or through a pipe. Ctrl-C stops an answer; at the prompt it leaves.
+// `chat`: a conversation at the terminal or through a pipe.
 #include "commands.hpp"
 
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -28,8 +30,10 @@ namespace program {
 
 namespace {
 
-/// Ctrl-C as a request to stop while an answer is given; at any other time it ends the program. The signal is blocked
-/// in every thread that begins later, and a thread of its own waits for it, so that no handler has to be careful.
+/// What Ctrl-C does at a terminal. It asks an answer to stop; at the prompt it leaves the second time, so that one
+/// which comes just after an answer does not lose the conversation; and it ends a program that is still loading, as it
+/// ends any. The signal is blocked in every thread that begins later, and a thread of its own waits for it, so that no
+/// handler has to be careful.
 class interrupts {
   public:
     interrupts() {
@@ -46,30 +50,41 @@ class interrupts {
         waiter_.join();
     }
 
-    /// From here until `end`, Ctrl-C asks the token for an end.
-    [[nodiscard]] std::stop_token begin() {
+    /// From here until the next `prompt`, Ctrl-C asks the token for an end.
+    [[nodiscard]] std::stop_token answer() {
         std::lock_guard const lock(mutex_);
-        answering_ = true;
+        now_ = moment::answering;
         source_ = std::stop_source();
         return source_.get_token();
     }
-    void end() {
+    /// Somebody is asked for a line.
+    void prompt() {
         std::lock_guard const lock(mutex_);
-        answering_ = false;
+        now_ = moment::asking;
+        print_now("> ");
     }
 
   private:
+    enum class moment { loading, asking, asking_again, answering };
+
     void wait() {
         for (;;) {
             int signal = 0;
             sigwait(&signals_, &signal);
             if (done_) return;
             std::lock_guard const lock(mutex_);
-            if (answering_) {
-                source_.request_stop();
-            } else {
-                say("");
-                std::_Exit(0); // the main thread waits for a line that will not come
+            switch (now_) {
+            case moment::loading:
+                std::signal(SIGINT, SIG_DFL);
+                pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
+                std::raise(SIGINT);
+                break;
+            case moment::answering: source_.request_stop(); break;
+            case moment::asking:
+                now_ = moment::asking_again;
+                std::fputs("\n(Ctrl-C again or /quit leaves)\n> ", stderr); // the terminal has dropped what was typed
+                break;
+            case moment::asking_again: say(""); std::_Exit(0); // the main thread waits for a line that will not come
             }
         }
     }
@@ -77,7 +92,7 @@ class interrupts {
     sigset_t signals_{};
     std::mutex mutex_;
     std::stop_source source_;
-    bool answering_ = false;
+    moment now_ = moment::loading;
     std::atomic<bool> done_ = false;
     std::thread waiter_;
 };
@@ -86,41 +101,46 @@ constexpr std::string_view help = "/image FILE  show a picture with the next que
                                   "/reset       forget everything said and shown\n"
                                   "/help        this list\n"
                                   "/quit        leave, as Ctrl-D does\n"
-                                  "Ctrl-C stops an answer.\n";
+                                  "Ctrl-C stops an answer; at the prompt it leaves when it is pressed twice.\n";
+
+constexpr char const* blanks = " \t";
 
 std::string trimmed(std::string const& text) {
-    auto const first = text.find_first_not_of(" \t"), last = text.find_last_not_of(" \t");
+    auto const first = text.find_first_not_of(blanks), last = text.find_last_not_of(blanks);
     return first == std::string::npos ? "" : text.substr(first, last - first + 1);
 }
 
 class talk {
   public:
-    explicit talk(chat_options const& options) : with_(options.answers) {
+    explicit talk(chat_options const& options)
+        : ctrl_c_(input_is_terminal() ? std::optional<interrupts>(std::in_place) : std::nullopt),
+          with_(options.answers) {
         for (std::string const& photo : options.photos) pictures_.push_back(lv::image::open(photo));
     }
 
     /// Until the input ends; the exit status: whoever types has seen what went wrong, a script has not.
     int run() {
-        bool const terminal = input_is_terminal();
+        bool const terminal = ctrl_c_.has_value();
         if (terminal) say("Ask something. /help lists what else can be typed.");
         std::string line;
         for (;;) {
-            if (terminal) print_now("> ");
+            if (terminal) ctrl_c_->prompt();
             if (!std::getline(std::cin, line)) break;
             if (!line.empty() && line.back() == '\r') line.pop_back();
-            if (line == "/quit" || line == "/exit") return terminal ? 0 : status_;
-            if (!trimmed(line).empty()) attempt(line);
+            std::string const words = trimmed(line);
+            if (words == "/quit" || words == "/exit") return terminal ? 0 : status_;
+            if (!words.empty()) attempt(line);
         }
         if (terminal) print_now("\n");
         return terminal ? 0 : status_;
     }
 
   private:
-    /// What goes wrong with one line does not end the conversation.
+    /// What goes wrong with one line, which is not blank, does not end the conversation.
     void attempt(std::string const& line) {
         try {
-            if (line.front() == '/')
-                obey(line);
+            if (auto const words = trimmed(line); words.front() == '/')
+                obey(words);
             else
                 ask(line);
         } catch (lv::context_error const& fault) {
@@ -132,7 +152,7 @@ class talk {
     }
 
     void obey(std::string const& line) {
-        auto const space = line.find(' ');
+        auto const space = line.find_first_of(blanks);
         std::string const word = line.substr(0, space);
         std::string const rest = space == std::string::npos ? "" : trimmed(line.substr(space));
         if (word == "/help") {
@@ -151,17 +171,10 @@ class talk {
     }
 
     void ask(std::string const& question) {
-        struct answering {
-            explicit answering(interrupts& i) : ctrl_c(i), stop(i.begin()) {}
-            answering(answering const&) = delete;
-            answering& operator=(answering const&) = delete;
-            ~answering() { ctrl_c.end(); }
-            interrupts& ctrl_c;
-            std::stop_token stop;
-        } const now(ctrl_c_);
+        std::stop_token const stop = ctrl_c_ ? ctrl_c_->answer() : std::stop_token();
         try {
             reply const r = with_.ask(
-                pictures_, question, [](std::string_view piece) { print_now(piece); }, now.stop);
+                pictures_, question, [](std::string_view piece) { print_now(piece); }, stop);
             pictures_.clear();
             print_now("\n");
             if (r.reason == lv::ending::cancelled) say("(stopped)");
@@ -176,7 +189,7 @@ class talk {
         status_ = 1;
     }
 
-    interrupts ctrl_c_; // before the model, whose threads inherit the blocked signal
+    std::optional<interrupts> ctrl_c_; ///< at a terminal; before the model, whose threads inherit the blocked signal
     conversation with_;
     std::vector<lv::image::pixels> pictures_; ///< that go with the next question
     int status_ = 0;

@@ -30,8 +30,10 @@ class Piped(Case):
         question = "What is in this picture?"
         first, second = (self.described(p, question) for p in self.photos[:2])
         self.assertEqual(self.succeeds(chat([question], self.photos[0])), first)
-        out = self.succeeds(chat([f"/image {self.photos[0]}", question, "/reset", f"/image  {self.photos[1]} ", question]))
-        self.assertEqual(out, first + second)
+        for blank in (" ", "\t"):
+            out = self.succeeds(chat([f"/image{blank}{self.photos[0]}", question, "/reset", f"/image {blank}{self.photos[1]}{blank}",
+                                      question]))
+            self.assertEqual(out, first + second)
 
     def test_reset_forgets(self):
         question = "How many shapes are there?"
@@ -48,6 +50,8 @@ class Piped(Case):
         out = self.succeeds(chat(["/help", "/quit", "never asked"]))
         for word in ("/image", "/reset", "/help", "/quit", "Ctrl-C"):
             self.assertIn(word, out)
+        for leaving in ("/quit \t", " /exit"):
+            self.assertEqual(self.succeeds(chat([leaving, "never asked"])), "")
         self.assertEqual(self.succeeds(chat([])), "")
         self.assertEqual(self.succeeds(chat(["", " ", "\t"])), "")
 
@@ -63,6 +67,16 @@ class Piped(Case):
         self.assertEqual(r.returncode, 1)
         self.assertIn("/reset", r.stderr)
         self.assertEqual(len(r.stdout.splitlines()), 1)
+
+
+    def test_ctrl_c_ends_a_script_as_it_ends_any_program(self):
+        with subprocess.Popen([PROGRAM, "chat", *GIVEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True) as process:
+            process.stdin.write("/help\n")
+            process.stdin.flush()
+            self.assertIn("/image", process.stdout.readline())  # all is loaded
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(30), -signal.SIGINT)
 
 
 class Terminal(Case):
@@ -124,8 +138,20 @@ class Terminal(Case):
         self.type(b"\x04")
         self.leaves()
 
-    def test_ctrl_c_at_the_prompt_leaves(self):
+    def test_ctrl_c_twice_at_the_prompt_leaves(self):
         self.wait_for(b"> ")
+        self.type(b"/dance")
+        self.type(b"\x03")
+        self.wait_for(b"(Ctrl-C again or /quit leaves)")
+        self.wait_for(b"> ")
+        self.type(b"/help\n")  # what was typed before is gone, and the first Ctrl-C no longer counts
+        self.wait_for(b"/image FILE")
+        self.wait_for(b"pressed twice")
+        self.wait_for(b"> ")
+        self.type(b"\x03")
+        self.wait_for(b"(Ctrl-C again or /quit leaves)")
+        self.wait_for(b"> ")
+        self.assertIsNone(self.process.poll())
         self.type(b"\x03")
         self.leaves()
 
