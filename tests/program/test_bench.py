@@ -24,6 +24,7 @@ class Bench(Case):
     def test_json(self):
         settings = ("--config", "tiny", "--random", "--text", "q4", "--vision", "bf16", "--prompt", 8, "--prompt", 24)
         figures = json.loads(self.succeeds(bench(*settings, "--answer", 4, "--repeat", 3, "--threads", 1, "--json")))
+        self.documented("bench", figures)
         self.assertEqual([p["tiles"] for p in figures["image"]], [1, 2, 4])
         self.assertEqual([p["tokens"] for p in figures["prompts"]], [8, 24])
         self.assertEqual(figures["prefill"], figures["prompts"][0])

@@ -44,6 +44,10 @@ class Inspect(Case):
         self.assertGreater(report["memory"]["token"], 0)
         self.assertEqual(report["problems"], [])
 
+    def test_documentation(self):
+        for path in (MODEL, DATA / "checkpoint" / "adapter", DATA / "checkpoint" / "gguf" / "ollama.gguf"):
+            self.documented("inspect", self.report(path))
+
     def test_tile_tables(self):
         self.assertFalse(self.report(GOLDEN / "p1" / "hf")["tile_tables"]["say_more_than_two_dimensions"])
         tables = self.report(GOLDEN / "g1_ids" / "hf")["tile_tables"]

@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -79,6 +80,21 @@ class Case(unittest.TestCase):
         self.assertEqual(result.returncode, 2, result.stderr)
         for word in ("llamavision: ", "--help", *words):
             self.assertIn(word, result.stderr)
+
+    def documented(self, command, report):
+        """The table of docs/program.md has a report's keys, and the page has those inside."""
+        section = (ROOT / "docs" / "program.md").read_text().split(f"## {command} --json\n")[1].split("\n## ")[0]
+        rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+        self.assertEqual({key for row in rows for key in re.findall(r"`(\w+)`", row)}, set(report))
+
+        def look(value, ours):
+            for key, inner in value.items():
+                if ours:
+                    self.assertIn(f"`{key}`", section)
+                for part in inner if isinstance(inner, list) else [inner]:
+                    if isinstance(part, dict):
+                        look(part, key not in ("cost", "fits"))  # these have a key for each weight format
+        look(report, True)
 
     def succeeds(self, result):
         self.assertEqual(result.returncode, 0, result.stderr)
