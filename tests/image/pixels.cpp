@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Raw memory of every channel order and any stride, and what becomes of transparency.
+#include <llamavision/image/exif.hpp>
 #include <llamavision/image/pixels.hpp>
+#include <llamavision/image/tiles.hpp>
+
+#include "../support/message.hpp"
 
 #include <array>
 #include <cmath>
@@ -8,8 +12,18 @@
 
 namespace image = llamavision::image;
 using image::pixel_format;
+using image::pixels;
+
+#if defined(__has_feature)
+#define LLAMAVISION_HAS_FEATURE(name) __has_feature(name)
+#else
+#define LLAMAVISION_HAS_FEATURE(name) false
+#endif
 
 namespace {
+
+/// AddressSanitizer ends a program that asks for more memory than there can be.
+constexpr bool sanitized = LLAMAVISION_HAS_FEATURE(address_sanitizer);
 
 /// 3 x 2 pixels; channel c of pixel i holds 40 i + 10 c + 5, alpha counting as channel 3.
 std::vector<std::uint8_t> memory(std::vector<int> const& channels, std::size_t stride) {
@@ -79,4 +93,34 @@ TEST_CASE("raw memory that cannot be a picture is refused") {
     CHECK_THROWS_AS(image::from_raw({bytes.data(), 4, 0, 0, pixel_format::rgb}), llamavision::image_error);
     std::size_t const huge = std::size_t{1} << 62;
     CHECK_THROWS_AS(image::from_raw({bytes.data(), huge, huge, 0, pixel_format::grey}), llamavision::image_error);
+    if (!sanitized)
+        CHECK_THROWS_AS(image::from_raw({bytes.data(), std::size_t{1} << 50, 1 << 10, 0, pixel_format::grey}),
+                        llamavision::image_error);
+}
+
+TEST_CASE("a picture has exactly the bytes that its sizes promise, wherever it is handed in") {
+    struct row {
+        std::size_t width, height, bytes;
+        std::string says;
+    };
+    constexpr std::size_t large = std::size_t{1} << 40, half = std::size_t{1} << 32;
+    for (row const& r : {row{0, 0, 0, "a picture of 0 x 0 has no pixels"}, row{3, 0, 0, "3 x 0 has no pixels"},
+                         row{0, 3, 9, "0 x 3 has no pixels"},
+                         row{100, 90, 9000, "100 x 90 pixels takes 27000 bytes of RGB; this one has 9000"},
+                         row{2, 2, 13, "2 x 2 pixels takes 12 bytes of RGB; this one has 13"},
+                         row{large, 4, 0, "takes 13194139533312 bytes of RGB; this one has 0"},
+                         row{large, large, 0, "more than 2^61 bytes"},
+                         row{half, half, 0, "more than 2^61 bytes"}}) { // their product is 0
+        pixels const wrong{r.width, r.height, std::vector<std::uint8_t>(r.bytes)};
+        CAPTURE(r.says);
+        CHECK(contains(message_of<llamavision::image_error>([&] { return image::check(wrong), 0; }), r.says));
+        CHECK_THROWS_AS((void)image::resize(wrong, r.width, r.height), llamavision::image_error);
+        CHECK_THROWS_AS((void)image::resize(wrong, 5, 7), llamavision::image_error);
+        CHECK_THROWS_AS((void)image::upright(wrong, 1), llamavision::image_error);
+        CHECK_THROWS_AS((void)image::upright(wrong, 6), llamavision::image_error);
+        CHECK_THROWS_AS((void)image::preprocess(wrong, {84, 4, {}}), llamavision::image_error);
+        image::canvas const laid{{1, 1, r.width, r.height}, wrong};
+        CHECK_THROWS_AS((void)image::to_tiles(laid), llamavision::argument_error);
+    }
+    CHECK_NOTHROW(image::check({2, 2, std::vector<std::uint8_t>(12)}));
 }

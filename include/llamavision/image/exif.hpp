@@ -44,10 +44,12 @@ inline unsigned jpeg_orientation(std::span<std::byte const> jpeg) {
 
 /// The picture turned as orientation (1 to 8) asks: 2 mirrored, 3 turned by 180 degrees, 4 upside down, 5 mirrored
 /// about the main diagonal, 6 turned clockwise by 90 degrees, 7 mirrored about the other diagonal, 8 turned
-/// counter-clockwise by 90 degrees. Throws argument_error for any other orientation.
+/// counter-clockwise by 90 degrees. Throws argument_error for any other orientation, image_error for a picture that
+/// has not the bytes that its sizes promise.
 inline pixels upright(pixels picture, unsigned orientation) {
     if (orientation == 0 || orientation > 8)
         throw argument_error("an EXIF orientation is 1 to 8, not " + std::to_string(orientation));
+    check(picture);
     if (orientation == 1) return picture;
     // Output (x, y) is input (x, y), or input (y, x) from 5 on, counted from the right for 2, 3, 7, 8 and from the
     // bottom for 3, 4, 6, 7.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <llamavision/support/error.hpp>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -61,20 +62,42 @@ constexpr std::uint8_t over_white(std::uint8_t value, std::uint8_t alpha) {
 
 namespace detail {
 
+inline std::string sizes_of(std::size_t width, std::size_t height) {
+    return "a picture of " + std::to_string(width) + " x " + std::to_string(height);
+}
+
+/// Whether the bytes of such a picture can be counted.
+constexpr bool is_countable(std::size_t width, std::size_t height) {
+    return width == 0 || height <= std::numeric_limits<std::size_t>::max() / 8 / width;
+}
+
 /// An upright, gapless picture of the size, black. Throws image_error for a size of 0 or one that memory cannot hold.
 inline pixels blank(std::size_t width, std::size_t height) {
-    if (width == 0 || height == 0)
-        throw image_error("a picture of " + std::to_string(width) + " x " + std::to_string(height) + " has no pixels");
-    if (height > std::numeric_limits<std::size_t>::max() / 8 / width)
-        throw image_error("a picture of " + std::to_string(width) + " x " + std::to_string(height)
-                          + " pixels does not fit into memory");
-    return {width, height, std::vector<std::uint8_t>(width * height * 3)};
+    if (width == 0 || height == 0) throw image_error(sizes_of(width, height) + " has no pixels");
+    if (is_countable(width, height)) {
+        try {
+            return {width, height, std::vector<std::uint8_t>(width * height * 3)};
+        } catch (std::bad_alloc const&) {} // said below
+    }
+    throw image_error(sizes_of(width, height) + " pixels does not fit into memory");
 }
 
 } // namespace detail
 
+/// Throws image_error unless the picture has pixels, and `rgb` the bytes that its sizes promise. Whatever takes a
+/// picture of somebody else's making asks this first.
+inline void check(pixels const& picture) {
+    std::size_t const width = picture.width, height = picture.height;
+    if (width == 0 || height == 0) throw image_error(detail::sizes_of(width, height) + " has no pixels");
+    bool const countable = detail::is_countable(width, height);
+    if (countable && picture.rgb.size() == width * height * 3) return;
+    throw image_error(detail::sizes_of(width, height) + " pixels takes "
+                      + (countable ? std::to_string(width * height * 3) : "more than 2^61")
+                      + " bytes of RGB; this one has " + std::to_string(picture.rgb.size()));
+}
+
 /// Copies a picture from memory. Throws argument_error for a null pointer or a stride shorter than a row, image_error
-/// for a size of 0.
+/// for a size of 0 or one that memory cannot hold.
 inline pixels from_raw(raw_view const& view, alpha_policy alpha = alpha_policy::white) {
     std::size_t const step = bytes_per_pixel(view.format);
     pixels out = detail::blank(view.width, view.height);

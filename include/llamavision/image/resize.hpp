@@ -92,12 +92,14 @@ inline pixels resize_rows(pixels const& from, std::size_t new_height) {
 
 } // namespace detail
 
-/// `from` drawn at new_width x new_height. Throws image_error if one of the sizes is 0.
+/// `from` drawn at new_width x new_height. Throws image_error if one of the sizes is 0, or `from` has not the bytes
+/// that its sizes promise.
 inline pixels resize(pixels const& from, std::size_t new_width, std::size_t new_height) {
     if (from.width == 0 || from.height == 0 || new_width == 0 || new_height == 0)
         throw image_error("cannot resize a picture of " + std::to_string(from.width) + " x "
                           + std::to_string(from.height) + " to " + std::to_string(new_width) + " x "
                           + std::to_string(new_height));
+    check(from);
     if (from.width == new_width) return from.height == new_height ? from : detail::resize_rows(from, new_height);
     pixels narrow = detail::resize_columns(from, new_width);
     return from.height == new_height ? narrow : detail::resize_rows(narrow, new_height);

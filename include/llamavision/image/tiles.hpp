@@ -43,8 +43,8 @@ struct tiles {
 namespace detail {
 
 inline canvas paste(pixels const& picture, layout const& shape, std::size_t tile) {
-    canvas result{shape, blank(shape.columns * tile, shape.rows * tile)};
     pixels const drawn = resize(picture, shape.resized_width, shape.resized_height);
+    canvas result{shape, blank(shape.columns * tile, shape.rows * tile)};
     for (std::size_t y = 0; y < drawn.height; ++y)
         std::copy_n(drawn.rgb.data() + y * drawn.width * 3, drawn.width * 3,
                     result.picture.rgb.data() + y * result.picture.width * 3);
@@ -53,7 +53,8 @@ inline canvas paste(pixels const& picture, layout const& shape, std::size_t tile
 
 } // namespace detail
 
-/// Lays a picture on the canvas that `choose_layout` picks. Throws what `choose_layout` throws.
+/// Lays a picture on the canvas that `choose_layout` picks. Throws what `choose_layout` throws, and image_error for a
+/// picture that has not the bytes that its sizes promise.
 inline canvas make_canvas(pixels const& picture, std::size_t tile, std::size_t max_tiles = 4) {
     return detail::paste(picture, choose_layout(picture.width, picture.height, tile, max_tiles), tile);
 }
@@ -84,6 +85,7 @@ inline tiles to_tiles(canvas const& from, normalisation const& numbers = clip) {
     std::size_t const rows = from.shape.rows, columns = from.shape.columns, width = from.picture.width;
     std::size_t const side = columns == 0 ? 0 : width / columns;
     if (rows == 0 || side == 0 || side * columns != width || side * rows != from.picture.height
+        || !detail::is_countable(width, from.picture.height)
         || from.picture.rgb.size() != width * from.picture.height * 3)
         throw argument_error("a canvas of " + std::to_string(width) + " x " + std::to_string(from.picture.height)
                              + " pixels is not " + std::to_string(rows) + " x " + std::to_string(columns)
@@ -109,7 +111,7 @@ struct preprocess_options {
     normalisation numbers = clip;
 };
 
-/// The whole way: canvas, resize, padding, normalisation, tiles.
+/// The whole way: canvas, resize, padding, normalisation, tiles. Throws what `make_canvas` throws.
 inline tiles preprocess(pixels const& picture, preprocess_options const& options = {}) {
     return to_tiles(make_canvas(picture, options.tile, options.max_tiles), options.numbers);
 }
