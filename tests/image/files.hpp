@@ -2,6 +2,7 @@
 // Small PNG, GIF and BMP files made byte by byte, right or wrong as a test wants them.
 #pragma once
 
+#include "checksums.hpp"
 #include "pictures.hpp"
 
 #include <array>
@@ -29,13 +30,13 @@ inline void le(octets& to, std::size_t v, int bytes) {
     for (int i = 0; i < bytes; ++i) to.push_back(static_cast<std::byte>((v >> (8 * i)) & 255));
 }
 
-/// A PNG chunk; its checksum, which the decoder ignores, is 0.
+/// A PNG chunk with its checksum.
 inline octets chunk(std::string_view type, octets const& data) {
     octets out;
     be32(out, data.size());
     append(out, octets_of(type));
     append(out, data);
-    be32(out, 0);
+    be32(out, checksum_of(std::span(out).subspan(4)));
     return out;
 }
 

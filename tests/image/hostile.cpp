@@ -66,6 +66,7 @@ TEST_CASE("files with random damage are read or refused") {
                 victim = round % 2 ? static_cast<std::byte>(random()) : victim ^ std::byte{1} << (random() % 8);
             }
             auto const alpha = round % 2 ? image::alpha_policy::white : image::alpha_policy::drop;
+            if (file.ends_with(".png") && round % 8 != 0) files::repair_checksums(damaged);
             ++(attempt(damaged, alpha) == outcome::read ? read : refused);
         }
     }

@@ -142,6 +142,42 @@ TEST_CASE("BMP: rows from the top or the bottom; the fourth byte is no transpare
     CHECK(contains(complaint(files::bmp(1, 0x80000000, 24, 0, {3, 2, 1, 0})), "2^31"));
 }
 
+TEST_CASE("a PNG's chunks are what their checksums were made of, up to the last of the picture's data") {
+    octets const row = files::octets_of({"\0\1\2\3", 4});
+    octets const whole = files::png(1, 1, 8, 2, files::stored(row), files::octets_of({"\0\1\0\2\0\3", 6}));
+    REQUIRE(complaint(whole).empty());
+    struct chunk {
+        std::size_t at, length;
+        char const* type;
+    };
+    for (chunk const& c : {chunk{8, 13, "IHDR"}, chunk{33, 6, "tRNS"}, chunk{51, 15, "IDAT"}})
+        for (std::size_t i = c.at + 8; i < c.at + 12 + c.length; ++i) { // all of its data, and the checksum
+            octets damaged = whole;
+            damaged[i] ^= std::byte{1};
+            CAPTURE(i);
+            std::string const said = complaint(damaged);
+            CHECK(!said.empty());
+            // A header may promise nonsense, which is said first.
+            if (c.at > 8 || i >= 29)
+                CHECK(said
+                      == "photo.png: a damaged PNG: the chunk \"" + std::string(c.type) + "\" at byte "
+                             + std::to_string(c.at) + " does not match its checksum");
+        }
+    // As Pillow: a remark is judged before the picture, and neither a remark nor anything else behind it.
+    octets const remark = files::chunk("tEXt", files::octets_of({"a\0b", 3}));
+    for (std::size_t const at : {33U, 78U}) {
+        octets with = whole;
+        with.insert(with.begin() + static_cast<std::ptrdiff_t>(at), remark.begin(), remark.end());
+        CHECK(complaint(with).empty());
+        with[at + 8] ^= std::byte{1};
+        CHECK(complaint(with).empty() == (at == 78));
+    }
+    octets end = whole;
+    end.back() ^= std::byte{1};
+    files::append(end, {1, 2, 3});
+    CHECK(complaint(end).empty());
+}
+
 TEST_CASE("kinds of JPEG and PNG that are not supported are named") {
     octets lossless = pictures::read("baseline_420.jpg");
     for (std::size_t i = 0; i + 1 < lossless.size(); ++i)

@@ -16,6 +16,7 @@
 #include <llamavision/image/jpeg.hpp>
 #include <llamavision/image/open.hpp>
 #include <llamavision/image/png.hpp>
+#include <llamavision/image/png_checksums.hpp>
 #include <llamavision/image/source.hpp>
 #include <llamavision/image/stb.hpp>
 #include <llamavision/support/error.hpp>
@@ -104,6 +105,7 @@ LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_v
     case file_format::png:
         says = detail::read_png_header(file);
         check_size(file, says, options.max_pixels);
+        detail::check_png_checksums(file);
         out = detail::decode_plain(file, says, options.alpha);
         break;
     case file_format::jpeg:
