@@ -3,6 +3,7 @@
 // down and read afresh, would be; and every way in which an answer can end.
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -172,6 +173,19 @@ TEST_CASE("a question that is stopped, or does not fit, leaves the conversation 
         CHECK_THROWS_AS((void)c.ask(std::span<image::pixels const>(), "And now?", options), cancelled);
     }
     SUBCASE("too long") { CHECK_THROWS_AS((void)c.ask(std::string(400, 'x')), context_error); }
+    SUBCASE("no temperature") {
+        ask_options options = c.defaults();
+        options.answer.sampling = {.temperature = std::numeric_limits<double>::quiet_NaN()};
+        CHECK_THROWS_AS((void)c.ask(std::span<image::pixels const>(), "And now?", options), argument_error);
+    }
+    SUBCASE("an empty stop string") {
+        ask_options options = greedy(c);
+        options.answer.stop_strings = {"x", ""};
+        CHECK_THROWS_AS((void)c.ask(std::span<image::pixels const>(), "And now?", options), argument_error);
+    }
+    SUBCASE("a picture without its bytes") {
+        CHECK_THROWS_AS((void)c.ask(image::pixels{84, 84, {1, 2, 3}}, "And now?"), image_error);
+    }
     CHECK(held(c) == before);
     CHECK_FALSE(c.ask("Why?").text().empty());
 }
@@ -353,4 +367,26 @@ TEST_CASE("questions of which one does not fit leave all conversations as they w
     c.questions[4].to = c.questions[3].to;
     CHECK_THROWS_AS(static_cast<void>(ask_together(c.questions)), argument_error);
     CHECK(held(c.chats[0]) == before);
+}
+
+TEST_CASE("questions of which one cannot be answered so, or is put to nobody, leave all conversations as they were") {
+    company c;
+    answer const first = c.chats[0].ask("Describe this image.");
+    static_cast<void>(first.text());
+    std::vector<token> const before = held(c.chats[0]), said = first.ids();
+    question& last = c.questions[4];
+    SUBCASE("sampling") { last.answer.sampling.top_p = 2; }
+    SUBCASE("stop strings") { last.answer.stop_strings = {""}; }
+    SUBCASE("nobody") { last.to = nullptr; }
+    CHECK_THROWS_AS(static_cast<void>(ask_together(c.questions)), argument_error);
+    CHECK(held(c.chats[0]) == before);
+    CHECK(first.ids() == said); // the answer before is still the chat's
+    for (std::size_t i = 1; i < c.chats.size(); ++i) CHECK(held(c.chats[i]).empty());
+}
+
+TEST_CASE("answers that nobody takes piece by piece leave their ids") {
+    company alone, together;
+    std::vector<answer> const answers = ask_together(together.questions);
+    answer_together(answers, {});
+    for (std::size_t i = 0; i < answers.size(); ++i) CHECK(answers[i].ids() == ask_alone(alone.questions[i]).ids);
 }

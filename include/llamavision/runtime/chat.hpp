@@ -80,7 +80,7 @@ class answer {
 };
 
 /// The rest of several answers, of chats of one model: a token of each in every pass over the weights (see
-/// `step_together`).
+/// `step_together`). Who gives no function finds the tokens in the answers' `ids`.
 void answer_together(std::span<answer const> answers, on_piece const& take);
 
 class chat;
@@ -96,7 +96,8 @@ struct question {
 /// Asks several chats of one model; their questions are read together (see `session::append_together`).
 /// On an exception all conversations are as before.
 /// @return their answers, in the same order
-/// @throws argument_error for chats of different models, or one that is named twice; context_error; cancelled
+/// @throws argument_error for chats of different models, one that is named twice or none at all, and as `ask`;
+///         token_error, context_error, cancelled
 [[nodiscard]] std::vector<answer> ask_together(std::span<question const> questions, read_options const& options = {});
 
 /// Not for several threads at once. Only an answer's stop token may be used from another thread.
@@ -115,7 +116,8 @@ class chat {
 
     /// Asks about pictures, which stand before the text, or goes on with the conversation.
     /// On an exception the conversation is as before.
-    /// @throws image_error, context_error, cancelled
+    /// @throws image_error; argument_error for sampling out of range, an empty stop string, or pictures of another
+    ///         model; token_error; context_error; cancelled
     [[nodiscard]] answer ask(std::span<session::image_ptr const> pictures, std::string_view text, ask_options options) {
         return ask(turn_of(pictures.size(), text), pictures, std::move(options));
     }

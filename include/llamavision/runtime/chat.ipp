@@ -29,16 +29,18 @@ LLAMAVISION_INLINE std::vector<answer> ask_together(std::span<question const> qu
     std::vector<std::vector<token>> prompts;
     prompts.reserve(questions.size()); // the passages point into it
     std::vector<session::passage> passages;
+    std::vector<generation> begun; // before anything is read: not every answer that is asked for can be made
+    std::vector<answer> answers;
+    answers.reserve(questions.size());
     for (question const& q : questions) {
+        if (!q.to) throw argument_error("a question is put to a chat, and this one names none");
         prompts.push_back(q.to->prompt(q.turn));
         passages.push_back({&q.to->session_, prompts.back(), q.pictures});
+        begun.emplace_back(q.to->session_, q.to->model_.words(), q.answer);
     }
     session::append_together(passages, options);
-    std::vector<answer> answers;
-    for (question const& q : questions) {
-        q.to->answer_.emplace(q.to->session_, q.to->model_.words(), q.answer);
-        answers.emplace_back(*q.to->answer_);
-    }
+    for (std::size_t i = 0; i < questions.size(); ++i)
+        answers.emplace_back(questions[i].to->answer_.emplace(std::move(begun[i])));
     return answers;
 }
 

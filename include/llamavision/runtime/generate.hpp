@@ -53,7 +53,7 @@ using on_piece = std::function<void(std::size_t answer, std::string_view piece)>
 /// A token for each answer that has not ended, of several sessions of one model. The tokens before them are read in one
 /// pass over the weights (`session::append_together`), so that every answer is what it would be alone, at a fraction of
 /// the time. An answer that ends, for whatever reason, leaves the others alone. A stop token that not all of them share
-/// ends its answer between two tokens.
+/// ends its answer between two tokens. Without a function to take them, pieces are dropped.
 /// @return whether any answer goes on
 /// @throws argument_error for sessions of different models, or one that two answers belong to
 bool step_together(std::span<generation* const> answers, on_piece const& take);
@@ -61,6 +61,7 @@ bool step_together(std::span<generation* const> answers, on_piece const& take);
 /// One answer in the making. The session must have read a prompt, and must outlive this.
 class generation {
   public:
+    /// @throws argument_error for sampling out of range, or an empty stop string
     generation(session& s, tokens::tokenizer const& words, generate_options options);
 
     /// The next piece of text, complete UTF-8 and never empty; nothing when the answer has ended.

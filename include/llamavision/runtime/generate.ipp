@@ -31,7 +31,7 @@ LLAMAVISION_INLINE std::optional<std::string> generation::next() {
 LLAMAVISION_INLINE bool step_together(std::span<generation* const> answers, on_piece const& take) {
     if (answers.empty()) return false;
     auto const hand_out = [&](std::size_t i, std::string const& piece) {
-        if (!piece.empty()) take(i, piece);
+        if (!piece.empty() && take) take(i, piece);
     };
     std::vector<session::passage>& owed = answers.front()->owed_;
     owed.clear();
