@@ -10,6 +10,12 @@
 
 #include <llamavision/support/thread_pool.hpp>
 
+#include "message.hpp"
+
+#if defined(__GLIBC__)
+#include <pthread.h>
+#endif
+
 using llamavision::thread_pool;
 
 TEST_CASE("every chunk runs exactly once, whatever the threads") {
@@ -137,3 +143,18 @@ TEST_CASE("a pool that is never used, or used once, ends") {
         used.run(8, [](std::size_t) {});
     }
 }
+
+#if defined(__GLIBC__)
+TEST_CASE("threads that the system does not start are counted in the error") {
+    pthread_attr_t usual, large;
+    REQUIRE(pthread_getattr_default_np(&usual) == 0);
+    REQUIRE(pthread_getattr_default_np(&large) == 0);
+    REQUIRE(pthread_attr_setstacksize(&large, std::size_t{1} << 50) == 0); // more than there are addresses
+    REQUIRE(pthread_setattr_default_np(&large) == 0);
+    std::string const said = message_of<llamavision::error>([] { return thread_pool(3).threads(); });
+    REQUIRE(pthread_setattr_default_np(&usual) == 0);
+    pthread_attr_destroy(&large);
+    pthread_attr_destroy(&usual);
+    CHECK(contains(said, "of the 3 threads that were asked for, only 1 can be started"));
+}
+#endif

@@ -11,10 +11,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include <llamavision/support/error.hpp>
 
 namespace llamavision {
 
@@ -28,12 +32,18 @@ namespace llamavision {
 class thread_pool {
   public:
     /// `threads` counts the caller of `run`; 0 stands for as many as the machine has.
+    /// @throws error if the system starts no more of them
     explicit thread_pool(std::size_t threads = 0) {
         std::size_t const cores = std::max<std::size_t>(1, std::thread::hardware_concurrency());
         if (threads == 0) threads = cores;
         patience_ = threads <= cores ? 2000 : 0; // spinning on a core that somebody else needs is no help
         try {
             for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+        } catch (std::system_error const& fault) {
+            std::size_t const started = workers_.size() + 1;
+            stop();
+            throw error("of the " + std::to_string(threads) + " threads that were asked for, only "
+                        + std::to_string(started) + " can be started: " + fault.code().message());
         } catch (...) {
             stop();
             throw;
