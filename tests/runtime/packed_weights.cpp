@@ -11,6 +11,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__unix__)
+#include <sys/resource.h>
+#endif
+
 #include <llamavision/runtime/packed_file.hpp>
 #include <llamavision/runtime/weight_stages.hpp>
 
@@ -100,6 +104,23 @@ TEST_CASE("what is no packed file stays") {
                    "there is no room"));
     CHECK_FALSE(fs::exists(folder.path() / "huge"));
 }
+
+#if defined(__unix__)
+TEST_CASE("a packed file beyond the process' limit of a file is refused, and leaves nothing") {
+    temporary_folder const folder;
+    std::vector<lv::packed_weight> const large{{"a", std::size_t{1} << 40}};
+    struct ::rlimit usual {};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &usual) == 0);
+    struct ::rlimit less = usual;
+    less.rlim_cur = std::size_t{1} << 39;
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &less) == 0);
+    std::string const said = message_of<lv::file_error>(
+        [&] { return lv::packed_file(folder.path() / "packed", "model", large).complete(); });
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &usual) == 0);
+    CHECK(contains(said, "takes 1099511631872 bytes, and files of this process at most 549755813888"));
+    CHECK(fs::is_empty(folder.path()));
+}
+#endif
 
 TEST_CASE("a network from a packed file says the same; made once, nothing is made again") {
     temporary_folder const folder;

@@ -4,7 +4,8 @@
 //
 // A header of one page (what the file is, what it was made of, how long it is), then every weight on a cache line. What
 // lies where follows from the model, the formats and the backend, so the file says nothing of it: its header holds the
-// hash of all that, and a file with another hash is made anew.
+// hash of all that, and a file with another hash is made anew. What follows the header is not checked: reading it all
+// is what the file is there to spare.
 #pragma once
 
 #include <array>
@@ -25,6 +26,7 @@
 #define LLAMAVISION_HAS_PACKED_FILES 1
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #endif
@@ -46,8 +48,8 @@ struct packed_weight {
 class packed_file {
   public:
     /// @param source what the weights come from: the same text, the same values
-    /// @throws file_error if the path cannot be written where that is needed, the disk has too little room, or another
-    ///         kind of file has that name; error where the system maps no files
+    /// @throws file_error if the path cannot be written where that is needed, the disk or the process' limit has too
+    ///         little room, or another kind of file has that name; error where the system maps no files
     packed_file(std::filesystem::path path, std::string const& source, std::span<packed_weight const> weights)
         : path_(std::move(path)) {
         sha256 digest;
@@ -147,6 +149,11 @@ class packed_file {
     }
 
     void begin() {
+        // Beyond the process' limit the system would not refuse, but end the program.
+        struct ::rlimit most {};
+        if (::getrlimit(RLIMIT_FSIZE, &most) == 0 && size_ > most.rlim_cur)
+            fail("takes " + std::to_string(size_) + " bytes, and files of this process at most "
+                 + std::to_string(most.rlim_cur) + " (ulimit -f)");
         part_ = path_;
         part_ += ".part" + std::to_string(std::random_device{}());
         file_ = std::make_unique<descriptor>(::open(part_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
