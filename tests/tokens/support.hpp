@@ -14,6 +14,7 @@
 #include <llamavision/tokens/tokenizer.hpp>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -90,7 +91,24 @@ inline std::string printable(std::string_view bytes) {
     return out;
 }
 
-/// The tokenizer.json that transformers' converter would write, without merges.
+/// Every way in which two of the words make a third, by its rank, as tokenizer.json has had it in turn: a string, and a
+/// pair.
+inline json merges_of(std::vector<std::string> const& words) {
+    std::set<std::string> const all(words.begin(), words.end());
+    json merges = json::array();
+    for (std::string const& word : words)
+        for (std::size_t i = 1; i < word.size(); ++i) {
+            std::string const left = word.substr(0, i), right = word.substr(i);
+            if (!all.contains(left) || !all.contains(right)) continue;
+            if (merges.size() % 2 == 0)
+                merges.push_back(printable(left) + " " + printable(right));
+            else
+                merges.push_back({printable(left), printable(right)});
+        }
+    return merges;
+}
+
+/// The tokenizer.json that transformers' converter would write.
 inline json hugging_face(std::vector<std::string> const& words) {
     json vocab = json::object(), added = json::array();
     auto& inside = vocab.get_ref<json::object_t&>();
@@ -106,7 +124,7 @@ inline json hugging_face(std::vector<std::string> const& words) {
     steps["pretokenizers"] = json::array({split, level});
     json model{{"type", "BPE"}, {"ignore_merges", true}};
     model["vocab"] = std::move(vocab);
-    model["merges"] = json::array({json::array({"a", "b"}), "c d"});
+    model["merges"] = merges_of(words);
     json root{{"version", "1.0"}, {"normalizer", nullptr}};
     root["added_tokens"] = std::move(added);
     root["pre_tokenizer"] = std::move(steps);

@@ -107,6 +107,54 @@ TEST_CASE("tokenizer.json: wrong in every part") {
     CHECK(says(json_complaint([](json& r) { r["model"]["vocab"].erase("A"); }), "missing"));
 }
 
+TEST_CASE("tokenizer.json: merges that would give other ids than ranks, or are none") {
+    auto const with = [](json const& merges) {
+        return json_complaint([&](json& r) { r["model"]["merges"] = merges; });
+    };
+    json const all = merges_of(small_words());
+    CHECK(with(all).empty());
+    CHECK(says(json_complaint([](json& r) { r["model"].erase("merges"); }), "no model.merges"));
+    CHECK(says(with(json::object({{"a", "b"}})), "no model.merges"));
+    for (json const& wrong : {json("ab"), json("a "), json(" a"), json(3), json::array({"a"}), json::array({"a", 3}),
+                              json::array({"a", "b", "c"}), json::array({"", "ab"})}) {
+        json merges = all;
+        merges[2] = wrong;
+        CAPTURE(wrong.dump());
+        CHECK(says(with(merges), "entry 2 of model.merges is not two tokens"));
+    }
+    CHECK(says(with(json::array()), "does not lead to token 256, \"he\", in the order of the ranks: no entry \"h e\""));
+    CHECK(says(with(json::array({json::array({"zz", "qq"})})), "no entry \"h e\""));
+    json merges = all;
+    std::swap(merges[0], merges[1]);
+    CHECK(says(with(merges), "no entry \"h e\""));
+    merges = all;
+    merges.push_back("q q");
+    CHECK(says(with(merges), "entry " + std::to_string(all.size()) + " of model.merges, \"q\" and \"q\", makes no"));
+    merges = all;
+    merges.push_back(all[0]); // out of its turn
+    CHECK(says(with(merges), "entry " + std::to_string(all.size()) + " of model.merges, \"h\" and \"e\""));
+}
+
+TEST_CASE("tokenizer.json: of several pairs that make a token, the one that comes about must be listed") {
+    // Of "abc", merging by rank makes "ab" first, so that "a bc" never comes about.
+    std::vector<std::string> words;
+    for (unsigned i = 0; i < 256; ++i) words.emplace_back(1, static_cast<char>(static_cast<unsigned char>(i)));
+    for (char const* word : {"ab", "bc", "abc"}) words.emplace_back(word);
+    auto const with = [&](json const& merges) {
+        auto root = hugging_face(words);
+        root["model"]["merges"] = merges;
+        return complaint(root.dump(), "tokenizer.json");
+    };
+    CHECK(with({"a b", "b c", "ab c"}).empty());
+    CHECK(with({"a b", "b c", "ab c", "a bc"}).empty());
+    CHECK(with({"a b", "b c", "a bc", "ab c"}).empty());
+    CHECK(says(with({"a b", "b c", "a bc"}), "no entry \"ab c\""));
+    CHECK(says(with({"a b", "ab c"}), "does not lead to token 257"));
+    // "zzz" cannot be reached by merging; whole pieces become it all the same.
+    words.emplace_back("zzz");
+    CHECK(with({"a b", "b c", "ab c"}).empty());
+}
+
 TEST_CASE("tokenizer.json: what may differ") {
     // Tokens that a fine-tune added behind the image, and specials listed in the vocabulary as well.
     auto root = hugging_face(small_words());

@@ -36,6 +36,15 @@ class bpe {
             out.push_back(static_cast<token>(words_.find(piece.substr(at, parts_[at].next - at))));
     }
 
+    /// Where merging joins the last two parts of token `r` < size(), as the length of the first; 0 if it does not
+    /// arrive at that token.
+    std::size_t last_join(vocabulary::rank r) {
+        piece_ = words_[r];
+        start();
+        join();
+        return parts_[0].next == length() ? last_middle_ : 0;
+    }
+
   private:
     // The part that begins at this index of the piece, while it is one; indices inside a part are dead.
     struct part {
@@ -72,7 +81,7 @@ class bpe {
             heap_.pop_back();
             auto const at = static_cast<std::uint32_t>(top);
             if (parts_[at].pair != top >> 32) continue; // the pair has changed since
-            auto const middle = parts_[at].next;
+            auto const middle = last_middle_ = parts_[at].next;
             parts_[at].next = parts_[middle].next;
             parts_[parts_[at].next].previous = at;
             parts_[middle].pair = vocabulary::none;
@@ -92,6 +101,7 @@ class bpe {
     std::string_view piece_;
     std::vector<part> parts_;
     std::vector<std::uint64_t> heap_;
+    std::uint32_t last_middle_ = 0;
 };
 
 } // namespace llamavision::tokens

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -14,10 +13,11 @@
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/text_file.hpp>
+#include <llamavision/tokens/byte_alphabet.hpp>
+#include <llamavision/tokens/merges.hpp>
 #include <llamavision/tokens/pretokenize.hpp>
 #include <llamavision/tokens/special_tokens.hpp>
 #include <llamavision/tokens/tokenizer_contents.hpp>
-#include <llamavision/tokens/unicode.hpp>
 #include <llamavision/tokens/vocabulary.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -137,34 +137,6 @@ inline tokenizer_contents read_tiktoken(std::string_view text, std::string const
     return {tokenizer_kind::meta, std::move(words).finish(), {specials, file}};
 }
 
-// GPT-2 writes bytes as characters that print: 33–126, 161–172 and 174–255 are themselves, the other 68 are
-// U+0100 … U+0143 in increasing order. From character to byte, −1 where there is none.
-inline constexpr auto bytes_of_characters = [] {
-    std::array<std::int16_t, 0x144> table{};
-    std::int16_t next = 0x100;
-    for (auto& entry : table) entry = -1;
-    for (std::int16_t byte = 0; byte < 256; ++byte) {
-        bool const prints = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-        table[static_cast<std::size_t>(prints ? byte : next++)] = byte;
-    }
-    return table;
-}();
-
-inline std::string bytes_of_token(std::string_view text, std::string const& file) {
-    std::string bytes;
-    for (std::size_t at = 0; at < text.size();) {
-        auto const step = next_character(text, at);
-        auto const byte = step.code < bytes_of_characters.size()
-                              ? bytes_of_characters[static_cast<std::size_t>(step.code)]
-                              : std::int16_t{-1};
-        if (byte < 0)
-            throw format_error(file + ": token \"" + repaired(text) + "\" is not in the byte alphabet of GPT-2");
-        bytes.push_back(static_cast<char>(static_cast<unsigned char>(byte)));
-        at += step.length;
-    }
-    return bytes;
-}
-
 // The member `key` of an object, or null.
 inline nlohmann::json const& member(nlohmann::json const& object, char const* key) {
     static nlohmann::json const null;
@@ -225,7 +197,9 @@ inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string
         if (static_cast<std::uint64_t>(id) < count)
             throw format_error(file + ": special token " + name + " has id " + std::to_string(id)
                                + ", which is an ordinary token's");
-    return {tokenizer_kind::hugging_face, std::move(words).finish(), std::move(names)};
+    tokenizer_contents read{tokenizer_kind::hugging_face, std::move(words).finish(), std::move(names)};
+    check_merges(member(member(root, "model"), "merges"), read.words, file);
+    return read;
 }
 
 inline std::string read_whole(std::filesystem::path const& path) {

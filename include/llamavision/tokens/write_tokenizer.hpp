@@ -4,13 +4,12 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
+#include <llamavision/tokens/byte_alphabet.hpp>
 #include <llamavision/tokens/pretokenize.hpp>
 #include <llamavision/tokens/special_tokens.hpp>
 #include <llamavision/tokens/token.hpp>
 #include <llamavision/tokens/tokenizer_file.hpp>
-#include <llamavision/tokens/unicode.hpp>
 #include <llamavision/tokens/vocabulary.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -34,15 +33,6 @@ inline std::string encode_base64(std::string_view bytes) {
         for (std::size_t i = 0; i < 4; ++i) text += i <= count ? digits[(group >> (18 - 6 * i)) & 63u] : '=';
     }
     return text;
-}
-
-// GPT-2's alphabet, from byte to UTF-8: the inverse of bytes_of_characters.
-inline std::array<std::string, 256> characters_of_bytes() {
-    std::array<std::string, 256> table;
-    for (std::size_t code = 0; code < bytes_of_characters.size(); ++code)
-        if (auto const byte = bytes_of_characters[code]; byte >= 0)
-            append_utf8(table[static_cast<std::size_t>(byte)], static_cast<char32_t>(code));
-    return table;
 }
 
 // Every way in which two tokens make a third, in the order of the third's rank, then of the first's and the second's

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// tokenizer.json's list of merges: the pairs of tokens that join, the first of them first. `bpe` joins by rank instead,
+// as tiktoken does: any pair whose concatenation is a token, the lowest rank first. Both give the same ids as long as
+// the list is in the order of the ranks, and holds for every token the pair that ranks join last on the way to it:
+// wherever a pair is joined, everything between its two ends was joined as in that token alone, so no other pair that
+// makes the token ever comes about. transformers lists all pairs; a tokenizer trained from scratch has one for each
+// token.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/quoted.hpp>
+#include <llamavision/tokens/bpe.hpp>
+#include <llamavision/tokens/byte_alphabet.hpp>
+#include <llamavision/tokens/vocabulary.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace llamavision::tokens::detail {
+
+/// The two tokens of one merge, in GPT-2's alphabet.
+struct merge {
+    std::string_view left, right;
+};
+
+/// One entry of the list: "left right", or a pair. Throws format_error.
+inline merge read_merge(nlohmann::json const& entry, std::size_t index, std::string const& file) {
+    merge result;
+    if (entry.is_string()) {
+        std::string_view const text = entry.get_ref<std::string const&>();
+        auto const space = std::min(text.find(' '), text.size());
+        result = {text.substr(0, space), text.substr(std::min(space + 1, text.size()))};
+    } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
+        result = {entry[0].get_ref<std::string const&>(), entry[1].get_ref<std::string const&>()};
+    }
+    if (result.left.empty() || result.right.empty())
+        throw format_error(file + ": entry " + std::to_string(index) + " of model.merges is not two tokens");
+    return result;
+}
+
+/// Throws format_error if joining by the list could give other ids than joining by rank.
+inline void check_merges(nlohmann::json const& list, vocabulary const& words, std::string const& file) {
+    if (!list.is_array()) throw format_error(file + ": no model.merges");
+    auto const characters = characters_of_bytes();
+    bpe by_rank(words);
+    std::string written;             // the token in the alphabet
+    std::vector<std::size_t> splits; // bytes of its first part, for each pair that makes it
+    std::vector<std::size_t> places; // where the second part begins, in the alphabet; 0 once it is listed
+    std::size_t next = 0;
+    for (vocabulary::rank r = 0; r < words.size(); ++r) {
+        auto const text = words[r];
+        if (text.size() < 2) continue;
+        written.clear(), splits.clear(), places.clear();
+        for (std::size_t i = 0; i < text.size(); ++i) {
+            if (i > 0 && words.find(text.substr(0, i)) != vocabulary::none
+                && words.find(text.substr(i)) != vocabulary::none) {
+                splits.push_back(i);
+                places.push_back(written.size());
+            }
+            written += characters[static_cast<unsigned char>(text[i])];
+        }
+        std::size_t left = splits.size(); // to be listed
+        for (; next < list.size(); ++next) {
+            auto const [first, second] = read_merge(list[next], next, file);
+            if (first.size() + second.size() != written.size() || !written.starts_with(first)
+                || !written.ends_with(second))
+                break;
+            auto const place = std::find(places.begin(), places.end(), first.size());
+            if (place == places.end()) break;
+            *place = 0;
+            --left;
+        }
+        if (left == 0) continue;
+        std::size_t const needed = by_rank.last_join(r);
+        for (std::size_t i = 0; i < splits.size(); ++i)
+            if (splits[i] == needed && places[i] != 0)
+                throw format_error(file + ": model.merges does not lead to token " + std::to_string(r) + ", "
+                                   + in_quotes(written) + ", in the order of the ranks: no entry "
+                                   + in_quotes(std::string(written, 0, places[i]) + " " + written.substr(places[i])));
+    }
+    if (next < list.size()) {
+        auto const [first, second] = read_merge(list[next], next, file);
+        throw format_error(file + ": entry " + std::to_string(next) + " of model.merges, " + in_quotes(first) + " and "
+                           + in_quotes(second) + ", makes no token of model.vocab, or not in the order of the ranks");
+    }
+}
+
+} // namespace llamavision::tokens::detail
