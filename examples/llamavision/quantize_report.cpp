@@ -96,7 +96,10 @@ logits ask(quantize_options const& o, format_settings const& formats) {
     lv::read_options watched;
     watched.watch = [](std::string_view, lv::rows const&) {};
     session.append(ids, {&image, 1}, watched);
-    return {{session.all_logits().begin(), session.all_logits().end()}, ids.size()};
+    std::span<float const> const all = session.all_logits();
+    if (!std::all_of(all.begin(), all.end(), [](float x) { return std::isfinite(x); }))
+        throw lv::token_error(o.model + ": some logits are infinite or no numbers, and cannot be compared");
+    return {{all.begin(), all.end()}, ids.size()};
 }
 
 struct logit_change {

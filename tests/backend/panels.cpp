@@ -336,3 +336,30 @@ TEST_CASE("products of panels carry infinities and NaNs, and without rows or col
         CHECK(y[1] == 5.0f);
     });
 }
+
+TEST_CASE("integers refuse weights that are infinite or no numbers, and carry activations that are") {
+    on_every_tier([](lv::tier level) {
+        lv::simd const b = on(level, 2);
+        float const infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+        std::size_t const rows = 35, columns = 64;
+        for (float const odd : {infinity, -infinity, nan, -nan}) {
+            std::vector<float> values(rows * columns, 1.0f);
+            values[34 * columns + 63] = odd;
+            weight const w(lv::format::f32, rows, columns, values);
+            for (auto const f : {lv::weight_format::i8, lv::weight_format::q8, lv::weight_format::q4})
+                CHECK_THROWS_AS((panelled{b, w, f}), lv::format_error);
+            weight const ones(lv::format::f32, rows, columns, std::vector<float>(rows * columns, 1.0f));
+            panelled const p(b, ones, lv::weight_format::i8);
+            for (std::size_t const at : {0u, 1u, 63u}) { // of the second row
+                std::vector<float> x(3 * columns, 1.0f), y(3 * rows);
+                x[columns + at] = odd;
+                b.linear(p.view(), nullptr, x.data(), 3, y.data());
+                for (std::size_t o = 0; o < rows; ++o) {
+                    CHECK(std::isfinite(y[o]));
+                    CHECK(std::isnan(y[rows + o]));
+                    CHECK(std::isfinite(y[2 * rows + o]));
+                }
+            }
+        }
+    });
+}

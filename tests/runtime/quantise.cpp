@@ -2,9 +2,13 @@
 // Tensors in other formats: which are converted, to what bits, and how far they move.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
+#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <llamavision/runtime/quantise.hpp>
@@ -119,6 +123,34 @@ TEST_CASE("what cannot be converted") {
                    "is I32, which holds no weights"));
     formats.self = lv::weight_format::i8;
     CHECK_THROWS_AS(static_cast<void>(lv::quantised(some({self}, 3, 64), formats, {}, pool)), lv::argument_error);
+}
+
+TEST_CASE("a value that is infinite or no number is kept in bf16, and refused by integers, which name the tensor") {
+    auto const pool = std::make_shared<lv::thread_pool>(2);
+    for (float const odd : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+        auto source = some({self, cross}, 150, 64);
+        auto const values = std::make_shared<std::vector<float>>(150 * 64, 1.0f);
+        (*values)[5000] = odd; // in the second piece
+        source.tensors.at(self).bytes = std::as_bytes(std::span(std::as_const(*values)));
+        source.owners.push_back(values);
+        lv::weight_formats formats;
+        for (lv::weight_format const f : {lv::weight_format::q8, lv::weight_format::q4}) {
+            formats.self = formats.cross = f;
+            auto const all = lv::quantised(source, formats, cross_layers, pool);
+            CHECK(made(all.tensors.at(cross)).size() > 0);
+            std::string const said = message_of<lv::format_error>([&] { return made(all.tensors.at(self)).size(); });
+            CHECK(contains(said, "the tensor \"" + self + "\" as Q"));
+            CHECK(contains(said, "a weight is infinite or no number"));
+        }
+        formats.self = lv::weight_format::bf16;
+        auto const all = lv::quantised(source, formats, cross_layers, pool);
+        auto error = lv::compare(source.tensors.at(self), all.tensors.at(self));
+        CHECK(std::isnan(error.relative()));
+        CHECK(std::isnan(error.worst()));
+        error += lv::compare(source.tensors.at(cross), source.tensors.at(cross));
+        CHECK(std::isnan(error.relative()));
+        CHECK(std::isnan(error.worst()));
+    }
 }
 
 TEST_CASE("errors are those of uniform steps") {

@@ -139,7 +139,8 @@ concept keeps_keys = requires(B const& b, attention_shape const& shape, float co
 /// Offers layouts of its own for weights of products: `laid_out_bytes(w, f)` says how many bytes the weight w takes in
 /// format f (w.data may be null; 0: it stays as it is), `lay_out(w, f, to)` fills so many, which begin on a cache line
 /// of its memory, and returns how its kernels see them, and `laid_out_at(w, f, at)` says the same of bytes that were
-/// filled before; w lies in the host's memory.
+/// filled before; w lies in the host's memory. `lay_out` throws format_error for a value that is infinite or no number
+/// where that would be lost, in integers.
 template <class B>
 concept lays_out_weights = requires(B const& b, matrix const& w, weight_format f, std::byte* to) {
     { b.laid_out_bytes(w, f) } -> std::convertible_to<std::size_t>;

@@ -67,6 +67,7 @@ class layout {
     /// Called once: all weights, in the order in which data flows.
     virtual void expect(std::span<stored_weight const> weights) = 0;
     /// Called once for each, in any order. `data` says where its bytes lie, and makes them first if it has to.
+    /// @throws format_error naming a weight that is infinite or no number where that would be lost, in integers
     [[nodiscard]] virtual laid_out lay_out(std::size_t index, std::function<void const*()> const& data) = 0;
     /// Called after the last.
     virtual void finish() = 0;
@@ -114,7 +115,7 @@ class binder {
     /// fit.
     /// @param on_progress called after each matrix
     /// @return what the bound weights point into; the caller keeps it as long as them
-    /// @throws as `check`
+    /// @throws as `check`; what the layout throws
     [[nodiscard]] LLAMAVISION_COLD std::vector<std::shared_ptr<void const>> finish(progress const& on_progress = {}) {
         check();
         if (relay_) relay_->expect(weights_);

@@ -20,6 +20,7 @@
 #include <llamavision/support/blocks.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/pages.hpp>
+#include <llamavision/support/quoted.hpp>
 #include <llamavision/support/thread_pool.hpp>
 #include <llamavision/weights/formats.hpp>
 
@@ -77,7 +78,8 @@ inline void convert_on(thread_pool& pool, checkpoint::dtype from, std::span<std:
 /// The tensors in the formats chosen for their parts. What is stored so already, and rows without whole blocks, stay.
 /// Converted bytes are made each time that they are asked for, a tensor at a time, and pages that were read are given
 /// back. @param cross_layers indices of the text layers that look at the image
-/// Throws argument_error for i8, mismatch_error for tensors that hold no real numbers.
+/// Throws argument_error for i8, mismatch_error for tensors that hold no real numbers. Making a tensor of integers
+/// throws format_error, naming it, if a value is infinite or no number.
 [[nodiscard]] inline checkpoint::named_tensors quantised(checkpoint::named_tensors source,
                                                          weight_formats const& formats,
                                                          std::span<std::size_t const> cross_layers,
@@ -90,10 +92,15 @@ inline void convert_on(thread_pool& pool, checkpoint::dtype from, std::span<std:
             throw mismatch_error("the tensor \"" + name + "\" is " + std::string(checkpoint::name_of(value.type))
                                  + ", which holds no weights");
         checkpoint::tensor converted{*type, value.shape, {}, {}};
-        converted.make = [from = std::move(value), to = *type, pool](std::span<std::byte> result) {
+        converted.make = [name = name, from = std::move(value), to = *type, pool](std::span<std::byte> result) {
             std::vector<std::byte> room;
             auto const bytes = checkpoint::bytes_of(from, room);
-            detail::convert_on(*pool, from.type, bytes, to, result);
+            try {
+                detail::convert_on(*pool, from.type, bytes, to, result);
+            } catch (format_error const& fault) {
+                throw format_error("the tensor " + in_quotes(name) + " as " + std::string(checkpoint::name_of(to))
+                                   + ": " + fault.what());
+            }
             if (!from.make) give_back(bytes);
         };
         value = std::move(converted);
@@ -109,15 +116,17 @@ struct quantisation_error {
     double largest = 0; ///< largest |stored|
     std::size_t bytes_before = 0, bytes_after = 0;
 
-    /// Root of the mean square, as a part of the tensor's own.
-    [[nodiscard]] double relative() const { return size > 0 ? std::sqrt(squares / size) : 0; }
-    /// The largest change as a part of the largest value.
-    [[nodiscard]] double worst() const { return largest > 0 ? most / largest : 0; }
+    /// Root of the mean square, as a part of the tensor's own; no number if some value is none.
+    [[nodiscard]] double relative() const { return size == 0 ? 0 : std::sqrt(squares / size); }
+    /// The largest change as a part of the largest value; no number if some value is none.
+    [[nodiscard]] double worst() const { return largest == 0 ? 0 : most / largest; }
+    /// The larger of two sizes; no number if one is none, which std::max may drop.
+    [[nodiscard]] static double larger(double a, double b) { return std::isnan(a) || a >= b ? a : b; }
     quantisation_error& operator+=(quantisation_error const& other) {
         squares += other.squares;
         size += other.size;
-        most = std::max(most, other.most);
-        largest = std::max(largest, other.largest);
+        most = larger(most, other.most);
+        largest = larger(largest, other.largest);
         bytes_before += other.bytes_before;
         bytes_after += other.bytes_after;
         return *this;
@@ -147,8 +156,8 @@ struct quantisation_error {
             double const value = static_cast<double>(was[i]), change = static_cast<double>(is[i]) - value;
             e.squares += change * change;
             e.size += value * value;
-            e.most = std::max(e.most, std::abs(change));
-            e.largest = std::max(e.largest, std::abs(value));
+            e.most = e.larger(e.most, std::abs(change));
+            e.largest = e.larger(e.largest, std::abs(value));
         }
     }
     if (!stored.make) give_back(a);

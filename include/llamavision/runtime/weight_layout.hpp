@@ -21,6 +21,7 @@
 #include <llamavision/runtime/weight_placement.hpp>
 #include <llamavision/support/aligned_bytes.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/quoted.hpp>
 #include <llamavision/weights/formats.hpp>
 
 namespace llamavision {
@@ -42,7 +43,7 @@ class weight_layout final : public layout {
         for (stored_weight const& w : weights) {
             weight_format const format = formats_.of(w.name, cross_layers_);
             weight_placement const to = placement_of(backend_, w, format, packs);
-            list_.push_back({w.extents, format, to, to.where == home::apart ? apart : list.size()});
+            list_.push_back({w.name, w.extents, format, to, to.where == home::apart ? apart : list.size()});
             if (to.where == home::apart) apart += to.room();
             if (to.where == home::file && to.moves)
                 list.push_back({w.name + " " + std::string(to.anew ? name_of(format) : name_of(w.extents.type)) + " of "
@@ -79,6 +80,7 @@ class weight_layout final : public layout {
 
   private:
     struct item {
+        std::string name;
         matrix extents;
         weight_format format;
         weight_placement to;
@@ -100,7 +102,12 @@ class weight_layout final : public layout {
                         backend.zero(reinterpret_cast<float*>(to), w.to.bytes / sizeof(float));
                     matrix stored = w.extents;
                     stored.data = data();
-                    backend.lay_out(stored, w.format, to);
+                    try {
+                        backend.lay_out(stored, w.format, to);
+                    } catch (format_error const& fault) {
+                        throw format_error("the tensor " + in_quotes(w.name) + " as " + std::string(name_of(w.format))
+                                           + ": " + fault.what());
+                    }
                 }
                 result.weight = backend.laid_out_at(w.extents, w.format, to);
             }

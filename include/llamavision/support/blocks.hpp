@@ -12,6 +12,8 @@
 #include <cstring>
 #include <span>
 
+#include <llamavision/support/cold.hpp>
+#include <llamavision/support/error.hpp>
 #include <llamavision/support/half.hpp>
 
 namespace llamavision {
@@ -46,6 +48,11 @@ namespace detail {
 }
 inline constexpr std::int32_t infinity_bits = 0x7f800000;
 
+/// Rounding to integers would make ordinary numbers of them, and a damaged file a model that answers.
+[[noreturn]] LLAMAVISION_COLD inline void refuse_infinite() {
+    throw format_error("a weight is infinite or no number, and no integer stands for that");
+}
+
 /// 1 / x, and 0 where that is infinite.
 [[nodiscard]] inline float reciprocal(float x) {
     float const inverse = 1.0f / x;
@@ -65,9 +72,10 @@ struct q8_0 {
         for (std::size_t i = 0; i < values; ++i) to[i] = d * static_cast<float>(quants[i]);
     }
     /// The largest magnitude of the 32 values becomes 127; halves are rounded away from zero.
+    /// @throws format_error if one of them is infinite or no number
     [[nodiscard]] static q8_0 encode(float const* from) {
         std::int32_t const top = detail::largest_bits(from, values);
-        if (top >= detail::infinity_bits) return encode_infinite(from);
+        if (top >= detail::infinity_bits) detail::refuse_infinite();
         float const d = std::bit_cast<float>(top) / 127, inverse = detail::reciprocal(d);
         q8_0 block{f16::round(d), {}};
         for (std::size_t i = 0; i < values; ++i) {
@@ -75,20 +83,6 @@ struct q8_0 {
             auto const whole = static_cast<std::int32_t>(q);
             float const rest = q - static_cast<float>(whole);
             block.quants[i] = static_cast<std::int8_t>(whole + (rest >= 0.5f ? 1 : 0) - (rest <= -0.5f ? 1 : 0));
-        }
-        return block;
-    }
-
-  private:
-    /// Some of the values are infinite, or NaNs, which become 127.
-    [[nodiscard]] static q8_0 encode_infinite(float const* from) {
-        float largest = 0;
-        for (std::size_t i = 0; i < values; ++i) largest = std::fmax(largest, std::abs(from[i]));
-        float const d = largest / 127, inverse = detail::reciprocal(d);
-        q8_0 block{f16::round(d), {}};
-        for (std::size_t i = 0; i < values; ++i) {
-            float const q = std::round(detail::product(from[i], inverse));
-            block.quants[i] = static_cast<std::int8_t>(std::fmax(std::fmin(q, 127.0f), -127.0f));
         }
         return block;
     }
@@ -105,9 +99,10 @@ struct q4_0 {
         for (std::size_t i = 0; i < values; ++i) to[i] = d * static_cast<float>(detail::nibble(pairs, i) - 8);
     }
     /// Of the 32 values that of largest magnitude, the first of equals, becomes q = 0; its opposite is cut to q = 15.
+    /// @throws format_error if one of them is infinite or no number
     [[nodiscard]] static q4_0 encode(float const* from) {
         std::int32_t const top = detail::largest_bits(from, values);
-        if (top >= detail::infinity_bits) return encode_infinite(from);
+        if (top >= detail::infinity_bits) detail::refuse_infinite();
         float extreme = from[0];
         for (std::size_t i = values; i-- > 0;)
             extreme = (std::bit_cast<std::int32_t>(from[i]) & 0x7fffffff) == top ? from[i] : extreme;
@@ -118,23 +113,6 @@ struct q4_0 {
         q4_0 block{f16::round(d), {}};
         for (std::size_t i = 0; i < 16; ++i)
             block.pairs[i] = static_cast<std::uint8_t>(quants[i] | quants[i + 16] << 4);
-        return block;
-    }
-
-  private:
-    /// Some of the values are infinite, or NaNs, which become 15, and are the extreme only if they are the first.
-    [[nodiscard]] static q4_0 encode_infinite(float const* from) {
-        float extreme = from[0];
-        for (std::size_t i = 1; i < values; ++i)
-            if (std::abs(from[i]) > std::abs(extreme)) extreme = from[i];
-        float const d = extreme / -8, inverse = detail::reciprocal(d);
-        auto const quant = [&](float x) {
-            float const q = std::trunc(detail::product(x, inverse) + 8.5f);
-            return static_cast<unsigned>(std::fmax(std::fmin(q, 15.0f), 0.0f));
-        };
-        q4_0 block{f16::round(d), {}};
-        for (std::size_t i = 0; i < 16; ++i)
-            block.pairs[i] = static_cast<std::uint8_t>(quant(from[i]) | quant(from[i + 16]) << 4);
         return block;
     }
 };
@@ -272,7 +250,7 @@ void decode_blocks(std::span<std::byte const> bytes, float* to) {
     }
 }
 
-/// Narrows `count` values, a multiple of Block::values, to whole blocks at any address.
+/// Narrows `count` values, a multiple of Block::values, to whole blocks at any address. Throws as `Block::encode`.
 template <class Block>
 void encode_blocks(float const* from, std::size_t count, std::byte* to) {
     for (std::size_t i = 0; i < count; i += Block::values, to += sizeof(Block)) {

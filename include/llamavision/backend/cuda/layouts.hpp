@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <span>
 #include <thread>
 #include <type_traits>
@@ -54,17 +55,24 @@ inline void split(q4_0 const& block, std::uint8_t* integers, f16* scale) {
     *scale = block.scale;
 }
 
-/// f(0) ... f(count - 1), shared among the machine's threads.
+/// f(0) ... f(count - 1), shared among the machine's threads. Throws one of what they throw.
 template <class F>
 void in_parallel(std::size_t count, F const& f) {
     std::size_t const threads =
         std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, std::max<std::size_t>(count, 1));
-    std::vector<std::jthread> others;
+    std::vector<std::exception_ptr> thrown(threads);
     auto const share = [&](std::size_t k) {
-        for (std::size_t i = count * k / threads; i < count * (k + 1) / threads; ++i) f(i);
+        try {
+            for (std::size_t i = count * k / threads; i < count * (k + 1) / threads; ++i) f(i);
+        } catch (...) { thrown[k] = std::current_exception(); }
     };
-    for (std::size_t k = 1; k < threads; ++k) others.emplace_back(share, k);
-    share(0);
+    {
+        std::vector<std::jthread> others;
+        for (std::size_t k = 1; k < threads; ++k) others.emplace_back(share, k);
+        share(0);
+    }
+    for (std::exception_ptr const& each : thrown)
+        if (each) std::rethrow_exception(each);
 }
 
 template <class Block, class Put>
@@ -115,6 +123,7 @@ void lay_out_values(matrix const& w, std::size_t rows_at_once, Put const& put) {
 } // namespace detail
 
 /// Calls put(place in bytes, bytes) for all of the weight in that layout; w lies in the host's memory.
+/// @throws format_error if a value that becomes an integer is infinite or no number
 template <class Put>
 void lay_out_rows(matrix const& w, format type, Put const& put) {
     std::size_t const rows = std::max<std::size_t>((std::size_t{1} << 23) / std::max<std::size_t>(w.columns, 1), 1);

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <llamavision/support/blocks.hpp>
 #include <llamavision/support/half.hpp>
 
 namespace llamavision::panels {
@@ -65,14 +66,19 @@ void pack(W values, std::size_t rows, std::size_t columns, std::size_t index, bf
 }
 
 /// The same as integers: an output's largest magnitude becomes 127. `scale` and `sum` are those of the panel.
+/// @throws format_error if a value is infinite or no number
 template <class W>
 void pack_i8(W values, std::size_t rows, std::size_t columns, std::size_t index, std::int8_t* to, float* scale,
              std::int32_t* sum) {
     for (std::size_t o = 0; o < side; ++o) {
         std::size_t const row = index * side + o;
-        float largest = 0.0f;
-        for (std::size_t k = 0; row < rows && k < columns; ++k)
-            largest = std::max(largest, std::abs(static_cast<float>(values[row * columns + k])));
+        std::int32_t top = 0; // magnitudes are ordered as their bits are, infinity and NaNs above all
+        for (std::size_t k = 0; row < rows && k < columns; ++k) {
+            float const value = static_cast<float>(values[row * columns + k]);
+            top = std::max(top, std::bit_cast<std::int32_t>(value) & 0x7fffffff);
+        }
+        if (top >= llamavision::detail::infinity_bits) llamavision::detail::refuse_infinite();
+        float const largest = std::bit_cast<float>(top);
         scale[o] = largest / 127.0f;
         float const inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
         sum[o] = 0;

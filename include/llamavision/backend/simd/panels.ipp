@@ -34,15 +34,19 @@ LLAMAVISION_TARGET inline void quantise_rows(float const* x, std::size_t stride,
         for (std::size_t r = 0; r < height; ++r) {
             float const* const row = x + (first + r) * stride;
             std::size_t const count = first + r < rows ? columns : 0;
-            reg top = zero;
+            reg top = zero, odd = zero; // what is no number is lost in `top`, and not in 0 times it
             for (std::size_t k = 0; k < count; k += lanes::width) {
                 reg const a = k + lanes::width <= count ? lanes::load(row + k) : load_some(row + k, count - k);
                 top = lanes::max(top, lanes::max(a, lanes::subtract(zero, a)));
+                odd = lanes::fma(a, zero, odd);
             }
             float lane[lanes::width], largest = 0.0f;
             lanes::store(lane, top);
             for (float const v : lane) largest = v > largest ? v : largest;
-            if (count) scales[first + r] = largest / 127.0f;
+            float scale = largest / 127.0f;
+            lanes::store(lane, odd);
+            for (float const v : lane) scale += v;
+            if (count) scales[first + r] = scale;
             reg const inverse = lanes::set(largest > 0.0f ? 127.0f / largest : 0.0f);
             for (std::size_t k = 0; k < steps * panels::i8_step; k += lanes::width) {
                 reg a = zero;
