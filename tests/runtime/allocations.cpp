@@ -46,7 +46,7 @@ std::size_t allocations_together(std::shared_ptr<lv::network const> const& net, 
     std::deque<lv::session> sessions;
     std::vector<lv::session::passage> prompts, tokens;
     id_list const prompt{1, image_token, 2};
-    image_list const images{picture(1, 2)};
+    image_list const images{picture_by(*net, 1, 2)};
     lv::token now = 0;
     for (int i = 0; i < 6; ++i) {
         lv::session& s = sessions.emplace_back(net, options);
@@ -77,7 +77,7 @@ TEST_CASE("decoding allocates nothing") {
             sum += allocations_of(text);
             lv::session images(net, {0, 8, reading});
             images.append(id_list{1, image_token, 2, image_token, image_token, 3},
-                          image_list{picture(1, 1), picture(1, 2), picture(2, 2)});
+                          image_list{picture_by(*net, 1, 1), picture_by(*net, 1, 2), picture_by(*net, 2, 2)});
             sum += allocations_of(images);
             sum += allocations_together(net, reading);
         }

@@ -157,7 +157,7 @@ TEST_CASE("encoding reports its layers, and ends when asked") {
 
 TEST_CASE("one image in several sessions, and sessions on several threads") {
     for (auto const& net : {small_network(), small_network_simd()}) {
-        auto const image = picture(1, 3);
+        auto const image = picture_by(*net, 1, 3);
         auto const read = [&](int seed) {
             lv::session s(net, {0, 4, lv::parity::usual});
             random_floats random(static_cast<std::uint64_t>(seed));
@@ -175,6 +175,23 @@ TEST_CASE("one image in several sessions, and sessions on several threads") {
         CHECK(found == wanted);
         CHECK(wanted[0] != wanted[1]);
     }
+}
+
+TEST_CASE("a weight that is infinite is refused where it would become an integer, and named") {
+    using enum lv::weight_format;
+    struct row {
+        std::string tensor;
+        lv::weight_formats formats;
+        std::string kept;
+    };
+    std::string const patches = "vision_model.patch_embedding.weight";
+    std::string const up = "language_model.model.layers.0.mlp.up_proj.weight";
+    for (row const& r : {row{patches, {.vision = i8}, "i8"}, row{up, {.self = q8}, "q8"}, row{up, {.self = q4}, "q4"}})
+        CHECK(fault_of_infinite(r.tensor, r.formats)
+              == "the tensor \"" + r.tensor + "\" as " + r.kept
+                     + ": a weight is infinite or no number, and no integer stands for that");
+    for (lv::weight_format const f : {stored, bf16}) // where it stays what it is, and the logits tell
+        CHECK(fault_of_infinite(up, {.self = f}) == "nothing was thrown");
 }
 
 TEST_CASE("a checkpoint that is not the model's is refused with every fault") {

@@ -109,7 +109,7 @@ TEST_CASE("a watched prompt yields the logits of every row") {
             lv::session s(net, {0, chunk, lv::parity::usual});
             lv::read_options options;
             options.watch = [](std::string_view, lv::rows const&) {};
-            s.append(ids, images, options);
+            s.append(ids, image_list{picture_by(*net, 1, 3)}, options);
             REQUIRE(s.all_logits().size() == ids.size() * small::text::vocabulary);
             for (std::size_t n = 2; n <= ids.size(); ++n)
                 CHECK(difference(s.all_logits().subspan((n - 1) * small::text::vocabulary, small::text::vocabulary),

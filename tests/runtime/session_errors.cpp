@@ -62,7 +62,23 @@ TEST_CASE_FIXTURE(fixture, "images of another model, and none at all") {
     auto const foreign = other_network()->encode(random_tiles(1, 1, small::vision::tile), {});
     CHECK(contains(refused(s, {image_token}, {foreign}), "not encoded by this session's model"));
     CHECK(contains(refused(s, {image_token}, {nullptr}), "not encoded by this session's model"));
+    auto const tuned = network_with_fine_tuned_tables()->encode(random_tiles(1, 1, small::vision::tile), {});
+    CHECK(contains(refused(s, {image_token}, {tuned}), "not encoded by this session's model"));
+    auto const elsewhere = small_network_simd()->encode(random_tiles(1, 1, small::vision::tile), {});
+    CHECK(contains(refused(s, {image_token}, {elsewhere}), "not encoded by this session's model"));
     check_unchanged();
+}
+
+TEST_CASE("an image belongs to whoever has the same configuration, weights, formats and backend") {
+    auto const seen = wide_network(1)->encode(random_tiles(1, 1, small::vision::tile), {});
+    id_list const ids{static_cast<lv::token>(wide_network(1)->numbers().text.vocabulary)};
+    lv::session same(wide_network(1), {64, 8, lv::parity::usual});
+    same.append(ids, image_list{seen}); // another object
+    CHECK(same.images() == 1);
+    lv::session trained(wide_network(2), {64, 8, lv::parity::usual});
+    CHECK_THROWS_AS(trained.append(ids, image_list{seen}), lv::argument_error);
+    lv::session stored(wide_network_on(lv::all_tiers[0], lv::weight_format::stored), {64, 8, lv::parity::usual});
+    CHECK_THROWS_AS(stored.append(ids, image_list{seen}), lv::argument_error);
 }
 
 TEST_CASE("Hugging Face's reading wants the padded tiles") {

@@ -10,6 +10,7 @@
 #include <llamavision/runtime/random_weights.hpp>
 
 #include <cstring>
+#include <limits>
 #include <utility>
 
 namespace lv = llamavision;
@@ -82,6 +83,21 @@ std::shared_ptr<lv::network const> wide_network(std::uint64_t seed, lv::network_
             };
     how.formats = lv::weight_formats::divided(lv::weight_format::bf16, lv::weight_format::q4);
     return std::make_shared<lv::compiled_network<wide, lv::simd>>(std::move(all), lv::simd(2), how);
+}
+
+std::string fault_of_infinite(std::string const& tensor, lv::weight_formats const& formats) {
+    return message_of<lv::format_error>([&] {
+        lv::checkpoint::named_tensors all = random_weights<wide>(1);
+        auto& damaged = all.tensors.at(tensor);
+        auto const values = std::make_shared<std::vector<float>>(damaged.bytes.size() / sizeof(float));
+        std::memcpy(values->data(), damaged.bytes.data(), damaged.bytes.size());
+        values->at(values->size() / 2) = -std::numeric_limits<float>::infinity();
+        damaged.bytes = std::as_bytes(std::span(std::as_const(*values)));
+        all.owners.push_back(values);
+        lv::network_options how;
+        how.formats = formats;
+        return lv::compiled_network<wide, lv::simd>(std::move(all), lv::simd(2), how).size().tensors;
+    });
 }
 
 std::string faults_of_renamed_checkpoint() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <llamavision/backend/simd/targets.hpp>
@@ -27,14 +28,21 @@ std::shared_ptr<llamavision::network const> network_with_fine_tuned_tables();
 /// bound; `made` counts them.
 std::shared_ptr<llamavision::network const> wide_network(std::uint64_t seed, llamavision::network_options how = {},
                                                          std::size_t* made = nullptr);
+/// What the wide network says of a checkpoint in which one value of that tensor is infinite.
+std::string fault_of_infinite(std::string const& tensor, llamavision::weight_formats const& formats);
 /// What the small network says of a checkpoint with one misspelled and one misshapen tensor.
 std::string faults_of_renamed_checkpoint();
 
-/// A random picture of the small network's, encoded by it; pictures of different seeds differ.
+/// A random picture of the small network's, encoded by one of its kind; pictures of different seeds differ.
+inline llamavision::session::image_ptr picture_by(llamavision::network const& net, std::size_t rows,
+                                                  std::size_t columns, std::uint64_t seed = 1,
+                                                  llamavision::encode_options options = {}) {
+    options.remember_padding = true;
+    return net.encode(random_tiles(rows, columns, small::vision::tile, seed), options);
+}
 inline llamavision::session::image_ptr picture(std::size_t rows, std::size_t columns, std::uint64_t seed = 1,
                                                llamavision::encode_options options = {}) {
-    options.remember_padding = true;
-    return small_network()->encode(random_tiles(rows, columns, small::vision::tile, seed), options);
+    return picture_by(*small_network(), rows, columns, seed, std::move(options));
 }
 
 inline constexpr llamavision::token image_token = small::text::vocabulary;

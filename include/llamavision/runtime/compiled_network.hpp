@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,7 +49,8 @@ class compiled_network final : public network {
     /// @param tensors the checkpoint under Hugging Face's names
     /// @throws mismatch_error naming every tensor that is missing, surplus or misshapen; memory_error with the figures,
     ///         before anything large is allocated, if weights, one picture and a conversation of a thousand tokens take
-    ///         more than the room; what packed_file throws
+    ///         more than the room; format_error naming a tensor with a value that is infinite or no number, if it is
+    ///         kept in integers; what packed_file throws
     compiled_network(checkpoint::named_tensors tensors, B kernels, network_options const& options = {})
         : backend_(std::move(kernels)), formats_(options.formats), sees_(!checkpoint::is_text_alone(tensors)),
           weight_memory_(weigh<C>(backend_, tensors, formats_, !options.packed.file.empty())) {
@@ -147,14 +147,8 @@ class compiled_network final : public network {
         return blank(plan_of(grid_rows, grid_columns, options), grid_rows, grid_columns);
     }
 
-    [[nodiscard]] std::string encoder_identity() const override {
-        must_see();
-        std::call_once(identified_, [this] {
-            std::string const how = std::string(name_of(formats_.vision)) + (keeps_image() ? ", kept" : "");
-            identity_ = identify_encoder<C>(backend_, how, bound_);
-        });
-        return identity_;
-    }
+    [[nodiscard]] std::string encoder_identity() const override { return identified(identity_, SIZE_MAX); }
+    [[nodiscard]] std::string encoder_mark() const override { return identified(mark_, 4096); } // a page
 
     [[nodiscard]] std::size_t read_scratch(std::size_t rows_in, std::size_t logit_rows, bool watched) const override {
         stretch all; // how rows are shared out among conversations makes no difference
@@ -294,6 +288,12 @@ class compiled_network final : public network {
         remember(features, c, image);
     }
 
+    std::string const& identified(known_identity& as, std::size_t sample) const {
+        must_see();
+        std::string const how = std::string(name_of(formats_.vision)) + (keeps_image() ? ", kept" : "");
+        return as.get([&] { return identify_encoder<C>(backend_, how, bound_, sample); });
+    }
+
     [[nodiscard]] vision_rows plan_of(std::size_t grid_rows, std::size_t grid_columns,
                                       encode_options const& options) const {
         std::size_t const id = config::arrangement_id(grid_rows, grid_columns, V::tiles);
@@ -316,6 +316,7 @@ class compiled_network final : public network {
         m.padded_rows = bias.size();
         m.kept = keeps_image();
         std::size_t const seen = key_floats(m.rows, m.kept), all = seen + key_floats(m.padded_rows, m.kept);
+        image->encoder = encoder_mark();
         image->grid_rows = grid_rows;
         image->grid_columns = grid_columns;
         image->bytes = (cross_count * 2 * all + bias.size()) * sizeof(float);
@@ -441,8 +442,7 @@ class compiled_network final : public network {
     std::vector<std::shared_ptr<void const>> owners_;
     std::vector<bound_weight> bound_;
     std::vector<bool> padding_alike_;
-    mutable std::once_flag identified_;
-    mutable std::string identity_;
+    mutable known_identity identity_, mark_;
     std::unique_ptr<weight_stream const> tower_stream_, text_stream_; ///< null: the mapped weights fit into memory
 };
 

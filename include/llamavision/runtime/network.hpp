@@ -53,6 +53,7 @@ struct encoded_image {
     std::size_t grid_columns = 0;
     std::shared_ptr<std::byte> storage;
     std::size_t bytes = 0;
+    std::string encoder; ///< `network::encoder_mark` of whom it was encoded by
 };
 
 /// Bytes that the parts of a running model take.
@@ -116,6 +117,10 @@ class network {
     /// when it is first called.
     /// @throws image_error if the model sees no pictures
     [[nodiscard]] virtual std::string encoder_identity() const = 0;
+    /// The same of a page of each of those weights, which costs nothing: enough to tell a picture that another
+    /// configuration, backend, format or training encoded.
+    /// @throws image_error if the model sees no pictures
+    [[nodiscard]] virtual std::string encoder_mark() const = 0;
 
     /// Floats of scratch that `read` needs for that many rows; a watched pass runs unfused, and may need more.
     [[nodiscard]] virtual std::size_t read_scratch(std::size_t rows, std::size_t logit_rows, bool watched) const = 0;

@@ -69,8 +69,8 @@ class session {
     /// Reads a stretch of prompt. Each image id in it stands for the next of `images`.
     /// On an exception the session is as before.
     /// @throws context_error if the context would overflow; argument_error for ids outside the vocabulary, when image
-    ///         ids and images differ in number, or for an image of another model or one that lacks its padded tiles
-    ///         (`remembers_padding`); cancelled
+    ///         ids and images differ in number, or for an image of another model (`network::encoder_mark`) or one that
+    ///         lacks its padded tiles (`remembers_padding`); cancelled
     void append(std::span<token const> ids, std::span<image_ptr const> images = {}, read_options const& options = {});
 
     /// Reads one generated token.

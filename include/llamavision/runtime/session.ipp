@@ -121,8 +121,9 @@ LLAMAVISION_INLINE void session::check(std::span<token const> ids, std::size_t i
 
 LLAMAVISION_INLINE void session::check(encoded_image const* image) const {
     config::numbers const& n = network_->numbers();
-    if (!image || image->memory.layers.size() != n.text.cross_layers.size())
-        throw argument_error("the image was not encoded by this session's model");
+    if (!image || !network_->sees() || image->encoder != network_->encoder_mark())
+        throw argument_error("the image was not encoded by this session's model, nor by one with the same "
+                             "configuration, weights, formats and backend");
     if (remembers_padding() && image->grid_rows * image->grid_columns < n.vision.tiles && !image->memory.padded_rows)
         throw argument_error("Hugging Face's reading needs the padded tiles of an image: encode it with "
                              "remember_padding");
