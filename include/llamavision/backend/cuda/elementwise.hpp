@@ -35,26 +35,27 @@ struct for_each_value {
 /// processor, which waits for it in the order of the code. @pre no result is stored where another one is read
 template <class Kernel>
 struct for_each_result {
-    static constexpr unsigned threads = 256, at_once = 4;
+    static constexpr unsigned threads = 256;
+    static constexpr std::size_t at_once = 4, in_block = threads * at_once;
     using shared = nothing;
     std::size_t count = 0;
 
-    [[nodiscard]] grid blocks() const { return {divided_up(count, threads * at_once)}; }
+    [[nodiscard]] grid blocks() const { return {divided_up(count, in_block)}; }
 
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {
         auto const& kernel = static_cast<Kernel const&>(*this);
-        std::size_t const begin = static_cast<std::size_t>(block.x()) * (threads * at_once);
+        std::size_t const begin = block.x() * in_block;
         block.alone([&](unsigned t) {
-            if (begin + threads * at_once > count) {
+            if (begin + in_block > count) {
                 for (std::size_t i = begin + t; i < count; i += threads) store(kernel, i, kernel.made(i));
                 return;
             }
             decltype(kernel.made(begin)) results[at_once];
             LLAMAVISION_CUDA_UNROLL
-            for (unsigned n = 0; n < at_once; ++n) results[n] = kernel.made(begin + t + n * threads);
+            for (std::size_t n = 0; n < at_once; ++n) results[n] = kernel.made(begin + t + n * threads);
             LLAMAVISION_CUDA_UNROLL
-            for (unsigned n = 0; n < at_once; ++n) store(kernel, begin + t + n * threads, results[n]);
+            for (std::size_t n = 0; n < at_once; ++n) store(kernel, begin + t + n * threads, results[n]);
         });
     }
 
