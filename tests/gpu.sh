@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What only a machine with an NVIDIA GPU can check: gpu.sh [--quick] [BUILD]. BUILD is a folder configured with
 # -DLLAMAVISION_CUDA=ON; without one, build/release is made. It may have been built on another machine: what runs is
-# BUILD/tests/test_backend, BUILD/tests/test_cuda and BUILD/bin/llamavision, which need the driver and libcublasLt alone.
+# BUILD/tests/test_backend, test_cuda and test_golden and BUILD/bin/llamavision, which need the driver and libcublasLt alone.
 # --quick leaves out the sanitizer and the large models. The last line is `N passed, N failed`.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -12,7 +12,7 @@ quick=false
 build=${1:-build/release}
 if [ ! -x "$build/tests/test_cuda" ]; then
     cmake --preset release -B "$build" -DLLAMAVISION_CUDA=ON &&
-        cmake --build "$build" --target test_backend test_cuda llamavision_program -- -j "$(nproc)" || exit 1
+        cmake --build "$build" --target test_backend test_cuda test_golden llamavision_program -- -j "$(nproc)" || exit 1
 fi
 if ! ldconfig -p | grep -q 'libcublasLt.so.1[0-9]'; then # perhaps it came with a Python package
     found=$(find /usr /opt -name 'libcublasLt.so.1[0-9]' -print -quit 2>/dev/null)
@@ -34,6 +34,7 @@ check() {
 
 check "every word on the GPU" "$build/tests/test_backend" -tc='*on_gpu*'
 check "layouts, attention and networks on the GPU" "$build/tests/test_cuda"
+check "the references' layers, logits and tokens on the GPU" "$build/tests/test_golden" -tc='*_gpu>*'
 
 program=$build/bin/llamavision
 picture=examples/tiny/pictures/shapes.png

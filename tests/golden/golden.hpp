@@ -28,13 +28,19 @@ namespace lv = llamavision;
 using floats = std::vector<float>;
 using network_ptr = std::shared_ptr<lv::network const>;
 
-/// The last four: the simd backend with all weights in bf16, and with the tower's as integers, or the text's as blocks.
-enum class kernels { scalar, simd, bf16, i8, q8, q4 };
+/// From bf16 on: the simd backend with all weights in bf16, and with the tower's as integers, or the text's as blocks;
+/// the cuda backend on the host and on a GPU, weights as stored.
+enum class kernels { scalar, simd, bf16, i8, q8, q4, emulated, gpu };
 
 // Each in a translation unit of its own.
 network_ptr open_p1(std::filesystem::path const& folder, kernels which);
 network_ptr open_g1(std::filesystem::path const& folder, kernels which);
 network_ptr open_g2(std::filesystem::path const& folder, kernels which);
+network_ptr open_p1_on_cuda(std::filesystem::path const& folder, kernels which);
+network_ptr open_g1_on_cuda(std::filesystem::path const& folder, kernels which);
+network_ptr open_g2_on_cuda(std::filesystem::path const& folder, kernels which);
+/// Whether this was built for GPUs, and there is one.
+bool has_gpu();
 
 template <class T>
 T element(std::byte const* bytes, std::size_t i) {

@@ -14,14 +14,21 @@
 
 namespace golden {
 
+/// The tensors of a golden model, after a look at its configuration.
 template <class C>
-network_ptr open(std::filesystem::path const& folder, kernels which) {
+lv::checkpoint::named_tensors tensors_of(std::filesystem::path const& folder) {
     lv::checkpoint::opened file = lv::checkpoint::open(folder);
     REQUIRE(file.model);
     CHECK(lv::config::differences(file.model->values, lv::config::numbers_of<C>(), file.model->unstated).empty());
     lv::checkpoint::widen_blocks(file.tensors, lv::checkpoint::dtype::f32);
+    return std::move(file.tensors);
+}
+
+template <class C>
+network_ptr open(std::filesystem::path const& folder, kernels which) {
+    lv::checkpoint::named_tensors tensors = tensors_of<C>(folder);
     if (which == kernels::scalar)
-        return std::make_shared<lv::compiled_network<C, lv::scalar>>(std::move(file.tensors), lv::scalar{});
+        return std::make_shared<lv::compiled_network<C, lv::scalar>>(std::move(tensors), lv::scalar{});
     using format = lv::weight_format;
     lv::weight_formats formats;
     if (which != kernels::simd)
@@ -33,7 +40,7 @@ network_ptr open(std::filesystem::path const& folder, kernels which) {
                    format::bf16};
     if (which == kernels::q8 || which == kernels::q4)
         formats = lv::weight_formats::divided(format::bf16, which == kernels::q8 ? format::q8 : format::q4);
-    return std::make_shared<lv::compiled_network<C, lv::simd>>(std::move(file.tensors), lv::simd(1),
+    return std::make_shared<lv::compiled_network<C, lv::simd>>(std::move(tensors), lv::simd(1),
                                                                lv::network_options{.formats = formats});
 }
 
