@@ -56,7 +56,7 @@ struct grid {
 
 /// Whether every GPU takes such a kernel: bytes of parameters and of shared memory, and threads of a block.
 template <class Kernel>
-inline constexpr bool fits_a_launch = sizeof(Kernel) <= 4096 && sizeof(typename Kernel::shared) <= 48 * 1024
+inline constexpr bool fits_a_launch = sizeof(Kernel) <= 4096 && sizeof(typename Kernel::shared) <= 49'152
                                       && Kernel::threads <= 1024;
 /// Whether a launch may have so many blocks. It may not have none.
 constexpr bool fits_a_launch_of(grid blocks) {
