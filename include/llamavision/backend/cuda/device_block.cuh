@@ -82,27 +82,11 @@ class device_block {
 
     template <class From, class To>
     __device__ void load_tiles(From const& from, To const& to) {
-        [[maybe_unused]] std::uint32_t(&b)[4] = to(threadIdx.x);
-#if __CUDA_ARCH__ >= 750
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
-                     : "r"(in_shared(from(threadIdx.x)))
-                     : "memory");
-#else
-        __trap();     // nobody asks for it (cuda_device::tensor_cores)
-#endif
+        load_tiles_as<false>(from, to);
     }
     template <class From, class To>
     __device__ void load_turned_tiles(From const& from, To const& to) {
-        [[maybe_unused]] std::uint32_t(&b)[4] = to(threadIdx.x);
-#if __CUDA_ARCH__ >= 750
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
-                     : "r"(in_shared(from(threadIdx.x)))
-                     : "memory");
-#else
-        __trap();     // nobody asks for it (cuda_device::tensor_cores)
-#endif
+        load_tiles_as<true>(from, to);
     }
 
     /// C (16, 8) += A (16, 16) B (16, 8) in every warp, A and B of type T; the layout is block.hpp's.
@@ -139,6 +123,25 @@ class device_block {
   private:
     __device__ static std::uint32_t in_shared(void const* p) {
         return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
+    }
+    template <bool Turned, class From, class To>
+    __device__ static void load_tiles_as(From const& from, To const& to) {
+        [[maybe_unused]] std::uint32_t(&b)[4] = to(threadIdx.x);
+        [[maybe_unused]] std::uint32_t const row = in_shared(from(threadIdx.x));
+#if __CUDA_ARCH__ >= 750
+        if constexpr (Turned)
+            asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                         : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
+                         : "r"(row)
+                         : "memory");
+        else
+            asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                         : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
+                         : "r"(row)
+                         : "memory");
+#else
+        __trap();     // nobody asks for it (cuda_device::tensor_cores)
+#endif
     }
     template <unsigned Width, class Op>
     __device__ static float exchanged(float value, Op const& op) {
