@@ -8,12 +8,12 @@
 
 #include <llamavision/model.hpp>
 
-int main(int count, char** words) try {
+int main(int count, char** arguments) try {
     if (count != 4) throw llamavision::argument_error("give a checkpoint's folder, a picture and a question");
-    auto model = llamavision::load<llamavision::tiny>(words[1]);
+    auto model = llamavision::load<llamavision::tiny>(arguments[1]);
     auto chat = model.chat();
-    auto photo = llamavision::image::open(words[2]);
-    for (std::string_view piece : chat.ask(photo, words[3])) std::cout << piece << std::flush;
+    auto photo = llamavision::image::open(arguments[2]);
+    for (std::string_view piece : chat.ask(photo, arguments[3])) std::cout << piece << std::flush;
     std::cout << '\n';
 } catch (std::exception const& fault) { // the message names the file, tensor or number at fault
     std::cerr << fault.what() << '\n';

@@ -47,8 +47,8 @@ int main(int count, char** arguments) try {
     std::vector<llamavision::session::image_ptr> const images{model.encode(picture, encode)};
 
     auto session = model.open_session();
-    std::vector<llamavision::token> prompt{model.words().bos(), session.image_id()};
-    for (llamavision::token id : model.words().encode("What shape is it?")) prompt.push_back(id);
+    std::vector<llamavision::token> prompt{model.tokenizer().bos(), session.image_id()};
+    for (llamavision::token id : model.tokenizer().encode("What shape is it?")) prompt.push_back(id);
     llamavision::read_options read;
     read.watch = watch;
     session.append(prompt, images, read);

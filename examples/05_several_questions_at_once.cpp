@@ -16,10 +16,10 @@
 #define LLAMAVISION_BUNDLED_MODEL "examples/tiny/checkpoint"
 #endif
 
-int main(int count, char** words) try {
+int main(int count, char** arguments) try {
     if (count < 3) throw llamavision::argument_error("give a picture and at least one question");
     auto const model = llamavision::load<llamavision::tiny>(LLAMAVISION_BUNDLED_MODEL);
-    auto const picture = model.encode(llamavision::image::open(words[1]));
+    auto const picture = model.encode(llamavision::image::open(arguments[1]));
 
     // A conversation for each question; they read in one workspace.
     llamavision::conversation_options options;
@@ -28,14 +28,14 @@ int main(int count, char** words) try {
     std::vector<llamavision::question> questions;
     for (int i = 2; i < count; ++i) {
         auto& chat = chats.emplace_back(model, options);
-        questions.push_back({&chat, chat.turn_of(1, words[i]), {&picture, 1}, chat.defaults().answer});
+        questions.push_back({&chat, chat.turn_of(1, arguments[i]), {&picture, 1}, chat.defaults().answer});
     }
 
     auto const answers = llamavision::ask_together(questions);
     std::vector<std::string> texts(answers.size());
     llamavision::answer_together(answers, [&](std::size_t which, std::string_view piece) { texts[which] += piece; });
 
-    for (std::size_t i = 0; i < texts.size(); ++i) std::cout << words[i + 2] << '\n' << texts[i] << "\n\n";
+    for (std::size_t i = 0; i < texts.size(); ++i) std::cout << arguments[i + 2] << '\n' << texts[i] << "\n\n";
 } catch (std::exception const& fault) {
     std::cerr << fault.what() << '\n';
     return 1;

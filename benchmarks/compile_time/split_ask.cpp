@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include <llamavision/runtime/chat.hpp>
+#include <llamavision/runtime/conversation/chat.hpp>
 
 llamavision::model open_model(std::filesystem::path const& folder); // split_load.cpp
 

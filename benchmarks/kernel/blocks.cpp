@@ -31,7 +31,7 @@ std::shared_ptr<std::byte> noise(std::size_t bytes) {
 
 void linear(benchmark::State& state, product const& p, std::size_t rows, weight_format f, simd const& b) {
     matrix const extents{nullptr, format::f32, p.outputs, p.columns};
-    std::size_t const bytes = b.laid_out_bytes(extents, f);
+    std::size_t const bytes = b.repacked_bytes(extents, f);
     std::shared_ptr<std::byte> const room = noise(bytes);
     matrix const w{room.get(), f == weight_format::q8 ? format::q8_panels : format::q4_panels, p.outputs, p.columns};
     std::vector<float> const x(rows * p.columns, 0.5f);

@@ -69,9 +69,9 @@ struct weight {
     weight(product const& p, weight_format f, simd const& b) {
         std::vector<bf16> const stored(p.outputs * p.columns, bf16{0x3c00});
         llamavision::matrix const w{stored.data(), format::bf16, p.outputs, p.columns};
-        room = aligned_bytes(b.laid_out_bytes(w, f));
-        matrix = b.lay_out(w, f, room.get());
-        bytes = static_cast<double>(b.laid_out_bytes(w, f));
+        room = aligned_bytes(b.repacked_bytes(w, f));
+        matrix = b.repack(w, f, room.get());
+        bytes = static_cast<double>(b.repacked_bytes(w, f));
     }
 };
 

@@ -31,7 +31,7 @@ lv::model open(answer_settings const& s, std::shared_ptr<lv::image_cache> images
     check_tokenizer(said);
     lv::model model = open_model(s, std::move(images));
     for (std::string const& warning : said.warnings) say("Mind: " + warning);
-    if (model.manners().chat.form == lv::tokens::preset::base)
+    if (model.defaults().chat.form == lv::tokens::preset::base)
         say("Mind: this is a base model (no chat template, and answers that do not end with <|eot_id|>); it continues "
             "the "
             "prompt as it stands, and was not taught to answer.");
@@ -95,13 +95,13 @@ conversation::conversation(answer_settings const& settings)
       chat_(model_, options_of(settings, work_)) {}
 
 lv::generate_options conversation::answering() const {
-    lv::generate_options options = model_.manners().answers;
+    lv::generate_options options = model_.defaults().answers;
     apply(settings_, options);
     return options;
 }
 
-sights conversation::look(std::span<lv::image::pixels const> pictures, std::stop_token stop) {
-    sights seen;
+visibility conversation::look(std::span<lv::image::pixels const> pictures, std::stop_token stop) {
+    visibility seen;
     stopwatch watch;
     auto const encoded = [&] { return images_ ? images_->counts().encoded : 0; };
     std::size_t const encoded_before = encoded();
@@ -118,7 +118,7 @@ sights conversation::look(std::span<lv::image::pixels const> pictures, std::stop
 
 reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string_view question,
                         std::function<void(std::string_view)> const& on_piece, std::stop_token stop) try {
-    sights const seen = look(pictures, stop);
+    visibility const seen = look(pictures, stop);
     reply result;
     timing& took = result.took;
     took = seen.took;

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include <llamavision/runtime/chat.hpp>
+#include <llamavision/runtime/conversation/chat.hpp>
 
 #include "commands.hpp"
 
@@ -37,14 +37,14 @@ struct reply {
 };
 
 /// Pictures as the model remembers them, and what looking at them took.
-struct sights {
+struct visibility {
     std::vector<llamavision::session::image_ptr> images;
     timing took;
 };
 
 /// A question in a conversation of its own.
 struct inquiry {
-    sights seen;
+    visibility seen;
     std::string text;
 };
 
@@ -53,7 +53,7 @@ class conversation {
     explicit conversation(answer_settings const& settings);
 
     /// Throws what llamavision::chat::encode throws.
-    [[nodiscard]] sights look(std::span<llamavision::image::pixels const> pictures, std::stop_token stop = {});
+    [[nodiscard]] visibility look(std::span<llamavision::image::pixels const> pictures, std::stop_token stop = {});
 
     /// Asks, and hands the answer out as it comes.
     /// Throws what llamavision::chat throws; cancelled, if it is stopped before the first token.

@@ -8,12 +8,12 @@
 #include <optional>
 #include <string_view>
 
+#include <llamavision/checkpoint/encoding/quantise.hpp>
 #include <llamavision/checkpoint/fingerprint.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/config/configuration.hpp>
-#include <llamavision/runtime/network_options.hpp>
-#include <llamavision/runtime/quantise.hpp>
-#include <llamavision/runtime/session.hpp>
+#include <llamavision/runtime/conversation/session.hpp>
+#include <llamavision/runtime/network/options.hpp>
 #include <llamavision/support/machine_memory.hpp>
 #include <llamavision/tokens/sampler.hpp>
 
@@ -121,9 +121,9 @@ class benchmark {
         progress_bar bar("weights");
         lv::network_options how;
         how.formats = formats_;
-        how.on_layout = bar.report();
-        how.room = gpu_ ? gpu_->available() : lv::available_memory();
-        if (gpu_) how.room_here = lv::available_memory();
+        how.on_repack = bar.report();
+        how.memory_budget = gpu_ ? gpu_->available() : lv::available_memory();
+        if (gpu_) how.host_memory_budget = lv::available_memory();
         how.beyond_memory = options_.beyond_memory;
         how.packed.file = options_.packed;
         built_in const* found = nullptr;
@@ -214,7 +214,7 @@ class benchmark {
     measured measure_token(std::size_t conversations, std::vector<lv::token> const& prompt,
                            lv::session_options const& settings) {
         std::deque<lv::session> others;
-        std::vector<lv::session::passage> prompts, tokens;
+        std::vector<lv::session::input> prompts, tokens;
         lv::token now = 0;
         for (std::size_t i = 0; i < conversations; ++i) {
             lv::session& s = i == 0 ? *session_ : others.emplace_back(net_, settings);
@@ -223,7 +223,7 @@ class benchmark {
         }
         std::vector<double> seconds;
         measured m = measure([&] {
-            for (lv::session::passage const& p : prompts) p.to->reset();
+            for (lv::session::input const& p : prompts) p.to->reset();
             lv::session::append_together(prompts);
             static_cast<void>(session_->logits());
             lv::tokens::sampler greedy({.greedy = true});

@@ -11,20 +11,20 @@
 #include <span>
 #include <utility>
 
-#include <llamavision/checkpoint/adapter.hpp>
-#include <llamavision/checkpoint/gguf_names.hpp>
-#include <llamavision/checkpoint/gguf_own.hpp>
-#include <llamavision/checkpoint/meta.hpp>
-#include <llamavision/checkpoint/meta_mapping.hpp>
-#include <llamavision/checkpoint/meta_shards.hpp>
-#include <llamavision/checkpoint/names.hpp>
+#include <llamavision/checkpoint/adapter/adapter.hpp>
+#include <llamavision/checkpoint/form/gguf/names.hpp>
+#include <llamavision/checkpoint/form/gguf/own.hpp>
+#include <llamavision/checkpoint/form/hugging_face/config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/names.hpp>
+#include <llamavision/checkpoint/form/meta/checkpoint.hpp>
+#include <llamavision/checkpoint/form/meta/mapping.hpp>
+#include <llamavision/checkpoint/form/meta/shards.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/replacement_folder.hpp>
-#include <llamavision/checkpoint/write_gguf.hpp>
-#include <llamavision/checkpoint/write_pth.hpp>
-#include <llamavision/checkpoint/write_safetensors.hpp>
-#include <llamavision/checkpoint/write_shards.hpp>
-#include <llamavision/config/read.hpp>
+#include <llamavision/checkpoint/write/gguf.hpp>
+#include <llamavision/checkpoint/write/pth.hpp>
+#include <llamavision/checkpoint/write/replacement_folder.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
+#include <llamavision/checkpoint/write/shards.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
@@ -191,7 +191,7 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
 /// A tensor of another type, made when its turn comes, which throws as check_finite.
 cp::tensor retyped(std::string const& name, cp::tensor const& from, cp::dtype type, cp::rounding& lost) {
     return {type, from.shape, {}, [&name, &from, type, &lost](std::span<std::byte> to) {
-                cp::pour(
+                cp::convert(
                     from, type,
                     [&to](std::span<std::byte const> piece) {
                         std::copy(piece.begin(), piece.end(), to.begin());

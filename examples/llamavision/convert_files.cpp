@@ -8,11 +8,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include <llamavision/checkpoint/gguf_own.hpp>
-#include <llamavision/checkpoint/replacement_file.hpp>
-#include <llamavision/checkpoint/write_config.hpp>
-#include <llamavision/checkpoint/write_params.hpp>
+#include <llamavision/checkpoint/form/gguf/own.hpp>
+#include <llamavision/checkpoint/write/config.hpp>
+#include <llamavision/checkpoint/write/params.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/replacement_file.hpp>
 #include <llamavision/support/text_file.hpp>
 #include <llamavision/tokens/tokenizer_file.hpp>
 #include <llamavision/tokens/tokenizer_lists.hpp>
@@ -54,7 +54,7 @@ small_files files_of(description const& d) {
 
 /// The source's tokenizer and where it is; nothing if it has none.
 std::optional<std::pair<lv::tokens::tokenizer_contents, std::string>> words_of(description const& d) {
-    auto const& inside = d.words;
+    auto const& inside = d.tokenizer;
     if (!inside.text.empty()) return std::pair(lv::tokens::parse_tokenizer(inside.text, inside.file), inside.file);
     if (!inside.tokens.empty())
         return std::pair(lv::tokens::tokenizer_from_lists(inside.tokens, inside.types, inside.file), inside.file);
@@ -79,7 +79,7 @@ std::string tokenizer_config(description const& d, bool base) {
 std::vector<std::string> special_names(lv::tokens::tokenizer_contents const& words) {
     std::vector<std::string> names;
     for (auto const& [id, name] : words.specials.names()) {
-        if (static_cast<std::size_t>(id) != words.words.size() + names.size()) return {};
+        if (static_cast<std::size_t>(id) != words.vocabulary.size() + names.size()) return {};
         names.push_back(name);
     }
     return names;
@@ -95,7 +95,7 @@ void add_words(small_files& files, description const& d, bool base, std::vector<
         auto names = special_names(words->first);
         if (words->first.kind == lv::tokens::tokenizer_kind::meta || names.empty())
             names = lv::tokens::hugging_face_special_names();
-        files["tokenizer.json"] = lv::tokens::tokenizer_json_text(words->first.words, names);
+        files["tokenizer.json"] = lv::tokens::tokenizer_json_text(words->first.vocabulary, names);
         notes.push_back("tokenizer.json is made of " + words->second);
     }
     files.try_emplace("tokenizer_config.json", tokenizer_config(d, base));
@@ -145,7 +145,7 @@ small_files meta_files(description const& d, std::vector<std::string>& notes) {
     } else if (!d.tokenizer_model.empty()) {
         files["tokenizer.model"] = lv::read_text_file(d.tokenizer_model, small);
     } else if (auto const words = words_of(d)) {
-        files["tokenizer.model"] = lv::tokens::tokenizer_model_text(words->first.words);
+        files["tokenizer.model"] = lv::tokens::tokenizer_model_text(words->first.vocabulary);
         notes.push_back("tokenizer.model is made of " + words->second);
         if (special_names(words->first) != lv::tokens::hugging_face_special_names())
             notes.push_back("tokenizer.model cannot name special tokens, and the source's are others than Meta's");

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <llamavision/checkpoint/description.hpp>
-#include <llamavision/checkpoint/gguf_own.hpp>
+#include <llamavision/checkpoint/form/gguf/own.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 
 namespace program {

@@ -57,7 +57,7 @@ class describing {
 
     /// Every question about a photo; it is looked at once.
     void ask(std::string const* photo) {
-        sights seen;
+        visibility seen;
         if (photo) {
             lv::image::pixels const picture = lv::image::open(*photo);
             seen = with_.look({&picture, 1});

@@ -10,14 +10,14 @@
 #include <utility>
 #include <vector>
 
-#include <llamavision/checkpoint/hub_cache.hpp>
-#include <llamavision/checkpoint/meta.hpp>
-#include <llamavision/config/header.hpp>
-#include <llamavision/config/print_number.hpp>
-#include <llamavision/config/read.hpp>
+#include "config_header.hpp"
+#include <llamavision/checkpoint/form/hugging_face/config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/hub_cache.hpp>
+#include <llamavision/checkpoint/form/meta/checkpoint.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/machine_memory.hpp>
+#include <llamavision/support/print_number.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
 

@@ -8,13 +8,13 @@
 #include <span>
 #include <utility>
 
-#include <llamavision/checkpoint/names.hpp>
-#include <llamavision/checkpoint/widen.hpp>
+#include <llamavision/checkpoint/encoding/widen.hpp>
+#include <llamavision/checkpoint/form/hugging_face/names.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/model/expected_tensors.hpp>
-#include <llamavision/runtime/words.hpp>
+#include <llamavision/runtime/conversation/open_tokenizer.hpp>
 #include <llamavision/support/text_file.hpp>
 #include <llamavision/tokens/chat.hpp>
 

@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
-#include <llamavision/checkpoint/adapter.hpp>
+#include <llamavision/checkpoint/adapter/adapter.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/runtime/network.hpp>
+#include <llamavision/runtime/network/network.hpp>
 
 #include "models.hpp"
 #include "tile_tables.hpp"

@@ -14,8 +14,8 @@
 #include <immintrin.h>
 #endif
 
-#include <llamavision/backend/simd/amx.hpp>
-#include <llamavision/backend/simd/targets.hpp>
+#include <llamavision/backend/simd/arch/targets.hpp>
+#include <llamavision/backend/simd/tiers/amx.hpp>
 #include <llamavision/support/machine_memory.hpp>
 
 #include "console.hpp"

@@ -288,7 +288,7 @@ int guarded(run const& chosen) {
     return 1;
 }
 
-int main(int count, char** words) {
+int main(int count, char** arguments) {
     CLI::App app(about, "llamavision");
     app.footer(footer);
     app.set_version_flag("--version", "llamavision " LLAMAVISION_VERSION);
@@ -317,15 +317,15 @@ int main(int count, char** words) {
     add_convert(app, convert, chosen);
     add_quantize(app, quantize, chosen);
     try {
-        app.parse(count, words);
+        app.parse(count, arguments);
     } catch (CLI::CallForHelp const&) {
         return guarded([&] { return print(app.help()), 0; });
     } catch (CLI::CallForVersion const& version) {
         return guarded([&] { return print(version.what() + std::string("\n")), 0; });
     } catch (CLI::ParseError const& fault) {
         auto const command = app.get_subcommands();
-        bool const unknown = command.empty() && count > 1 && words[1][0] != '-';
-        complain(unknown ? words[1] + std::string(": no such command") : std::string(fault.what()));
+        bool const unknown = command.empty() && count > 1 && arguments[1][0] != '-';
+        complain(unknown ? arguments[1] + std::string(": no such command") : std::string(fault.what()));
         say("Try `llamavision " + (command.empty() ? "" : command[0]->get_name() + " ") + "--help`.");
         return 2;
     }
@@ -335,7 +335,7 @@ int main(int count, char** words) {
 } // namespace
 } // namespace program
 
-int main(int count, char** words) {
+int main(int count, char** arguments) {
     program::guard_mapped_files();
-    return program::main(count, words);
+    return program::main(count, arguments);
 }

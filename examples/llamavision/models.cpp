@@ -9,9 +9,9 @@
 #include <llamavision/config/differences.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/model/flops.hpp>
+#include <llamavision/model/random_weights.hpp>
+#include <llamavision/runtime/conversation/open_tokenizer.hpp>
 #include <llamavision/runtime/load.hpp>
-#include <llamavision/runtime/random_weights.hpp>
-#include <llamavision/runtime/words.hpp>
 #include <llamavision/support/error.hpp>
 
 #include "bundled.hpp"
@@ -111,7 +111,7 @@ lv::model open_model(model_settings const& settings, std::shared_ptr<lv::image_c
     loading.packed = settings.packed;
     loading.images = std::move(images);
     loading.beyond_memory = settings.beyond_memory;
-    loading.on_layout = bar.report();
+    loading.on_repack = bar.report();
     try {
         return is_cuda(settings.device) ? load_on_cuda(settings, path, loading) : lv::load_any(known{}, path, loading);
     } catch (lv::mismatch_error const& fault) {

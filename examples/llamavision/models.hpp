@@ -12,10 +12,10 @@
 #include <vector>
 
 #include <llamavision/checkpoint/description.hpp>
-#include <llamavision/checkpoint/gguf_dialect.hpp>
+#include <llamavision/checkpoint/form/gguf/dialect.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/runtime/model.hpp>
-#include <llamavision/runtime/network_options.hpp>
+#include <llamavision/runtime/network/options.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/thread_pool.hpp>
 #include <llamavision/weights/formats.hpp>

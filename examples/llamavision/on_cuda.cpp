@@ -13,9 +13,9 @@
 #include <vector>
 
 #include <llamavision/backend/cuda/cuda.hpp>
-#include <llamavision/backend/cuda/divided.hpp>
+#include <llamavision/backend/cuda/dispatch/divided.hpp>
 #include <llamavision/backend/simd/simd.hpp>
-#include <llamavision/runtime/compiled_network.hpp>
+#include <llamavision/runtime/network/compiled_network.hpp>
 
 #include "console.hpp"
 #include "known_models.hpp"
@@ -30,7 +30,7 @@ namespace program {
 namespace {
 
 /// The GPU, and the CPU for what does not fit.
-using both = lv::gpu::divided_words<lv::gpu::cuda_device, lv::simd>;
+using both = lv::gpu::divided_backend<lv::gpu::cuda_device, lv::simd>;
 
 both open(model_settings const& s) {
     lv::cuda_options options;

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <llamavision/checkpoint/gguf_dialect.hpp>
-#include <llamavision/checkpoint/hub_cache.hpp>
+#include <llamavision/checkpoint/form/gguf/dialect.hpp>
+#include <llamavision/checkpoint/form/hugging_face/hub_cache.hpp>
 #include <llamavision/checkpoint/kind.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/tokens/chat.hpp>

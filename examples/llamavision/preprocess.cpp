@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <span>
 
+#include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/preprocessor.hpp>
-#include <llamavision/checkpoint/write_safetensors.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
 #include <llamavision/image/open.hpp>
 #include <llamavision/image/tiles.hpp>
 #include <llamavision/support/sha256.hpp>

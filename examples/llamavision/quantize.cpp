@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include <llamavision/checkpoint/gguf_own.hpp>
+#include <llamavision/checkpoint/encoding/quantise.hpp>
+#include <llamavision/checkpoint/form/gguf/own.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/write_gguf.hpp>
-#include <llamavision/runtime/quantise.hpp>
+#include <llamavision/checkpoint/write/gguf.hpp>
 
 #include "answers.hpp"
 #include "bundled.hpp"

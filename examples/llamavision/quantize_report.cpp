@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <llamavision/checkpoint/encoding/quantise.hpp>
 #include <llamavision/image/open.hpp>
-#include <llamavision/runtime/quantise.hpp>
 
 #include "answers.hpp"
 #include "console.hpp"
@@ -88,7 +88,7 @@ logits ask(quantize_options const& o, format_settings const& formats) {
         }
     lv::tokens::message turn;
     turn.content = {lv::tokens::image_here, "Describe this image."};
-    auto const ids = lv::tokens::chat_format(model.words(), model.manners().chat).encode({&turn, 1});
+    auto const ids = lv::tokens::chat_format(model.tokenizer(), model.defaults().chat).encode({&turn, 1});
     lv::session_options settings;
     settings.context = ids.size();
     lv::session session = model.open_session(settings);

@@ -44,8 +44,8 @@ tile_tables examine_tile_tables(lv::checkpoint::named_tensors const& tensors, lv
         if (table.shape.size() != 2 || table.shape[0] != arrangements.size() + 1 || table.shape[1] % n.tiles != 0)
             continue;
         result.found.push_back(name);
-        std::vector<std::byte> room;
-        bytes const all = lv::checkpoint::bytes_of(table, room);
+        std::vector<std::byte> buffer;
+        bytes const all = lv::checkpoint::bytes_of(table, buffer);
         std::size_t const slot_size = all.size() / table.shape[0] / n.tiles;
         bool padded = false, several = false;
         std::map<std::pair<std::size_t, std::size_t>, bytes> cells;

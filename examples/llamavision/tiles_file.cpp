@@ -7,7 +7,7 @@
 #include <cstring>
 #include <string>
 
-#include <llamavision/checkpoint/safetensors.hpp>
+#include <llamavision/checkpoint/container/safetensors.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/half.hpp>
 

@@ -13,9 +13,9 @@
 #include <system_error>
 #include <utility>
 
-#include <llamavision/checkpoint/chat_template.hpp>
+#include <llamavision/checkpoint/form/hugging_face/chat_template.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/runtime/words.hpp>
+#include <llamavision/runtime/conversation/open_tokenizer.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/text_file.hpp>
 #include <llamavision/tokens/chat.hpp>

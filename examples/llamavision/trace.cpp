@@ -11,8 +11,8 @@
 #include <system_error>
 
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/write_safetensors.hpp>
-#include <llamavision/runtime/session.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
+#include <llamavision/runtime/conversation/session.hpp>
 
 #include "answers.hpp"
 #include "bundled.hpp"
@@ -103,7 +103,7 @@ std::vector<lv::token> prompt_of(trace_options const& o, lv::model const& model)
     lv::tokens::message turn;
     turn.content.assign(o.images.size(), lv::tokens::image_here);
     turn.content.emplace_back(o.prompt);
-    return lv::tokens::chat_format(model.words(), model.manners().chat).encode({&turn, 1});
+    return lv::tokens::chat_format(model.tokenizer(), model.defaults().chat).encode({&turn, 1});
 }
 
 std::vector<lv::session::image_ptr> encode(trace_options const& o, lv::model const& model, recorder& record) {
@@ -111,7 +111,7 @@ std::vector<lv::session::image_ptr> encode(trace_options const& o, lv::model con
     for (auto const& [kind, file] : o.images) {
         lv::image::tiles const tiles = kind == trace_options::source::tiles
                                            ? read_tiles(file)
-                                           : lv::image::preprocess(lv::image::open(file), model.manners().pictures);
+                                           : lv::image::preprocess(lv::image::open(file), model.defaults().pictures);
         lv::encode_options options;
         options.collapse_padding = false;
         options.remember_padding = true; // Hugging Face projects all slots

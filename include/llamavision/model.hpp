@@ -33,5 +33,5 @@
 #include <llamavision/tokens/sampler.hpp>
 #include <llamavision/tokens/tokenizer.hpp>
 
-#include <llamavision/runtime/chat.hpp>
+#include <llamavision/runtime/conversation/chat.hpp>
 #include <llamavision/runtime/load.hpp>

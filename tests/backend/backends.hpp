@@ -10,7 +10,7 @@
 #include <cstring>
 #include <vector>
 
-#include <llamavision/backend/cuda/emulated.hpp>
+#include "../cuda/emulation/device.hpp"
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/support/error.hpp>
 
@@ -45,9 +45,9 @@ using avx512_threads = simd_on<lv::tier::avx512, 3>;
 
 /// The cuda backend's kernels on the host: with a small workspace, and with none to speak of on a machine of many
 /// processors, so that everything is done in pieces.
-struct emulated : carried<lv::gpu::words<lv::gpu::emulated_device>> {
+struct emulated : carried<lv::gpu::device_backend<lv::gpu::emulated_device>> {
     emulated() : emulated(lv::gpu::emulated_options{}) {}
-    explicit emulated(lv::gpu::emulated_options o) : carried(lv::gpu::words(lv::gpu::emulated_device(o))) {}
+    explicit emulated(lv::gpu::emulated_options o) : carried(lv::gpu::device_backend(lv::gpu::emulated_device(o))) {}
     static bool usable() { return true; }
 };
 struct emulated_pieces : emulated {

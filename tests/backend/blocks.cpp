@@ -7,8 +7,8 @@
 #include <limits>
 #include <string>
 
-#include <llamavision/backend/simd/baseline.hpp>
-#include <llamavision/backend/simd/blocks.hpp>
+#include <llamavision/backend/simd/blocks/products.hpp>
+#include <llamavision/backend/simd/tiers/baseline.hpp>
 
 using namespace backends;
 namespace blocks = llamavision::blocks;
@@ -39,8 +39,8 @@ lv::kernel_table const& widening() { return lv::baseline::table; }
 class panelled {
   public:
     panelled(lv::thread_pool& pool, lv::matrix const& stored, lv::weight_format f)
-        : lines_(blocks::laid_out_bytes(stored, f) / 64),
-          view_(blocks::lay_out(pool, widening(), stored, f, reinterpret_cast<std::byte*>(lines_.data()))),
+        : lines_(blocks::repacked_bytes(stored, f) / 64),
+          view_(blocks::repack(pool, widening(), stored, f, reinterpret_cast<std::byte*>(lines_.data()))),
           values_(stored.size()) {
         bool const copied = stored.type == lv::format::q8 || stored.type == lv::format::q4;
         lv::scalar{}.widen(stored, 0, stored.size(), values_.data());
@@ -244,11 +244,11 @@ TEST_CASE("blocks: what the backend lays out, it multiplies with the kernels of 
                 lv::simd const b(lv::simd_options{2, level, nullptr});
                 blocks::block_table const& table = blocks::table_of(level, blocks::has_vnni(level));
                 panelled const w(*b.pool(), stored.view(), f);
-                CHECK(b.laid_out_bytes(stored.view(), f) == blocks::laid_out_bytes(stored.view(), f));
-                std::vector<lv::q8_0> room(b.laid_out_bytes(stored.view(), f) / sizeof(lv::q8_0) + 4);
+                CHECK(b.repacked_bytes(stored.view(), f) == blocks::repacked_bytes(stored.view(), f));
+                std::vector<lv::q8_0> room(b.repacked_bytes(stored.view(), f) / sizeof(lv::q8_0) + 4);
                 auto* const to = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(room.data()) + 63)
                                                               & ~std::uintptr_t{63});
-                lv::matrix const laid = b.lay_out(stored.view(), f, to);
+                lv::matrix const laid = b.repack(stored.view(), f, to);
                 std::vector<float> one(size), other(size);
                 b.linear(laid, bias.data(), x.data(), rows, one.data());
                 blocks::linear(*b.pool(), table, w.view(), bias.data(), x.data(), rows, other.data());
@@ -292,9 +292,9 @@ TEST_CASE("blocks: zeros, tiny and large activations, and those that are no numb
 
 TEST_CASE("blocks: what can be laid out") {
     lv::matrix const narrow{nullptr, lv::format::f32, 16, 48}, wide{nullptr, lv::format::f32, 17, 96};
-    CHECK(blocks::laid_out_bytes(narrow, lv::weight_format::q8) == 0);
-    CHECK(blocks::laid_out_bytes(wide, lv::weight_format::bf16) == 0);
+    CHECK(blocks::repacked_bytes(narrow, lv::weight_format::q8) == 0);
+    CHECK(blocks::repacked_bytes(wide, lv::weight_format::bf16) == 0);
     // Two panels of three blocks, each with 16 scales, on whole cache lines.
-    CHECK(blocks::laid_out_bytes(wide, lv::weight_format::q8) == 2 * (3 * (512 + 32) + 32));
-    CHECK(blocks::laid_out_bytes(wide, lv::weight_format::q4) == 2 * (3 * (256 + 32) + 32));
+    CHECK(blocks::repacked_bytes(wide, lv::weight_format::q8) == 2 * (3 * (512 + 32) + 32));
+    CHECK(blocks::repacked_bytes(wide, lv::weight_format::q4) == 2 * (3 * (256 + 32) + 32));
 }

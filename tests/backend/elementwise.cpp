@@ -94,9 +94,9 @@ TEST_CASE_TEMPLATE("stored values are alike if their bytes are", B, ALL_BACKENDS
         std::vector<float> values = numbers(3).floats(96);
         std::copy_n(values.begin(), 32, values.begin() + 64);
         weight const w(type, 3, 32, values);
-        CHECK(b.alike(w.view(), 0, 64, 32));
-        CHECK_FALSE(b.alike(w.view(), 0, 32, 32));
-        CHECK(b.alike(w.view(), 0, 32, 0));
+        CHECK(b.bytes_equal(w.view(), 0, 64, 32));
+        CHECK_FALSE(b.bytes_equal(w.view(), 0, 32, 32));
+        CHECK(b.bytes_equal(w.view(), 0, 32, 0));
     }
 }
 

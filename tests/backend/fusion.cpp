@@ -3,7 +3,7 @@
 // products of the same rows.
 #include <array>
 
-#include "laid_out.hpp"
+#include "repacked.hpp"
 #include "tiers.hpp"
 
 using namespace backends;
@@ -50,7 +50,7 @@ TEST_CASE("a norm that a product makes as it reads is the norm before it") {
                         numbers n(columns);
                         weight const one(lv::format::f32, outputs, columns, n.floats(outputs * columns));
                         weight const two(lv::format::f32, outputs, columns, n.floats(outputs * columns));
-                        laid_out const gate(b, one, f), up(b, two, f);
+                        repacked const gate(b, one, f), up(b, two, f);
                         std::vector<float> const bias = n.floats(outputs);
                         std::vector<float> parts(rows * outputs), whole(rows * outputs, 777.0f);
                         b.linear(gate.view(), bias.data(), s.made.data(), rows, parts.data());
@@ -99,7 +99,7 @@ TEST_CASE("projections of the same rows are products, and rope, one after the ot
                         numbers n(rows);
                         std::vector<float> const cos = n.floats(rows * 8), sin = n.floats(rows * 8);
                         std::vector<weight> stored_weights;
-                        std::vector<laid_out> w;
+                        std::vector<repacked> w;
                         std::vector<std::vector<float>> parts, whole;
                         std::vector<lv::projection> of;
                         stored_weights.reserve(count);
@@ -111,10 +111,10 @@ TEST_CASE("projections of the same rows are products, and rope, one after the ot
                             whole.emplace_back(rows * outputs[i], 777.0f);
                         }
                         for (std::size_t i = 0; i < count; ++i) {
-                            bool const turned = head_dim > 0 && i < 2;
-                            of.push_back({w[i].view(), whole[i].data(), turned});
+                            bool const rotated = head_dim > 0 && i < 2;
+                            of.push_back({w[i].view(), whole[i].data(), rotated});
                             b.linear(w[i].view(), nullptr, s.made.data(), rows, parts[i].data());
-                            if (turned)
+                            if (rotated)
                                 b.rope(parts[i].data(), rows, outputs[i] / head_dim, head_dim, cos.data(), sin.data());
                         }
                         b.fused_projections(of, s.left, rows, {cos.data(), sin.data(), head_dim});

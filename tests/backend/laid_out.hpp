@@ -9,12 +9,12 @@
 
 namespace backends {
 
-class laid_out {
+class repacked {
   public:
-    laid_out(lv::simd const& b, weight const& w, lv::weight_format f = lv::weight_format::bf16)
-        : lines_(f == lv::weight_format::stored ? 0 : b.laid_out_bytes(w.view(), f) / sizeof(line) + 1),
+    repacked(lv::simd const& b, weight const& w, lv::weight_format f = lv::weight_format::bf16)
+        : lines_(f == lv::weight_format::stored ? 0 : b.repacked_bytes(w.view(), f) / sizeof(line) + 1),
           view_(w.view()) {
-        if (!lines_.empty()) view_ = b.lay_out(view_, f, lines_.data()->bytes);
+        if (!lines_.empty()) view_ = b.repack(view_, f, lines_.data()->bytes);
     }
     /// Of the layout, or of a weight that stays as it is stored, and must outlive this.
     [[nodiscard]] lv::matrix const& view() const { return view_; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of weights that were laid out for it, on every tier: against sums in double over the rounded factors, alone
 // and in batches, with every epilogue, on any number of threads.
-#include "laid_out.hpp"
+#include "repacked.hpp"
 #include "tiers.hpp"
 
 #include <bit>
@@ -15,7 +15,7 @@ namespace {
 
 /// A weight of random values as the backend lays it out.
 
-using panelled = laid_out;
+using panelled = repacked;
 
 double rounded(float v) { return static_cast<double>(static_cast<float>(lv::bf16::round(v))); }
 
@@ -243,7 +243,7 @@ TEST_CASE("products of panels have the same bits alone, in batches, and on any n
 TEST_CASE("the layout is one for all tiers") {
     numbers n(9);
     weight const w(lv::format::f16, 45, 70, n.floats(45 * 70));
-    std::size_t const bytes = on(lv::tier::baseline, 1).laid_out_bytes(w.view(), lv::weight_format::bf16);
+    std::size_t const bytes = on(lv::tier::baseline, 1).repacked_bytes(w.view(), lv::weight_format::bf16);
     CHECK(bytes == 3 * 3 * 1024);
     panelled const expected(on(lv::tier::baseline, 1), w);
     on_every_tier([&](lv::tier level) {
@@ -254,7 +254,7 @@ TEST_CASE("the layout is one for all tiers") {
     auto const* const values = static_cast<lv::bf16 const*>(expected.view().data);
     CHECK(static_cast<double>(static_cast<float>(values[3 * 512 + (2 * 16 + 1) * 2 + 1]))
           == rounded(static_cast<float>(w.at(17, 5))));
-    CHECK(on(lv::tier::baseline, 1).laid_out_bytes(w.view(), lv::weight_format::stored) == 0);
+    CHECK(on(lv::tier::baseline, 1).repacked_bytes(w.view(), lv::weight_format::stored) == 0);
 }
 
 TEST_CASE("epilogues of panels: the residual's sum and the gated product, against their parts") {

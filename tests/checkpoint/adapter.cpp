@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // LoRA adapters: merged as PEFT merges them (numbers made by tests/golden/adapter.py), and refused where they are
 // another kind or do not fit.
-#include <llamavision/checkpoint/adapter.hpp>
-#include <llamavision/checkpoint/names.hpp>
+#include <llamavision/checkpoint/adapter/adapter.hpp>
+#include <llamavision/checkpoint/adapter/read_config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/names.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/read_adapter_config.hpp>
-#include <llamavision/checkpoint/write_safetensors.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The GGUF format itself: what is written comes back, and every way to lie about it is refused with a sentence.
-#include <llamavision/checkpoint/gguf.hpp>
-#include <llamavision/checkpoint/write_gguf.hpp>
+#include <llamavision/checkpoint/container/gguf.hpp>
+#include <llamavision/checkpoint/write/gguf.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"

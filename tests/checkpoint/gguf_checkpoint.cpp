@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // GGUF as users hold it: files, folders, ollama's store, this library's own files; and what can be wrong with each.
-#include <llamavision/checkpoint/gguf_checkpoint.hpp>
-#include <llamavision/checkpoint/gguf_mapping.hpp>
+#include <llamavision/checkpoint/form/gguf/checkpoint.hpp>
+#include <llamavision/checkpoint/form/gguf/mapping.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/write_gguf.hpp>
+#include <llamavision/checkpoint/write/gguf.hpp>
 #include <llamavision/support/sha256.hpp>
 
 #include "../support/message.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dialects against files that gguf's own Python package wrote (gguf_files.py), in both directions.
-#include <llamavision/checkpoint/gguf_mapping.hpp>
+#include <llamavision/checkpoint/container/safetensors.hpp>
+#include <llamavision/checkpoint/form/gguf/mapping.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/safetensors.hpp>
 #include <llamavision/support/sha256.hpp>
 
 #include "../support/message.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole folders: one file or shards, every JSON file, and what can be wrong with each.
-#include <llamavision/checkpoint/names.hpp>
+#include <llamavision/checkpoint/form/hugging_face/names.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/write_safetensors.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"

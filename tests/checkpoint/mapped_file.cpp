@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mapping files, and refusing what is none.
-#include <llamavision/checkpoint/mapped_file.hpp>
+#include <llamavision/checkpoint/container/mapped_file.hpp>
 #include <llamavision/support/text_file.hpp>
 
 #include "../support/message.hpp"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Folders in Meta's form: those that torch wrote (make_pth.py) against the names and layouts of transformers, and what
 // can be wrong with one.
-#include <llamavision/checkpoint/meta.hpp>
+#include <llamavision/checkpoint/form/meta/checkpoint.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/write_pth.hpp>
-#include <llamavision/checkpoint/write_safetensors.hpp>
+#include <llamavision/checkpoint/write/pth.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Meta's form and Hugging Face's: there and back, in one file and in several.
-#include <llamavision/checkpoint/meta_mapping.hpp>
-#include <llamavision/checkpoint/meta_shards.hpp>
+#include <llamavision/checkpoint/container/pth.hpp>
+#include <llamavision/checkpoint/form/meta/mapping.hpp>
+#include <llamavision/checkpoint/form/meta/shards.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/pth.hpp>
 
 #include "../support/message.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Both spellings of Hugging Face's names, and an adapter's.
-#include <llamavision/checkpoint/names.hpp>
+#include <llamavision/checkpoint/form/hugging_face/names.hpp>
 
 #include "../support/message.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The machine that reads pickles: what it understands, and that it does nothing else.
-#include <llamavision/checkpoint/pickle.hpp>
+#include <llamavision/checkpoint/container/pickle.hpp>
 
 #include "../support/message.hpp"
 #include "archive.hpp"

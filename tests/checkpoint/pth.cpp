@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files that torch wrote (make_pth.py), and files that it would not have written.
-#include <llamavision/checkpoint/pth.hpp>
+#include <llamavision/checkpoint/container/pth.hpp>
 
 #include "../support/message.hpp"
 #include "archive.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A folder appears whole or not at all, and nothing is replaced that is not a checkpoint.
-#include <llamavision/checkpoint/replacement_folder.hpp>
+#include <llamavision/checkpoint/write/replacement_folder.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"

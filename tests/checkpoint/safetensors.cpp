@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The safetensors reader: files that keep the format, and every way to break it.
-#include <llamavision/checkpoint/safetensors.hpp>
+#include <llamavision/checkpoint/container/safetensors.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"

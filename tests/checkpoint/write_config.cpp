@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Configurations written as files are read back as the same numbers; what a form cannot say is refused.
-#include <llamavision/checkpoint/write_config.hpp>
-#include <llamavision/checkpoint/write_params.hpp>
+#include <llamavision/checkpoint/write/config.hpp>
+#include <llamavision/checkpoint/write/params.hpp>
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/config/llama_3_2.hpp>

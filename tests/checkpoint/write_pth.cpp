@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The archive and the pickle that torch.load reads: their layout, byte by byte where it matters. That torch itself
 // reads them is tests/golden/convert.py's to show.
-#include <llamavision/checkpoint/write_pth.hpp>
+#include <llamavision/checkpoint/write/pth.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The safetensors writer: what it writes reads back, the same every time, and a fault leaves the old file.
-#include <llamavision/checkpoint/write_safetensors.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"

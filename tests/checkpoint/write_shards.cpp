@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tensors written in pieces, in other types, and over several files: what is read back is what was written.
-#include <llamavision/checkpoint/shards.hpp>
-#include <llamavision/checkpoint/write_shards.hpp>
+#include <llamavision/checkpoint/form/hugging_face/shards.hpp>
+#include <llamavision/checkpoint/write/shards.hpp>
 
 #include "../support/message.hpp"
 #include "temporary_folder.hpp"

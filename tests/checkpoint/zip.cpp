@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Archives of every layout that is allowed, and hostile ones.
-#include <llamavision/checkpoint/zip.hpp>
+#include <llamavision/checkpoint/container/zip.hpp>
 
 #include "../support/message.hpp"
 #include "archive.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Comparing configurations number by number, and printing one as a type.
+#include "../../examples/llamavision/config_header.hpp"
+#include <llamavision/checkpoint/form/hugging_face/config.hpp>
 #include <llamavision/config/differences.hpp>
-#include <llamavision/config/header.hpp>
-#include <llamavision/config/read.hpp>
 
 #include "../support/message.hpp"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Meta's params.json: the published ones, the older spellings, and what can be wrong with them.
+#include <llamavision/checkpoint/form/meta/params.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/config/llama_3_2.hpp>
-#include <llamavision/config/params.hpp>
 
 #include "../support/message.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // config.json in the spellings of all releases, and what no model can be built from.
-#include <llamavision/config/read.hpp>
+#include <llamavision/checkpoint/form/hugging_face/config.hpp>
 
 #include "../support/message.hpp"
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include <doctest/doctest.h>
-#include <llamavision/backend/cuda/cublas_lt.ipp>
+#include <llamavision/backend/cuda/device/cublas_lt.ipp>
 
 namespace lv = llamavision;
 

@@ -114,13 +114,13 @@ TEST_CASE("the kernels that share memory have their barriers") {
             std::size_t const rows = 20, outputs = 150, columns = 288;
             auto const& there = b.backend();
             backends::weight const w(lv::format::f32, outputs, columns, n.floats(outputs * columns));
-            auto const room = there.allocate(there.laid_out_bytes(w.view(), f));
-            lv::matrix const laid_out = there.lay_out(w.view(), f, room.get());
+            auto const room = there.allocate(there.repacked_bytes(w.view(), f));
+            lv::matrix const repacked = there.repack(w.view(), f, room.get());
             std::vector<float> in = n.floats(rows * columns);
             for (float& v : in) v = static_cast<float>(lv::bf16::round(v));
             std::vector<float> out(rows * outputs), values(outputs * columns);
-            there.linear(laid_out, nullptr, in.data(), rows, out.data());
-            there.widen(laid_out, 0, values.size(), values.data());
+            there.linear(repacked, nullptr, in.data(), rows, out.data());
+            there.widen(repacked, 0, values.size(), values.data());
             backends::weight const same(lv::format::f32, outputs, columns, values);
             std::vector<float> of_scalar(out.size());
             lv::scalar{}.linear(same.view(), nullptr, in.data(), rows, of_scalar.data());
@@ -174,7 +174,7 @@ struct read_tiles {
     struct alignas(16) shared {
         std::uint16_t row[32][8];
     };
-    std::uint32_t *straight, *turned; ///< (threads, 4)
+    std::uint32_t *straight, *transposed; ///< (threads, 4)
     template <class Block>
     void operator()(Block& block, shared& s) const {
         block.each([&](unsigned t) {
@@ -189,7 +189,7 @@ struct read_tiles {
         block.load_tiles(row, to);
         block.alone([&](unsigned t) { std::copy_n(mine[t].w, 4, straight + 4 * t); });
         block.load_turned_tiles(row, to);
-        block.alone([&](unsigned t) { std::copy_n(mine[t].w, 4, turned + 4 * t); });
+        block.alone([&](unsigned t) { std::copy_n(mine[t].w, 4, transposed + 4 * t); });
     }
 };
 
@@ -219,13 +219,13 @@ TEST_CASE("what is sent for is there when it was waited for, and not before") {
 }
 
 TEST_CASE("tiles come from shared memory as tensor cores take them") {
-    std::vector<std::uint32_t> straight(128), turned(128);
-    gpu::emulated_device().launch(read_tiles{straight.data(), turned.data()}, {1});
+    std::vector<std::uint32_t> straight(128), transposed(128);
+    gpu::emulated_device().launch(read_tiles{straight.data(), transposed.data()}, {1});
     for (std::uint32_t lane = 0; lane < 32; ++lane)
         for (std::uint32_t tile = 0; tile < 4; ++tile) {
             std::uint32_t const g = lane / 4, c = lane % 4 * 2, first = 64 * tile;
             CHECK(straight[4 * lane + tile] == ((first + 8 * g + c) | (first + 8 * g + c + 1) << 16));
-            CHECK(turned[4 * lane + tile] == ((first + 8 * c + g) | (first + 8 * (c + 1) + g) << 16));
+            CHECK(transposed[4 * lane + tile] == ((first + 8 * c + g) | (first + 8 * (c + 1) + g) << 16));
         }
 }
 

@@ -9,12 +9,12 @@
 #include <string>
 #include <utility>
 
-#include <llamavision/backend/cuda/divided.hpp>
-#include <llamavision/backend/cuda/emulated.hpp>
+#include "emulation/device.hpp"
+#include <llamavision/backend/cuda/dispatch/divided.hpp>
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
-#include <llamavision/runtime/compiled_network.hpp>
-#include <llamavision/runtime/session.hpp>
+#include <llamavision/runtime/conversation/session.hpp>
+#include <llamavision/runtime/network/compiled_network.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"
 #include "../support/message.hpp"
@@ -40,7 +40,7 @@ struct wide_heads : small {
     };
 };
 
-using emulated = lv::gpu::words<lv::gpu::emulated_device>;
+using emulated = lv::gpu::device_backend<lv::gpu::emulated_device>;
 struct on_host {
     static bool usable() { return true; }
     static emulated backend() { return emulated(lv::gpu::emulated_device()); }
@@ -256,7 +256,7 @@ struct company {
     /// A token for each of the first so many.
     void read(std::size_t count, int step) {
         ids next(count);
-        std::vector<lv::session::passage> all;
+        std::vector<lv::session::input> all;
         for (std::size_t i = 0; i < count; ++i) {
             next[i] = static_cast<lv::token>((static_cast<std::size_t>(step) * 7 + i) % 40);
             alone[i].append_generated(next[i]);
@@ -308,7 +308,7 @@ TEST_CASE("a pass of several conversations is recorded while its members stay, w
 }
 
 TEST_CASE("layers that stay in the host's memory are multiplied there") {
-    using both = lv::gpu::divided_words<lv::gpu::emulated_device, lv::simd>;
+    using both = lv::gpu::divided_backend<lv::gpu::emulated_device, lv::simd>;
     for (std::size_t layers : {0u, 2u, 5u})
         for (auto const f : {lv::weight_format::stored, lv::weight_format::q8}) {
             CAPTURE(layers);
@@ -327,13 +327,13 @@ TEST_CASE("layers that stay in the host's memory are multiplied there") {
 }
 
 TEST_CASE("what stays in the host's memory must fit into it, and is refused with the figures before it is laid out") {
-    using both = lv::gpu::divided_words<lv::gpu::emulated_device, lv::simd>;
+    using both = lv::gpu::divided_backend<lv::gpu::emulated_device, lv::simd>;
     temporary_folder const folder;
     both const backend(on_host::backend(), lv::simd(std::size_t{1}), 2);
     auto const load = [&](std::size_t room, bool packed, bool beyond, lv::weight_format f) {
         lv::network_options how;
         how.formats = all_in(f);
-        how.room_here = room;
+        how.host_memory_budget = room;
         how.beyond_memory = beyond;
         if (packed) how.packed = {folder.path() / "packed", "random 1"};
         return lv::compiled_network<wide_heads, both>(random_weights<wide_heads>(1), backend, how).plan(8).weights;
@@ -357,7 +357,7 @@ TEST_CASE("what stays in the host's memory must fit into it, and is refused with
 }
 
 TEST_CASE("what stays in the host's memory is packed; a picture is known again by all that it was encoded with") {
-    using both = lv::gpu::divided_words<lv::gpu::emulated_device, lv::simd>;
+    using both = lv::gpu::divided_backend<lv::gpu::emulated_device, lv::simd>;
     temporary_folder const folder;
     auto const make_packed = [&](std::size_t layers, std::string const& file) {
         lv::network_options how;

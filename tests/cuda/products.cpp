@@ -3,7 +3,7 @@
 // activations to 2⁻⁹ of themselves in bfloat16, and so are weights that are unpacked for them.
 #include "../backend/backends.hpp"
 
-#include <llamavision/support/blocks.hpp>
+#include <llamavision/weights/blocks.hpp>
 
 using namespace backends;
 
@@ -11,12 +11,12 @@ namespace {
 
 /// A weight in the layout that the backend makes of it, or as stored, kept in its memory.
 template <class B>
-struct laid_out {
+struct repacked {
     weight stored;
     std::shared_ptr<std::byte> room;
     lv::matrix view;
 
-    laid_out(B const& b, lv::format type, lv::weight_format f, std::size_t rows, std::size_t columns,
+    repacked(B const& b, lv::format type, lv::weight_format f, std::size_t rows, std::size_t columns,
              std::uint64_t seed)
         : stored(type, rows, columns, numbers(seed).floats(rows * columns)) {
         auto const& there = b.backend();
@@ -27,8 +27,8 @@ struct laid_out {
             there.upload(view.data, bytes, room.get());
             view.data = room.get();
         } else {
-            room = there.allocate(there.laid_out_bytes(view, f));
-            view = there.lay_out(view, f, room.get());
+            room = there.allocate(there.repacked_bytes(view, f));
+            view = there.repack(view, f, room.get());
         }
     }
 };
@@ -120,7 +120,7 @@ TEST_CASE_TEMPLATE("products of weights in the backend's layouts", B, ALL_CUDA) 
                     CAPTURE(lv::name_of(f).data());
                     CAPTURE(rows);
                     CAPTURE(columns);
-                    laid_out<B> const w(b, type, f, outputs, columns, rows + columns);
+                    repacked<B> const w(b, type, f, outputs, columns, rows + columns);
                     std::vector<float> values(outputs * columns);
                     for (std::size_t i = 0; i < values.size(); ++i)
                         values[i] = static_cast<float>(w.stored.at(i / columns, i % columns));
@@ -151,7 +151,7 @@ TEST_CASE_TEMPLATE("the cuda backend's fused products are within rounding of the
                 CAPTURE(rows);
                 CAPTURE(outputs);
                 std::size_t const columns = 352, size = rows * outputs;
-                laid_out<B> const gate(b, lv::format::f32, f, outputs, columns, 1),
+                repacked<B> const gate(b, lv::format::f32, f, outputs, columns, 1),
                     up(b, lv::format::f32, f, outputs, columns, 2);
                 numbers n(rows);
                 array<B> const x(b, n.floats(rows * columns, 0.1f)), bias(b, n.floats(outputs));
@@ -199,7 +199,7 @@ TEST_CASE_TEMPLATE("a norm that a product makes as it reads is the norm before i
                     CAPTURE(columns);
                     CAPTURE(layer);
                     std::size_t const outputs = 45, size = rows * outputs;
-                    laid_out<B> const gate(b, lv::format::f32, f, outputs, columns, 1),
+                    repacked<B> const gate(b, lv::format::f32, f, outputs, columns, 1),
                         up(b, lv::format::f32, f, outputs, columns, 2);
                     numbers n(rows + columns);
                     std::vector<float> values = n.floats(rows * columns, 3.0f);
@@ -249,7 +249,7 @@ TEST_CASE_TEMPLATE("projections of the same rows are products, and rope, one aft
                         CAPTURE(head_dim);
                         CAPTURE(count);
                         std::size_t const outputs[] = {96, 48, 37};
-                        laid_out<B> const w[] = {{b, lv::format::f32, f.q, outputs[0], columns, 1},
+                        repacked<B> const w[] = {{b, lv::format::f32, f.q, outputs[0], columns, 1},
                                                  {b, lv::format::f32, f.k, outputs[1], columns, 2},
                                                  {b, lv::format::f32, f.v, outputs[2], columns, 3}};
                         numbers n(rows + columns);
@@ -261,10 +261,10 @@ TEST_CASE_TEMPLATE("projections of the same rows are products, and rope, one aft
                         for (std::size_t i = 0; i < count; ++i) {
                             parts.emplace_back(b, std::vector<float>(rows * outputs[i]));
                             whole.emplace_back(b, std::vector<float>(rows * outputs[i]));
-                            bool const turned = head_dim > 0 && i < 2;
-                            of.push_back({w[i].view, whole[i].data(), turned});
+                            bool const rotated = head_dim > 0 && i < 2;
+                            of.push_back({w[i].view, whole[i].data(), rotated});
                             there.linear(w[i].view, nullptr, left, rows, parts[i].data());
-                            if (turned)
+                            if (rotated)
                                 there.rope(parts[i].data(), rows, outputs[i] / head_dim, head_dim, cos.data(),
                                            sin.data());
                         }

@@ -10,16 +10,16 @@ import sys
 ROOMS = {
     "support": [],
     "config": [],
-    "checkpoint": ["config"],
+    "checkpoint": ["config", "weights"],
     "image": [],
     "tokens": ["config"],
     "weights": ["config"],
     "backend": ["weights"],
     "expression": ["config", "weights", "backend", "checkpoint"],
     "layers": ["config", "weights", "backend", "expression"],
-    "model": ["config", "weights", "expression", "layers"],
+    "model": ["config", "weights", "checkpoint", "expression", "layers"],
     "backend/scalar": ["weights", "backend", "expression", "layers"],
-    "backend/cuda": ["weights", "backend"],
+    "backend/cuda": ["weights", "backend", "tokens"],
     "backend/simd": ["weights", "backend", "backend/scalar", "expression", "layers"],
     "runtime": ["config", "checkpoint", "image", "tokens", "weights", "expression", "layers", "model", "backend",
                 "backend/scalar", "backend/simd"],
@@ -40,7 +40,7 @@ def room_of(header):
 
 
 def faults(root):
-    for path in sorted([*root.rglob("*.[hi]pp"), *root.rglob("*.cuh")]):
+    for path in sorted([*root.rglob("*.[hi]pp"), *root.rglob("*.inc"), *root.rglob("*.cuh")]):
         room = room_of(path.relative_to(root).as_posix())
         if room and room not in ROOMS:
             yield f"{path}: {room} is no room"

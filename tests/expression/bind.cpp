@@ -92,7 +92,7 @@ TEST_CASE("halves, at any byte: matrices keep their format, vectors are widened"
                                     : halves<lv::f16>(lv::checkpoint::dtype::f16, offset));
             binder.bind(model, w);
             auto const owners = binder.finish();
-            lv::weights<lv::word::linear<"fc", 2, 3, true>> const& fc = std::get<0>(std::get<0>(w.parts).parts);
+            lv::weights<lv::layer::linear<"fc", 2, 3, true>> const& fc = std::get<0>(std::get<0>(w.parts).parts);
             CHECK(fc.own[0].type == (brain ? lv::format::bf16 : lv::format::f16));
             CHECK(fc.own[1].type == lv::format::f32);
             CHECK(reinterpret_cast<std::uintptr_t>(fc.own[0].data) % 2 == 0);
@@ -192,8 +192,8 @@ TEST_CASE("bytes that are fewer than the shape says") {
 }
 
 TEST_CASE("several parts of a model share one checkpoint") {
-    lv::weights<lv::word::linear<"one", 2, 2>> one;
-    lv::weights<lv::word::linear<"two", 2, 2>> two;
+    lv::weights<lv::layer::linear<"one", 2, 2>> one;
+    lv::weights<lv::layer::linear<"two", 2, 2>> two;
     lv::binder binder(tensors({{"one.weight", {2, 2}, {1, 2, 3, 4}}, {"two.weight", {2, 2}, {5, 6, 7, 8}}}));
     binder.bind(lv::linear<"one", 2, 2>, one);
     binder.bind(lv::linear<"two", 2, 2>, two);

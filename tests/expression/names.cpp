@@ -147,7 +147,7 @@ TEST_CASE("the tensors of numbers that no program was built for") {
         compiled.insert(names.begin(), names.end());
     CHECK(tiny == compiled);
 
-    auto marks = lv::detail::extents_of(lv::config::numbers_of<lv::detail::specimen>());
+    auto marks = lv::detail::extents_of(lv::config::numbers_of<lv::detail::probe>());
     std::sort(marks.begin(), marks.end());
     CHECK(std::adjacent_find(marks.begin(), marks.end()) == marks.end());
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any text as adapter_config.json, and any names and shapes as an adapter's tensors: refused with an error of the
 // library, or merged into a small model. Input: the configuration, a zero byte, a safetensors file.
-#include <llamavision/checkpoint/adapter.hpp>
+#include <llamavision/checkpoint/adapter/adapter.hpp>
 
 #include <algorithm>
 #include <array>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any text as each of a folder's JSON files: read, or refused with an error of the library; what was read is
 // consistent.
-#include <llamavision/checkpoint/generation.hpp>
-#include <llamavision/checkpoint/preprocessor.hpp>
+#include "../../examples/llamavision/config_header.hpp"
+#include <llamavision/checkpoint/form/hugging_face/config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/generation_config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
+#include <llamavision/checkpoint/form/meta/params.hpp>
 #include <llamavision/config/check.hpp>
 #include <llamavision/config/differences.hpp>
-#include <llamavision/config/header.hpp>
-#include <llamavision/config/params.hpp>
-#include <llamavision/config/read.hpp>
 
 #include "attempt.hpp"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a GGUF file: read with an error of the library, or with values and tensors that lie inside the bytes;
 // and whatever can be read, as a model of each dialect.
-#include <llamavision/checkpoint/gguf.hpp>
-#include <llamavision/checkpoint/gguf_checkpoint.hpp>
-#include <llamavision/checkpoint/gguf_mapping.hpp>
-#include <llamavision/checkpoint/widen.hpp>
+#include <llamavision/checkpoint/container/gguf.hpp>
+#include <llamavision/checkpoint/encoding/widen.hpp>
+#include <llamavision/checkpoint/form/gguf/checkpoint.hpp>
+#include <llamavision/checkpoint/form/gguf/mapping.hpp>
 #include <llamavision/tokens/tokenizer_lists.hpp>
 
 #include "attempt.hpp"

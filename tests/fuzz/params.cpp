@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any text as Meta's params.json: refused with an error of the library, or numbers that describe a model and, where
 // Meta's form can say them, are the same when they are written and read again.
-#include <llamavision/checkpoint/write_params.hpp>
-#include <llamavision/config/params.hpp>
+#include <llamavision/checkpoint/form/meta/params.hpp>
+#include <llamavision/checkpoint/write/params.hpp>
 
 #include <cstddef>
 #include <cstdint>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a file of torch.save, as a pickle alone, and as the list of a checkpoint in Meta's form: read with an
 // error of the library, or with tensors that lie inside the bytes and can be made.
-#include <llamavision/checkpoint/meta_fit.hpp>
-#include <llamavision/checkpoint/meta_mapping.hpp>
-#include <llamavision/checkpoint/meta_shards.hpp>
-#include <llamavision/checkpoint/pth.hpp>
+#include <llamavision/checkpoint/container/pth.hpp>
+#include <llamavision/checkpoint/form/meta/fit.hpp>
+#include <llamavision/checkpoint/form/meta/mapping.hpp>
+#include <llamavision/checkpoint/form/meta/shards.hpp>
 
 #include "attempt.hpp"
 

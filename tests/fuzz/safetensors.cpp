@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a safetensors file: read with an error of the library or with tensors that lie inside the bytes.
-#include <llamavision/checkpoint/names.hpp>
-#include <llamavision/checkpoint/safetensors.hpp>
+#include <llamavision/checkpoint/container/safetensors.hpp>
+#include <llamavision/checkpoint/form/hugging_face/names.hpp>
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The golden models on the cuda backend: its kernels on the host, and on a GPU where there is one.
-#include <llamavision/backend/cuda/emulated.hpp>
+#include "../cuda/emulation/device.hpp"
 #include <llamavision/support/error.hpp>
 
 #include "open.hpp"
@@ -19,7 +19,7 @@ golden::network_ptr open_on_cuda(std::filesystem::path const& folder, golden::ke
         return std::make_shared<lv::compiled_network<C, decltype(backend)>>(golden::tensors_of<C>(folder), backend);
     };
     if (which == golden::kernels::emulated)
-        return on(lv::gpu::words<lv::gpu::emulated_device>(lv::gpu::emulated_device()));
+        return on(lv::gpu::device_backend<lv::gpu::emulated_device>(lv::gpu::emulated_device()));
 #if defined(LLAMAVISION_CUDA)
     return on(lv::cuda());
 #else

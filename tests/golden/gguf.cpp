@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include <llamavision/checkpoint/gguf_mapping.hpp>
+#include <llamavision/checkpoint/encoding/widen.hpp>
+#include <llamavision/checkpoint/form/gguf/mapping.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/widen.hpp>
-#include <llamavision/checkpoint/write_safetensors.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"
 

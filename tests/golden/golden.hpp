@@ -18,8 +18,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include <llamavision/checkpoint/safetensors.hpp>
-#include <llamavision/runtime/session.hpp>
+#include <llamavision/checkpoint/container/safetensors.hpp>
+#include <llamavision/runtime/conversation/session.hpp>
 
 namespace golden {
 

@@ -11,13 +11,13 @@
 #include <utility>
 #include <vector>
 
-#include <llamavision/checkpoint/meta_mapping.hpp>
-#include <llamavision/checkpoint/meta_shards.hpp>
+#include <llamavision/checkpoint/form/meta/mapping.hpp>
+#include <llamavision/checkpoint/form/meta/shards.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/write_pth.hpp>
-#include <llamavision/checkpoint/write_safetensors.hpp>
+#include <llamavision/checkpoint/write/pth.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
 #include <llamavision/config/tiny.hpp>
-#include <llamavision/runtime/chat.hpp>
+#include <llamavision/runtime/conversation/chat.hpp>
 #include <llamavision/runtime/load.hpp>
 #include <llamavision/tokens/tokenizer_file.hpp>
 #include <llamavision/tokens/write_tokenizer.hpp>
@@ -139,12 +139,12 @@ TEST_CASE("the bundled model in Meta's form gives the same answers") {
     write_meta_form(plain.path(), folder.path(), 2, params_of(lv::config::numbers_of<lv::tiny>(), 128, 1.0));
     lv::model const ours = lv::load<lv::tiny>(plain.path());
     auto const tokenizer = lv::tokens::read_tokenizer(bundled / "tokenizer.json");
-    folder.write("tokenizer.model", lv::tokens::tokenizer_model_text(tokenizer.words));
+    folder.write("tokenizer.model", lv::tokens::tokenizer_model_text(tokenizer.vocabulary));
     lv::load_options loading;
-    loading.chat = ours.manners().chat.form;
+    loading.chat = ours.defaults().chat.form;
     lv::model const theirs = lv::load<lv::tiny>(folder.path(), loading);
-    CHECK(theirs.manners().answers.stop_ids == ours.manners().answers.stop_ids);
-    CHECK(theirs.manners().answers.sampling.temperature == 0.6);
+    CHECK(theirs.defaults().answers.stop_ids == ours.defaults().answers.stop_ids);
+    CHECK(theirs.defaults().answers.sampling.temperature == 0.6);
 
     for (std::uint64_t i = 0; i < 20; ++i) {
         lv::scenes::scene const scene = lv::scenes::draw(20261124, i);

@@ -4,10 +4,10 @@
 
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
+#include <llamavision/checkpoint/encoding/widen.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/widen.hpp>
 #include <llamavision/config/differences.hpp>
-#include <llamavision/runtime/compiled_network.hpp>
+#include <llamavision/runtime/network/compiled_network.hpp>
 
 #include "configs.hpp"
 #include "golden.hpp"

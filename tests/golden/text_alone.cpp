@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include <llamavision/checkpoint/names.hpp>
+#include <llamavision/checkpoint/form/hugging_face/names.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/write_safetensors.hpp>
+#include <llamavision/checkpoint/write/safetensors.hpp>
 #include <llamavision/support/error.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"

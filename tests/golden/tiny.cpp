@@ -10,9 +10,9 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
-#include <llamavision/checkpoint/gguf_own.hpp>
+#include <llamavision/checkpoint/form/gguf/own.hpp>
 #include <llamavision/config/tiny.hpp>
-#include <llamavision/runtime/chat.hpp>
+#include <llamavision/runtime/conversation/chat.hpp>
 #include <llamavision/runtime/load.hpp>
 
 #include "../../examples/llamavision/scene.hpp"
@@ -52,7 +52,7 @@ TEST_CASE("a thousand answers in Hugging Face's reading are transformers' own, t
     std::vector<std::vector<token>> const expected = golden.at("tokens");
     REQUIRE(expected.size() == 1000);
     chat c(bundled(), {.session = {.reading = parity::hugging_face}});
-    std::vector<token> const stops = bundled().manners().answers.stop_ids;
+    std::vector<token> const stops = bundled().defaults().answers.stop_ids;
     std::size_t same = 0;
     for (std::size_t i = 0; i < expected.size(); ++i) {
         std::vector<token> wanted = expected[i];
@@ -101,16 +101,16 @@ TEST_CASE("as a GGUF file, this library's or ollama's, the bundled model says th
     write_gguf(folder.path() / "ollama.gguf", ollama);
 
     load_options options;
-    options.chat = bundled().manners().chat.form; // ollama's files have no template that says so
+    options.chat = bundled().defaults().chat.form; // ollama's files have no template that says so
     std::size_t warnings = 0;
     options.on_warning = [&](std::string const&) { ++warnings; };
     model const own = load<tiny>(folder.path() / "own.gguf", options);
     CHECK(warnings == 0);
     model const other = load<tiny>(folder.path() / "ollama.gguf", options);
     CHECK(warnings == 1); // the dialect
-    CHECK(own.manners().chat.form == bundled().manners().chat.form);
-    CHECK(own.manners().pictures.tile == bundled().manners().pictures.tile);
-    CHECK(own.manners().answers.stop_ids == bundled().manners().answers.stop_ids);
+    CHECK(own.defaults().chat.form == bundled().defaults().chat.form);
+    CHECK(own.defaults().pictures.tile == bundled().defaults().pictures.tile);
+    CHECK(own.defaults().answers.stop_ids == bundled().defaults().answers.stop_ids);
     chat a(bundled()), b(own), c(other);
     for (std::uint64_t i = 0; i < 20; ++i) {
         scenes::scene const scene = scenes::draw(20261124, i);

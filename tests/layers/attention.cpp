@@ -6,7 +6,7 @@
 #include <functional>
 
 #include <llamavision/layers/attention.hpp>
-#include <llamavision/runtime/image_plan.hpp>
+#include <llamavision/runtime/images/plan.hpp>
 
 #include "../support/bound.hpp"
 #include "../support/small.hpp"
@@ -116,10 +116,10 @@ TEST_CASE("text: a row sees itself and all before it, also those that only the c
                                  [](std::size_t a, std::size_t b) { return b <= a; });
     for (std::size_t cut : {0u, 1u, 3u, 6u}) {
         floats memory(2 * 2 * 9 * kv, 5.0f); // two layers; the second is used, capacity 9
-        lv::stretch all;
+        lv::segment all;
         all.cache = {memory.data(), 2, 9, kv, 9 * kv};
         lv::text_rows now;
-        now.stretches = {&all, 1};
+        now.segments = {&all, 1};
         lv::arena nowhere;
         lv::context c{nowhere};
         c.text = &now;
@@ -153,9 +153,9 @@ TEST_CASE("text of several conversations: a row sees those of its own") {
     floats const past_keys = project(past, 1, kv), past_values = project(past, 2, kv);
     std::copy(past_keys.begin(), past_keys.end(), b.begin());
     std::copy(past_values.begin(), past_values.end(), b.begin() + 9 * kv);
-    lv::stretch const both[] = {{3, 0, 0, {a.data(), 1, 5, kv, 5 * kv}}, {4, before, 0, {b.data(), 1, 9, kv, 9 * kv}}};
+    lv::segment const both[] = {{3, 0, 0, {a.data(), 1, 5, kv, 5 * kv}}, {4, before, 0, {b.data(), 1, 9, kv, 9 * kv}}};
     lv::text_rows now;
-    now.stretches = both;
+    now.segments = both;
     lv::arena nowhere;
     lv::context c{nowhere};
     c.text = &now;
@@ -197,13 +197,13 @@ TEST_CASE("images: rows see the real tiles of their images; unmasked rows all ti
     picture const a(1, 3, 2, 2.0f), b(2, 4, 1, 3.0f);
     lv::image_memory const* const both[] = {&a.memory, &b.memory};
     std::span<lv::image_memory const* const> const all(both);
-    std::vector<lv::sight> const sights{{0, 1, {}, false},
-                                        {1, 2, all, true},
-                                        {3, 1, all.first(1), false},
-                                        {4, 2, all.last(1), false},
-                                        {6, 1, all, false}};
+    std::vector<lv::image_visibility> const visibility{{0, 1, {}, false},
+                                                       {1, 2, all, true},
+                                                       {3, 1, all.first(1), false},
+                                                       {4, 2, all.last(1), false},
+                                                       {6, 1, all, false}};
     lv::text_rows now;
-    now.sights = sights;
+    now.visibility = visibility;
     lv::arena nowhere;
     lv::context c{nowhere};
     c.text = &now;

@@ -6,7 +6,7 @@
 
 #include <llamavision/layers/patches.hpp>
 #include <llamavision/layers/position.hpp>
-#include <llamavision/runtime/image_plan.hpp>
+#include <llamavision/runtime/images/plan.hpp>
 
 #include "../support/bound.hpp"
 #include "../support/small.hpp"
@@ -147,9 +147,9 @@ TEST_CASE("whether a table tells two padded tiles apart") {
     values[2 * 8 + 3 * 2 + 1] = 1; // arrangement 2, slot 3
     bound const word(lv::tile_position<"t", tower>, {{"t.embedding.weight", {9, 8}, values}, {"t.gate", {1}, {1}}});
     using type = std::remove_const_t<decltype(lv::tile_position<"t", tower>)>;
-    CHECK(type::alike(lv::scalar{}, word.weights(), 1, 2, 3));
-    CHECK_FALSE(type::alike(lv::scalar{}, word.weights(), 2, 2, 3));
-    CHECK(type::alike(lv::scalar{}, word.weights(), 2, 1, 2));
+    CHECK(type::bytes_equal(lv::scalar{}, word.weights(), 1, 2, 3));
+    CHECK_FALSE(type::bytes_equal(lv::scalar{}, word.weights(), 2, 2, 3));
+    CHECK(type::bytes_equal(lv::scalar{}, word.weights(), 2, 1, 2));
 }
 
 TEST_CASE("taps follow the tower's word: feature width + channel · taps + tap, kept tiles, no pad rows") {

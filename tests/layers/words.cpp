@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include <llamavision/layers/embedding.hpp>
+#include <llamavision/layers/image_visibility.hpp>
 #include <llamavision/layers/norm.hpp>
-#include <llamavision/layers/sight.hpp>
 
 #include "../support/bound.hpp"
 #include "../support/small.hpp"
@@ -77,9 +77,9 @@ TEST_CASE("embedding: ids to rows of the table") {
 }
 
 TEST_CASE("the last rows want logits; none may want any") {
-    lv::stretch all, two[2];
+    lv::segment all, two[2];
     lv::text_rows now;
-    now.stretches = {&all, 1};
+    now.segments = {&all, 1};
     lv::arena nowhere;
     lv::context c{nowhere};
     c.text = &now;
@@ -93,7 +93,7 @@ TEST_CASE("the last rows want logits; none may want any") {
     CHECK(f(x, 2, 1, 3, c) == floats{21, 43, 65});
     all.logit_rows = 0;
     CHECK(f.on(lv::rows{const_cast<float*>(x.data()), 3, 2}, 0, 1, c).empty());
-    now.stretches = two;
+    now.segments = two;
     two[0].rows = two[0].logit_rows = two[1].logit_rows = 1;
     two[1].rows = 2;
     CHECK(f(x, 2, 1, 2, c) == floats{21, 65});
@@ -107,10 +107,10 @@ TEST_CASE("the last rows want logits; none may want any") {
 TEST_CASE("rows that see no image say nothing in a cross block; Hugging Face masks only the MLP of its unmasked rows") {
     lv::image_memory image;
     lv::image_memory const* const images[] = {&image};
-    lv::sight const blind{0, 1, {}, false}, leak{1, 1, images, true}, sees{2, 2, images, false};
-    std::vector<lv::sight> const sights{blind, leak, sees};
+    lv::image_visibility const blind{0, 1, {}, false}, leak{1, 1, images, true}, sees{2, 2, images, false};
+    std::vector<lv::image_visibility> const visibility{blind, leak, sees};
     lv::text_rows now;
-    now.sights = sights;
+    now.visibility = visibility;
     lv::arena nowhere;
     lv::context c{nowhere};
     c.text = &now;
@@ -120,10 +120,10 @@ TEST_CASE("rows that see no image say nothing in a cross block; Hugging Face mas
     CHECK(attention(x, 1, 1, 0, c) == floats{0, 2, 3, 4});
     CHECK(mlp(x, 1, 1, 0, c) == floats{0, 0, 3, 4});
 
-    auto const idle = [&](std::vector<lv::sight> const& list) {
-        now.sights = list;
-        return std::pair(lv::word::rows_seeing_image<lv::masked::attention>::idle(c),
-                         lv::word::rows_seeing_image<lv::masked::mlp>::idle(c));
+    auto const idle = [&](std::vector<lv::image_visibility> const& list) {
+        now.visibility = list;
+        return std::pair(lv::layer::rows_seeing_image<lv::masked::attention>::idle(c),
+                         lv::layer::rows_seeing_image<lv::masked::mlp>::idle(c));
     };
     CHECK(idle({blind}) == std::pair(true, true));
     CHECK(idle({blind, leak}) == std::pair(false, true));
@@ -131,8 +131,8 @@ TEST_CASE("rows that see no image say nothing in a cross block; Hugging Face mas
 }
 
 TEST_CASE("a gate is stored before its tanh") {
-    lv::weights<lv::word::tanh_gate<"g">> w;
+    lv::weights<lv::layer::tanh_gate<"g">> w;
     float const raw = -0.8f;
     w.own[0] = {&raw, lv::format::f32, 1, 1};
-    CHECK(lv::word::tanh_gate<"g">::value(w) == doctest::Approx(std::tanh(-0.8)));
+    CHECK(lv::layer::tanh_gate<"g">::value(w) == doctest::Approx(std::tanh(-0.8)));
 }

@@ -27,9 +27,9 @@ static_assert(lv::width_in<lv::language_model<T>> == lv::token_ids && lv::width_
 
 // A sentence is its words: SwiGLU is (gate | silu) * up | down, and each of them can be taken out.
 using down_of = lv::grammar::chain<
-    lv::grammar::product<lv::grammar::chain<lv::word::linear<"gate_proj", 4096, 14336>, lv::word::silu>,
-                         lv::word::linear<"up_proj", 4096, 14336>>,
-    lv::word::linear<"down_proj", 14336, 4096>>;
+    lv::grammar::product<lv::grammar::chain<lv::layer::linear<"gate_proj", 4096, 14336>, lv::layer::silu>,
+                         lv::layer::linear<"up_proj", 4096, 14336>>,
+    lv::layer::linear<"down_proj", 14336, 4096>>;
 static_assert(std::is_same_v<lv::body<lv::swiglu<T>>, down_of>);
 static_assert(std::is_empty_v<lv::language_model<T>> && std::is_empty_v<lv::mllama_of<C>>);
 

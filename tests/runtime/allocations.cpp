@@ -44,7 +44,7 @@ std::size_t allocations_of(lv::session& s) {
 std::size_t allocations_together(std::shared_ptr<lv::network const> const& net, lv::parity reading) {
     lv::session_options options{0, 64, reading, std::make_shared<lv::workspace>(net)};
     std::deque<lv::session> sessions;
-    std::vector<lv::session::passage> prompts, tokens;
+    std::vector<lv::session::input> prompts, tokens;
     id_list const prompt{1, image_token, 2};
     image_list const images{picture_by(*net, 1, 2)};
     lv::token now = 0;

@@ -54,9 +54,9 @@ class apart : llamavision::scalar {
     void widen(matrix const& w, std::size_t first, std::size_t count, float* y) const {
         inside({w.data, y}, [&] { scalar::widen(w, first, count, y); });
     }
-    [[nodiscard]] bool alike(matrix const& w, std::size_t a, std::size_t b, std::size_t count) const {
+    [[nodiscard]] bool bytes_equal(matrix const& w, std::size_t a, std::size_t b, std::size_t count) const {
         bool same = false;
-        inside({w.data}, [&] { same = scalar::alike(w, a, b, count); });
+        inside({w.data}, [&] { same = scalar::bytes_equal(w, a, b, count); });
         return same;
     }
     void rms_norm(float const* x, std::size_t rows, std::size_t width, float const* weight, float eps, float* y) const {

@@ -14,7 +14,7 @@
 #include <doctest/doctest.h>
 
 #include <llamavision/config/tiny.hpp>
-#include <llamavision/runtime/chat.hpp>
+#include <llamavision/runtime/conversation/chat.hpp>
 #include <llamavision/runtime/load.hpp>
 
 using namespace llamavision;
@@ -50,7 +50,7 @@ using said = std::vector<tokens::message>;
 
 /// The ids of a conversation as the chat format writes it as a whole.
 std::vector<token> written(said const& messages) {
-    return tokens::chat_format(bundled().words(), bundled().manners().chat).encode(messages);
+    return tokens::chat_format(bundled().tokenizer(), bundled().defaults().chat).encode(messages);
 }
 
 tokens::message user(std::size_t pictures, std::string text) {
@@ -73,7 +73,7 @@ TEST_CASE("pieces of an answer are its text, and its ids decode to it") {
         text += piece;
     }
     CHECK_FALSE(text.empty());
-    CHECK(bundled().words().decode(a.ids(), true) == text);
+    CHECK(bundled().tokenizer().decode(a.ids(), true) == text);
     CHECK(a.reason() == ending::stop_id);
 }
 
@@ -106,7 +106,7 @@ TEST_CASE("a further turn is answered as in a conversation read afresh") {
         written(
             {user(1, "Describe this image."), {tokens::role::assistant, {a}}, user(0, "How many shapes are there?")}),
         seen);
-    generation g(fresh, bundled().words(), greedy(c).answer);
+    generation g(fresh, bundled().tokenizer(), greedy(c).answer);
     std::string text;
     while (auto const piece = g.next()) text += *piece;
     CHECK(text == grown);
@@ -114,7 +114,7 @@ TEST_CASE("a further turn is answered as in a conversation read afresh") {
 
 TEST_CASE("a base model's text flows on: no frame, and one beginning") {
     model const base = load<tiny>(checkpoint_path, {.threads = 2, .chat = tokens::preset::base});
-    tokens::tokenizer const& words = base.words();
+    tokens::tokenizer const& words = base.tokenizer();
     chat c(base);
     image::pixels const picture = drawing(84);
     answer const a = c.ask({&picture, 1}, "On a grey", greedy(c, 4));
@@ -138,9 +138,9 @@ TEST_CASE("an answer that was cut short is closed before the next turn") {
     (void)c.ask(std::span<image::pixels const>(), "And now?", greedy(c));
     std::vector<token> expected = written({user(0, "Describe this image.")});
     expected.insert(expected.end(), ids.begin(), ids.end());
-    expected.push_back(bundled().words().eot());
+    expected.push_back(bundled().tokenizer().eot());
     std::vector<token> const turn =
-        tokens::chat_format(bundled().words(), bundled().manners().chat).encode_turn(user(0, "And now?"), false);
+        tokens::chat_format(bundled().tokenizer(), bundled().defaults().chat).encode_turn(user(0, "And now?"), false);
     expected.insert(expected.end(), turn.begin(), turn.end());
     CHECK(held(c) == expected);
 }

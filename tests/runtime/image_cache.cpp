@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include <llamavision/runtime/image_cache.hpp>
+#include <llamavision/runtime/images/cache.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"
 #include "../support/message.hpp"

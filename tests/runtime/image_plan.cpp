@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include <llamavision/runtime/image_plan.hpp>
+#include <llamavision/runtime/images/plan.hpp>
 
 #include "../support/message.hpp"
 

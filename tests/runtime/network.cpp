@@ -99,9 +99,9 @@ TEST_CASE("the plan is what a run takes: a pass with exactly that much succeeds,
                 lv::rope_angles(lv::rope_frequencies(T::rope, 4), 0, rows, cos.data(), sin.data());
                 auto const image = picture(1, 2);
                 lv::image_memory const* const images[] = {&image->memory};
-                std::vector<lv::sight> const sights{{0, rows, images, false}};
-                lv::stretch const all{rows, 0, 2, {cache.data(), 3, rows, 8, rows * 8}, logits.data()};
-                lv::text_rows const text{{&all, 1}, cos.data(), sin.data(), sights, nullptr};
+                std::vector<lv::image_visibility> const visibility{{0, rows, images, false}};
+                lv::segment const all{rows, 0, 2, {cache.data(), 3, rows, 8, rows * 8}, logits.data()};
+                lv::text_rows const text{{&all, 1}, cos.data(), sin.data(), visibility, nullptr};
                 lv::read_options options;
                 if (watched) options.watch = [](std::string_view, lv::rows const&) {};
                 net->read(text, id_list{1, 2, 3, 4, 5, 6, 7}, scratch, options);

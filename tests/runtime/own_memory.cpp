@@ -8,8 +8,8 @@
 #include <string>
 #include <utility>
 
-#include <llamavision/runtime/compiled_network.hpp>
-#include <llamavision/runtime/image_cache.hpp>
+#include <llamavision/runtime/images/cache.hpp>
+#include <llamavision/runtime/network/compiled_network.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"
 #include "../support/message.hpp"
@@ -106,7 +106,8 @@ TEST_CASE("a packed file has nothing to hold where all weights lie in the backen
 }
 
 TEST_CASE("a model that does not fit into the backend's memory is refused with the figures") {
-    std::string const message = message_of<lv::memory_error>([] { return make({}, {.room = 1000})->plan(8).rows; });
+    std::string const message =
+        message_of<lv::memory_error>([] { return make({}, {.memory_budget = 1000})->plan(8).rows; });
     CHECK(contains(message, "of memory (weights"));
     CHECK(contains(message, "0.0 GB are available"));
 }

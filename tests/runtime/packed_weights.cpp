@@ -15,8 +15,8 @@
 #include <sys/resource.h>
 #endif
 
-#include <llamavision/runtime/packed_file.hpp>
-#include <llamavision/runtime/weight_stages.hpp>
+#include <llamavision/runtime/weights/packed_file.hpp>
+#include <llamavision/runtime/weights/stages.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"
 #include "../support/message.hpp"
@@ -153,7 +153,7 @@ TEST_CASE("weights beyond memory are refused with the figures, or streamed with 
     std::vector<float> const wanted = answers_of(wide_network(1, packed));
     lv::memory_plan const plan = wide_network(1, packed)->plan(256);
     for (std::size_t const part : {0u, 1u, 2u, 3u}) { // nothing stays, a few layers, half, nearly all
-        packed.room = plan.own(1000) + plan.weights.mapped * part / 4 + 1;
+        packed.memory_budget = plan.own(1000) + plan.weights.mapped * part / 4 + 1;
         packed.beyond_memory = false;
         std::string const message = message_of<lv::memory_error>([&] { return wide_network(1, packed)->plan(8).rows; });
         CHECK(contains(message, "lie in files"));
@@ -167,10 +167,10 @@ TEST_CASE("weights beyond memory are refused with the figures, or streamed with 
         for (std::thread& user : users) user.join();
         for (auto const& s : said) CHECK(s == wanted);
     }
-    packed.room = plan.own(1000) + plan.weights.mapped;
+    packed.memory_budget = plan.own(1000) + plan.weights.mapped;
     packed.beyond_memory = false;
     CHECK(answers_of(wide_network(1, packed)) == wanted);
-    packed.room = 100;
+    packed.memory_budget = 100;
     CHECK(contains(message_of<lv::memory_error>([&] { return wide_network(1, packed)->plan(8).rows; }), "--packed"));
 }
 

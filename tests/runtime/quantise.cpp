@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include <llamavision/runtime/quantise.hpp>
+#include <llamavision/checkpoint/encoding/quantise.hpp>
 
 #include "../backend/backends.hpp"
 #include "../support/message.hpp"

@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include <llamavision/backend/scalar/scalar.hpp>
-#include <llamavision/runtime/compiled_network.hpp>
-#include <llamavision/runtime/random_weights.hpp>
+#include <llamavision/model/random_weights.hpp>
+#include <llamavision/runtime/network/compiled_network.hpp>
 
 #include "../support/message.hpp"
 #include "small_network.hpp"
@@ -96,9 +96,9 @@ TEST_CASE("what weights take") {
 TEST_CASE("a model that does not fit is refused with the figures, before anything is made") {
     auto tensors = lv::random_weights<small>(7);
     for (auto& [name, tensor] : tensors.tensors) tensor.make = [](std::span<std::byte>) { FAIL("a weight was made"); };
-    auto const load = [&] { network(tensors, lv::scalar(), {.room = 1000}); };
+    auto const load = [&] { network(tensors, lv::scalar(), {.memory_budget = 1000}); };
     std::string const message = message_of<lv::memory_error>(load);
     CHECK(message.find("the model takes 0.0 GB of memory (weights 0.0 GB") != std::string::npos);
     CHECK(message.find("0.0 GB are available") != std::string::npos);
-    CHECK_NOTHROW(network(lv::random_weights<small>(7), lv::scalar(), {.room = std::size_t{1} << 30}));
+    CHECK_NOTHROW(network(lv::random_weights<small>(7), lv::scalar(), {.memory_budget = std::size_t{1} << 30}));
 }

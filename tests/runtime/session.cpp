@@ -79,7 +79,7 @@ TEST_CASE("after a reset the session is as new") {
     CHECK(copy(s.logits()) == logits_after({5, 6}));
 }
 
-TEST_CASE("an empty stretch changes nothing") {
+TEST_CASE("an empty segment changes nothing") {
     lv::session s(small_network());
     s.append(id_list{5, 6});
     s.append(id_list{});

@@ -6,8 +6,8 @@
 
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
-#include <llamavision/runtime/compiled_network.hpp>
-#include <llamavision/runtime/random_weights.hpp>
+#include <llamavision/model/random_weights.hpp>
+#include <llamavision/runtime/network/compiled_network.hpp>
 
 #include <cstring>
 #include <limits>

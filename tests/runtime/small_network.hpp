@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include <llamavision/backend/simd/targets.hpp>
-#include <llamavision/runtime/network_options.hpp>
-#include <llamavision/runtime/session.hpp>
+#include <llamavision/backend/simd/arch/targets.hpp>
+#include <llamavision/runtime/conversation/session.hpp>
+#include <llamavision/runtime/network/options.hpp>
 
 #include "../support/small.hpp"
 

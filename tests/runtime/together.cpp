@@ -14,7 +14,7 @@ namespace lv = llamavision;
 namespace {
 
 using network_ptr = std::shared_ptr<lv::network const>;
-using passages = std::vector<lv::session::passage>;
+using inputs = std::vector<lv::session::input>;
 
 lv::session::image_ptr look(network_ptr const& net, std::size_t rows, std::size_t columns, std::uint64_t seed) {
     lv::encode_options options;
@@ -70,8 +70,8 @@ struct company {
         auto const work = std::make_shared<lv::workspace>(net);
         for (conversation const& c : all) sessions.emplace_back(net, lv::session_options{64, chunk, c.reading, work});
     }
-    [[nodiscard]] passages prompts() {
-        passages read;
+    [[nodiscard]] inputs prompts() {
+        inputs read;
         for (std::size_t i = 0; i < all.size(); ++i) read.push_back({&sessions[i], all[i].prompt, all[i].images});
         return read;
     }
@@ -100,7 +100,7 @@ void check_same_bits(network_ptr const& net, std::size_t chunk) {
             CHECK(copy(c.sessions[i].logits()) == wanted[i][step]);
         }
         if (step == count) break;
-        passages read;
+        inputs read;
         std::vector<lv::token> next;
         for (std::size_t i = 0; i < c.all.size(); ++i) next.push_back(tokens_of(i, count)[step]);
         for (std::size_t i = 0; i < c.all.size(); ++i) read.push_back({&c.sessions[i], {&next[i], 1}, {}, true});
@@ -137,11 +137,11 @@ TEST_CASE("members come and go; a prompt is read beside tokens that were generat
         std::vector<lv::session>& s = c.sessions;
         id_list const a = tokens_of(0, 3), b = tokens_of(1, 2);
         auto const one = [](id_list const& ids, std::size_t i) { return std::span(ids).subspan(i, 1); };
-        lv::session::append_together(passages{{&s[0], c.all[0].prompt, c.all[0].images}});
-        lv::session::append_together(passages{{&s[1], c.all[1].prompt, c.all[1].images}, {&s[0], one(a, 0), {}, true}});
-        lv::session::append_together(passages{
+        lv::session::append_together(inputs{{&s[0], c.all[0].prompt, c.all[0].images}});
+        lv::session::append_together(inputs{{&s[1], c.all[1].prompt, c.all[1].images}, {&s[0], one(a, 0), {}, true}});
+        lv::session::append_together(inputs{
             {&s[0], one(a, 1), {}, true}, {&s[3], c.all[3].prompt, c.all[3].images}, {&s[1], one(b, 0), {}, true}});
-        lv::session::append_together(passages{{&s[1], one(b, 1), {}, true}});
+        lv::session::append_together(inputs{{&s[1], one(b, 1), {}, true}});
         s[0].append_generated(a[2]);
         CHECK(copy(s[0].logits()) == alone(net, c.all[0], a).back());
         CHECK(copy(s[1].logits()) == alone(net, c.all[1], b).back());
@@ -149,12 +149,12 @@ TEST_CASE("members come and go; a prompt is read beside tokens that were generat
     }
 }
 
-TEST_CASE("nothing to read: no session, and empty passages") {
+TEST_CASE("nothing to read: no session, and empty inputs") {
     lv::session::append_together({});
     company c(small_network(), 8);
     lv::session::append_together(c.prompts());
     auto const before = c.said();
-    lv::session::append_together(passages{{&c.sessions[0], {}}, {&c.sessions[1], {}}});
+    lv::session::append_together(inputs{{&c.sessions[0], {}}, {&c.sessions[1], {}}});
     CHECK(c.said() == before);
 }
 
@@ -194,16 +194,16 @@ TEST_CASE("one that cannot read keeps all as they were") {
     auto const said = c.said();
     auto const held = c.held();
     lv::token const next = 4;
-    passages read;
+    inputs read;
     for (lv::session& s : c.sessions) read.push_back({&s, {&next, 1}, {}, true});
     id_list const long_one(64, 1), odd{1, 99}, image{image_token};
-    auto const refused = [&](auto kind, passages const& all) {
+    auto const refused = [&](auto kind, inputs const& all) {
         return message_of<decltype(kind)>([&] {
             lv::session::append_together(all);
             return 0;
         });
     };
-    passages wrong = read;
+    inputs wrong = read;
     wrong[5].ids = long_one;
     CHECK(contains(refused(lv::context_error(""), wrong), "holds 64 tokens; 4 are in it and 64 more do not fit"));
     wrong[5].ids = odd;
@@ -230,7 +230,7 @@ TEST_CASE("cancelled in any pass, all are as they were, those that were through 
     auto const said = c.said();
     auto const held = c.held();
     std::vector<conversation> const more = conversations(small_network());
-    passages read;
+    inputs read;
     for (std::size_t i = 0; i < more.size(); ++i) read.push_back({&c.sessions[i], more[i].prompt, more[i].images});
     for (std::size_t const layer : {1u, 5u, 6u, 12u, 25u}) {
         std::stop_source stop;
@@ -290,7 +290,7 @@ TEST_CASE("what several take is planned") {
     for (int i = 0; i < 8; ++i) all.emplace_back(net, lv::session_options{64, 8, lv::parity::usual, work});
     std::size_t const scratch = work->bytes();
     lv::token const id = 3;
-    passages read;
+    inputs read;
     for (lv::session& s : all) read.push_back({&s, {&id, 1}});
     lv::session::append_together(read);
     CHECK(work->bytes() == scratch);

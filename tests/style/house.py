@@ -9,7 +9,7 @@ import sys
 LONGEST = 450
 TOP = {"CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md",
        "include", "examples", "tests", "benchmarks", "docs"}
-CODE = {".hpp", ".ipp", ".cpp", ".cu", ".cuh"}
+CODE = {".hpp", ".ipp", ".inc", ".cpp", ".cu", ".cuh"}
 SOURCES = CODE | {".py", ".cmake", ".sh"}
 
 

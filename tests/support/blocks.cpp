@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every block type against gguf's own Python package (tests/support/blocks.py), bit for bit.
-#include <llamavision/checkpoint/safetensors.hpp>
-#include <llamavision/support/blocks.hpp>
+#include <llamavision/checkpoint/container/safetensors.hpp>
+#include <llamavision/weights/blocks.hpp>
 
 #include <cmath>
 #include <cstddef>

@@ -57,9 +57,9 @@ class carried {
         b_.widen(moved(w, a), first, count, out.floats());
         out.back();
     }
-    [[nodiscard]] bool alike(matrix const& w, std::size_t a, std::size_t b, std::size_t count) const {
+    [[nodiscard]] bool bytes_equal(matrix const& w, std::size_t a, std::size_t b, std::size_t count) const {
         there const all(b_, w);
-        return b_.alike(moved(w, all), a, b, count);
+        return b_.bytes_equal(moved(w, all), a, b, count);
     }
     void rms_norm(float const* x, std::size_t rows, std::size_t width, float const* weight, float eps, float* y) const {
         there const in(b_, x, rows * width), w(b_, weight, width), out(b_, y, rows * width);

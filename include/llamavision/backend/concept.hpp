@@ -49,7 +49,7 @@ concept backend = requires(B const& b, matrix const& w, float const* x, float* y
     b.linear(w, x, x, n, y);
     b.embed(w, ids, n, y);
     b.widen(w, n, n, y);
-    { b.alike(w, n, n, n) } -> std::convertible_to<bool>;
+    { b.bytes_equal(w, n, n, n) } -> std::convertible_to<bool>;
     b.rms_norm(x, n, n, x, s, y);
     b.layer_norm(x, n, n, x, x, s, y);
     b.silu(x, n, y);
@@ -88,7 +88,7 @@ concept owns_memory = requires(B const& b, void const* from, std::size_t n, void
 template <class B>
 concept divides = owns_memory<B> && requires(B const& b) {
     { b.layers() } -> std::convertible_to<std::size_t>;
-    requires backend<std::remove_cvref_t<decltype(b.here())>>;
+    requires backend<std::remove_cvref_t<decltype(b.host())>>;
 };
 
 /// Offers silu(x·gateᵀ) ⊙ (x·upᵀ) in one pass: `fused_swiglu(gate, up, x, rows, y)`, y (rows, gate.rows).
@@ -122,7 +122,7 @@ concept fuses_norms = fuses_swiglu<B> && fuses_linear_gelu<B> && requires(B cons
 /// There are at most three, and their weights are equally wide; x may be `normed` rows.
 template <class B>
 concept fuses_projections = requires(B const& b, std::span<projection const> of, normed const& x, std::size_t n,
-                                     turn const& by) {
+                                     rotation const& by) {
     b.fused_projections(of, x, n, by);
 };
 
@@ -136,16 +136,16 @@ concept keeps_keys = requires(B const& b, attention_shape const& shape, float co
     b.keep(shape, x, x, places);
 };
 
-/// Offers layouts of its own for weights of products: `laid_out_bytes(w, f)` says how many bytes the weight w takes in
-/// format f (w.data may be null; 0: it stays as it is), `lay_out(w, f, to)` fills so many, which begin on a cache line
-/// of its memory, and returns how its kernels see them, and `laid_out_at(w, f, at)` says the same of bytes that were
-/// filled before; w lies in the host's memory. `lay_out` throws format_error for a value that is infinite or no number
+/// Offers layouts of its own for weights of products: `repacked_bytes(w, f)` says how many bytes the weight w takes in
+/// format f (w.data may be null; 0: it stays as it is), `repack(w, f, to)` fills so many, which begin on a cache line
+/// of its memory, and returns how its kernels see them, and `repacked_at(w, f, at)` says the same of bytes that were
+/// filled before; w lies in the host's memory. `repack` throws format_error for a value that is infinite or no number
 /// where that would be lost, in integers.
 template <class B>
-concept lays_out_weights = requires(B const& b, matrix const& w, weight_format f, std::byte* to) {
-    { b.laid_out_bytes(w, f) } -> std::convertible_to<std::size_t>;
-    { b.lay_out(w, f, to) } -> std::convertible_to<matrix>;
-    { b.laid_out_at(w, f, to) } -> std::convertible_to<matrix>;
+concept repacks_weights = requires(B const& b, matrix const& w, weight_format f, std::byte* to) {
+    { b.repacked_bytes(w, f) } -> std::convertible_to<std::size_t>;
+    { b.repack(w, f, to) } -> std::convertible_to<matrix>;
+    { b.repacked_at(w, f, to) } -> std::convertible_to<matrix>;
 };
 
 /// Offers to choose a token where its logits lie: `choose(memory, how, logits, count)`. It fills `memory` for the next

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a product may be told beside its weight: that its input's norm is still to be made, that others read the same
-// input, and that what it says is to be turned. For backends that do these things while values are in registers.
+// input, and that what it says is to be rotated. For backends that do these things while values are in registers.
 #pragma once
 
 #include <cstddef>
@@ -26,11 +26,11 @@ struct normed {
 struct projection {
     matrix w;
     float* y = nullptr;
-    bool turned = false; ///< rope, after it
+    bool rotated = false; ///< rope, after it
 };
 
 /// What `rope` is told: (rows, head_dim/2) cosines and sines.
-struct turn {
+struct rotation {
     float const* cos = nullptr;
     float const* sin = nullptr;
     std::size_t head_dim = 0;

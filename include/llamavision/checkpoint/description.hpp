@@ -3,8 +3,8 @@
 #pragma once
 
 #include <llamavision/checkpoint/kind.hpp>
+#include <llamavision/checkpoint/model_numbers.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
-#include <llamavision/config/read_result.hpp>
 
 #include <array>
 #include <cstddef>
@@ -53,7 +53,7 @@ struct weight_files {
 };
 
 /// A tokenizer that lies in the weights' file: the text of a tokenizer file, or GGUF's lists; neither if there is none.
-struct embedded_words {
+struct embedded_tokenizer {
     std::string text;                ///< a whole tokenizer.json or tokenizer.model
     std::vector<std::string> tokens; ///< in GPT-2's byte alphabet, by id
     std::vector<std::size_t> types;  ///< as many: 1 ordinary, 3 and 4 special, 5 unused; or none
@@ -70,8 +70,8 @@ struct description {
     preprocessor pictures;
     chat_template chat;
     std::filesystem::path tokenizer_json, tokenizer_model; ///< empty if not there
-    embedded_words words;                                  ///< goes before the files
-    std::string dialect;                                   ///< of GGUF: gguf_dialect.hpp's name of it
+    embedded_tokenizer tokenizer;                          ///< goes before the files
+    std::string dialect;                                   ///< of GGUF: form/gguf/dialect.hpp's name of it
     weight_files weights;
     std::vector<std::string> warnings; ///< runs, but perhaps not as expected
     std::vector<std::string> problems; ///< with faults::collected: everything that would have been thrown

@@ -2,7 +2,7 @@
 // Which form of checkpoint lies under a path, told by names alone.
 #pragma once
 
-#include <llamavision/checkpoint/ollama_path.hpp>
+#include <llamavision/checkpoint/form/ollama/path.hpp>
 #include <llamavision/support/error.hpp>
 
 #include <filesystem>

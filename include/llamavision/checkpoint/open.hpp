@@ -4,7 +4,7 @@
 
 #include <llamavision/checkpoint/description.hpp>
 #include <llamavision/checkpoint/faults.hpp>
-#include <llamavision/checkpoint/gguf_dialect.hpp>
+#include <llamavision/checkpoint/form/gguf/dialect.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/separate.hpp>
 

@@ -2,11 +2,11 @@
 // How a checkpoint is opened: its form is recognised, and that form's reader does the rest.
 #pragma once
 
-#include <llamavision/checkpoint/gguf_checkpoint.hpp>
-#include <llamavision/checkpoint/hub_cache.hpp>
-#include <llamavision/checkpoint/hugging_face.hpp>
+#include <llamavision/checkpoint/form/gguf/checkpoint.hpp>
+#include <llamavision/checkpoint/form/hugging_face/checkpoint.hpp>
+#include <llamavision/checkpoint/form/hugging_face/hub_cache.hpp>
+#include <llamavision/checkpoint/form/meta/checkpoint.hpp>
 #include <llamavision/checkpoint/kind.hpp>
-#include <llamavision/checkpoint/meta.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/text_file.hpp>

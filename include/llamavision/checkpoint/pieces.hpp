@@ -56,8 +56,8 @@ inline void copy_runs(std::byte* to, std::size_t to_step, std::byte const* from,
         return result;
     }
     result.make = [=](std::span<std::byte> to) {
-        std::vector<std::byte> room;
-        auto const bytes = bytes_of(from, room);
+        std::vector<std::byte> buffer;
+        auto const bytes = bytes_of(from, buffer);
         std::size_t const run = count * behind;
         detail::copy_runs(to.data(), run, bytes.data() + begin * behind, whole, run, before);
     };
@@ -84,10 +84,10 @@ inline void copy_runs(std::byte* to, std::size_t to_step, std::byte const* from,
     std::size_t const behind = detail::bytes_behind(result, axis), before = detail::indices_before(result, axis);
     std::size_t const whole = behind * result.shape[axis];
     result.make = [=](std::span<std::byte> to) {
-        std::vector<std::byte> room;
+        std::vector<std::byte> buffer;
         std::size_t at = 0;
         for (tensor const& part : parts) {
-            auto const bytes = bytes_of(part, room);
+            auto const bytes = bytes_of(part, buffer);
             std::size_t const run = part.shape[axis] * behind;
             detail::copy_runs(to.data() + at, whole, bytes.data(), run, run, before);
             at += run;

@@ -123,12 +123,12 @@ struct named_tensors {
     std::vector<std::shared_ptr<void const>> owners;
 };
 
-/// The bytes, made into `room` if they have to be. `room` keeps its memory from call to call.
-[[nodiscard]] inline std::span<std::byte const> bytes_of(tensor const& t, std::vector<std::byte>& room) {
+/// The bytes, made into `buffer` if they have to be. `buffer` keeps its memory from call to call.
+[[nodiscard]] inline std::span<std::byte const> bytes_of(tensor const& t, std::vector<std::byte>& buffer) {
     if (!t.make) return t.bytes;
-    room.resize(size_in_bytes(t));
-    t.make(room);
-    return room;
+    buffer.resize(size_in_bytes(t));
+    t.make(buffer);
+    return buffer;
 }
 
 } // namespace llamavision::checkpoint

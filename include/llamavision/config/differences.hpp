@@ -3,7 +3,7 @@
 #pragma once
 
 #include <llamavision/config/numbers.hpp>
-#include <llamavision/config/print_number.hpp>
+#include <llamavision/support/print_number.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -41,7 +41,7 @@ template <expression E>
 enum class home : std::uint8_t {
     file,   ///< mapped: the system may drop it from memory, and read it again
     memory, ///< the host's
-    apart   ///< memory of the backend's own
+    device  ///< memory of the backend's own
 };
 
 /// A weight before it is bound.
@@ -53,7 +53,7 @@ struct stored_weight {
 };
 
 /// A weight that was laid out anew, or moved, and what keeps it alive; no owner: it stays as it was.
-struct laid_out {
+struct repacked {
     matrix weight;
     std::span<std::byte const> bytes;
     std::shared_ptr<void const> owner;
@@ -61,14 +61,14 @@ struct laid_out {
 };
 
 /// Who lays weights out anew, and where.
-class layout {
+class repacker {
   public:
-    virtual ~layout() = default;
+    virtual ~repacker() = default;
     /// Called once: all weights, in the order in which data flows.
     virtual void expect(std::span<stored_weight const> weights) = 0;
     /// Called once for each, in any order. `data` says where its bytes lie, and makes them first if it has to.
     /// @throws format_error naming a weight that is infinite or no number where that would be lost, in integers
-    [[nodiscard]] virtual laid_out lay_out(std::size_t index, std::function<void const*()> const& data) = 0;
+    [[nodiscard]] virtual repacked repack(std::size_t index, std::function<void const*()> const& data) = 0;
     /// Called after the last.
     virtual void finish() = 0;
 };
@@ -84,10 +84,11 @@ struct bound_weight {
 /// Binds one checkpoint to the parts of one model, and keeps alive whatever the bound weights point into.
 class binder {
   public:
-    /// @param tensors under Hugging Face's names (checkpoint/names.hpp maps other spellings onto them)
-    /// @param relay lays weights out anew; null leaves all as they are stored. It must outlive this
-    explicit binder(checkpoint::named_tensors tensors, layout* relay = nullptr)
-        : tensors_(std::move(tensors)), relay_(relay) {}
+    /// @param tensors under Hugging Face's names (checkpoint/form/hugging_face/names.hpp maps other spellings onto
+    /// them)
+    /// @param repack repacks weights; null leaves all as they are stored. It must outlive this
+    explicit binder(checkpoint::named_tensors tensors, repacker* repack = nullptr)
+        : tensors_(std::move(tensors)), repacker_(repack) {}
 
     /// Binds the weights of E. Problems are collected; `finish` reports them.
     template <expression E>
@@ -115,17 +116,17 @@ class binder {
     /// fit.
     /// @param on_progress called after each matrix
     /// @return what the bound weights point into; the caller keeps it as long as them
-    /// @throws as `check`; what the layout throws
+    /// @throws as `check`; what the repacker throws
     [[nodiscard]] LLAMAVISION_COLD std::vector<std::shared_ptr<void const>> finish(progress const& on_progress = {}) {
         check();
-        if (relay_) relay_->expect(weights_);
+        if (repacker_) repacker_->expect(weights_);
         bound_.resize(weights_.size());
         std::size_t done = 0;
         for (std::size_t const i : in_order()) {
             settle(i);
             if (on_progress) on_progress(++done, weights_.size());
         }
-        if (relay_) relay_->finish();
+        if (repacker_) repacker_->finish();
         std::vector<std::shared_ptr<void const>> owners = std::move(tensors_.owners);
         owners.insert(owners.end(), copies_.begin(), copies_.end());
         return owners;
@@ -227,7 +228,7 @@ class binder {
             owner = widened({values, format_of(p.tensor->type), w.extents.rows, w.extents.columns});
             return owner.get();
         };
-        laid_out result = relay_ ? relay_->lay_out(index, data) : laid_out{};
+        repacked result = repacker_ ? repacker_->repack(index, data) : repacked{};
         if (result.owner) {
             owner = std::move(result.owner);
             if (!p.tensor->make) give_back(p.tensor->bytes); // read once, and not again
@@ -244,15 +245,15 @@ class binder {
     }
 
     static std::shared_ptr<void const> made(checkpoint::tensor const& tensor, std::size_t size) {
-        std::shared_ptr<float[]> const room(new float[(size + sizeof(float) - 1) / sizeof(float)]);
-        tensor.make({reinterpret_cast<std::byte*>(room.get()), size});
-        return {room, room.get()};
+        std::shared_ptr<float[]> const buffer(new float[(size + sizeof(float) - 1) / sizeof(float)]);
+        tensor.make({reinterpret_cast<std::byte*>(buffer.get()), size});
+        return {buffer, buffer.get()};
     }
 
     static std::shared_ptr<void const> copied(std::span<std::byte const> bytes) {
-        std::shared_ptr<float[]> const room(new float[(bytes.size() + sizeof(float) - 1) / sizeof(float)]);
-        std::memcpy(room.get(), bytes.data(), bytes.size());
-        return {room, room.get()};
+        std::shared_ptr<float[]> const buffer(new float[(bytes.size() + sizeof(float) - 1) / sizeof(float)]);
+        std::memcpy(buffer.get(), bytes.data(), bytes.size());
+        return {buffer, buffer.get()};
     }
 
     static std::shared_ptr<void const> widened(matrix const& m) {
@@ -289,7 +290,7 @@ class binder {
     }
 
     checkpoint::named_tensors tensors_;
-    layout* relay_;
+    repacker* repacker_;
     std::vector<stored_weight> weights_;
     std::vector<pending> pending_; ///< the same ones
     std::vector<bound_weight> bound_;

@@ -108,7 +108,7 @@ struct image_memory {
 };
 
 /// Consecutive rows of text and the images that they see.
-struct sight {
+struct image_visibility {
     std::size_t first = 0;
     std::size_t rows = 0;
     std::span<image_memory const* const> images; ///< empty: these rows see no image
@@ -146,40 +146,41 @@ struct pass_tape {
 };
 
 /// Consecutive rows of one conversation.
-struct stretch {
+struct segment {
     std::size_t rows = 0;
     std::size_t position = 0;   ///< of the first row; the cache holds all rows before it
     std::size_t logit_rows = 0; ///< how many of the last rows reach the head
     kv_cache cache;
-    float* logits = nullptr;       ///< (logit_rows, vocabulary), in the host's memory; or
-    float* logits_there = nullptr; ///< (vocabulary): the last row's stay in the backend's memory
+    float* logits = nullptr;        ///< (logit_rows, vocabulary), in the host's memory; or
+    float* device_logits = nullptr; ///< (vocabulary): the last row's stay in the backend's memory
 };
 
 /// The rows of text of one forward pass: of one conversation, or of several, one after the other. Only attention, and
 /// the head, know where one ends.
 struct text_rows {
-    std::span<stretch const> stretches;
+    std::span<segment const> segments;
     float const* cos = nullptr; ///< (count, head_dim / 2)
     float const* sin = nullptr;
-    std::span<sight const> sights;    ///< covers the rows in order
-    attention_lists* lists = nullptr; ///< null: the pass brings its own
-    pass_tape* tape = nullptr;        ///< null: nothing is recorded
+    std::span<image_visibility const> visibility; ///< covers the rows in order
+    attention_lists* lists = nullptr;             ///< null: the pass brings its own
+    pass_tape* tape = nullptr;                    ///< null: nothing is recorded
 
     [[nodiscard]] std::size_t count() const {
         std::size_t sum = 0;
-        for (stretch const& s : stretches) sum += s.rows;
+        for (segment const& s : segments) sum += s.rows;
         return sum;
     }
     [[nodiscard]] std::size_t logit_rows() const {
         std::size_t sum = 0;
-        for (stretch const& s : stretches) sum += s.logit_rows;
+        for (segment const& s : segments) sum += s.logit_rows;
         return sum;
     }
     [[nodiscard]] bool any_sees() const {
-        return std::any_of(sights.begin(), sights.end(), [](sight const& s) { return s.sees(); });
+        return std::any_of(visibility.begin(), visibility.end(), [](image_visibility const& s) { return s.sees(); });
     }
     [[nodiscard]] bool any_attends() const {
-        return std::any_of(sights.begin(), sights.end(), [](sight const& s) { return !s.images.empty(); });
+        return std::any_of(visibility.begin(), visibility.end(),
+                           [](image_visibility const& s) { return !s.images.empty(); });
     }
 };
 
@@ -194,14 +195,14 @@ struct vision_rows {
     };
     std::size_t aspect_id = 0; ///< row of the tile tables, 1-based (REFERENCE: 0 is padding)
     std::vector<slot> slots;
-    std::size_t patches = 0;           ///< of a tile
-    std::size_t pads = 0;              ///< rows appended to each tile
-    std::size_t pad_multiplicity = 1;  ///< how many pad rows each of them stands for
-    std::size_t kept_slots = 0;        ///< the first so many slots reach the projector
-    std::vector<float> bias;           ///< (rows()): ln(multiplicity), or empty when all are one
-    std::size_t tap_shift = 0;         ///< 1: `repeat` keeps the outputs of the tapped layers, not their inputs
-    float const* bias_there = nullptr; ///< `bias` in the backend's memory, if it has its own
-    std::span<float*> taps;            ///< where `repeat` keeps what it taps: (rows(), width) each
+    std::size_t patches = 0;            ///< of a tile
+    std::size_t pads = 0;               ///< rows appended to each tile
+    std::size_t pad_multiplicity = 1;   ///< how many pad rows each of them stands for
+    std::size_t kept_slots = 0;         ///< the first so many slots reach the projector
+    std::vector<float> bias;            ///< (rows()): ln(multiplicity), or empty when all are one
+    std::size_t tap_shift = 0;          ///< 1: `repeat` keeps the outputs of the tapped layers, not their inputs
+    float const* device_bias = nullptr; ///< `bias` in the backend's memory, if it has its own
+    std::span<float*> taps;             ///< where `repeat` keeps what it taps: (rows(), width) each
 
     [[nodiscard]] std::size_t tokens() const { return patches + 1; }
     [[nodiscard]] std::size_t rows_per_slot() const { return tokens() + pads; }
@@ -212,7 +213,7 @@ struct vision_rows {
             std::count_if(slots.begin(), slots.end(), [](slot const& s) { return s.real; }));
     }
     [[nodiscard]] float const* bias_for_kernels() const {
-        return bias.empty() ? nullptr : bias_there ? bias_there : bias.data();
+        return bias.empty() ? nullptr : device_bias ? device_bias : bias.data();
     }
 };
 

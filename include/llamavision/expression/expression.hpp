@@ -10,7 +10,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include <llamavision/support/name.hpp>
+#include <llamavision/expression/name.hpp>
 
 namespace llamavision {
 
@@ -56,7 +56,7 @@ struct expression_base {
     /// y may be x: the expression keeps rows and width, and reads each row before writing it.
     static constexpr bool in_place = false;
     /// Whether the label names something whose output a watcher wants to see.
-    static constexpr bool is_module = true;
+    static constexpr bool is_observed = true;
     /// False for words: they call kernels and take no scratch memory.
     static constexpr bool is_grammar = false;
 };
@@ -64,19 +64,19 @@ struct expression_base {
 template <class E>
 concept expression = std::derived_from<E, expression_base>;
 
-/// A named composition: `struct swiglu : sentence { static constexpr auto is = ...; };`. It keeps symbols short, and
+/// A named composition: `struct swiglu : module { static constexpr auto is = ...; };`. It keeps symbols short, and
 /// is what `describe` prints as a heading. Everything else about it is what its body says.
-struct sentence : expression_base {};
+struct module : expression_base {};
 
 template <class E>
-concept is_sentence = std::derived_from<E, sentence>;
+concept is_module = std::derived_from<E, module>;
 
 namespace detail {
 template <class E>
 struct body_of {
     using type = E;
 };
-template <is_sentence E>
+template <is_module E>
 struct body_of<E> {
     using type = typename body_of<std::remove_const_t<decltype(E::is)>>::type;
 };

@@ -85,7 +85,7 @@ struct scope : node {
     static constexpr std::size_t in = width_in<F>;
     static constexpr std::size_t out = width_out<F>;
     static constexpr bool in_place = works_in_place<F>;
-    static constexpr bool is_module = !detail::is_stack<body<F>>;
+    static constexpr bool is_observed = !detail::is_stack<body<F>>;
     using parts = part_list<F>;
 };
 

@@ -122,7 +122,7 @@ template <class E>
 inline constexpr bool reads_by_products = requires {
     requires E::reads_by_products;
 };
-template <is_sentence E>
+template <is_module E>
 inline constexpr bool reads_by_products<E> = reads_by_products<body<E>>;
 template <class F, class G>
 inline constexpr bool reads_by_products<grammar::chain<F, G>> = reads_by_products<F>;
@@ -178,7 +178,7 @@ template <class B, class E>
 inline constexpr bool adds = requires(B const& backend, weights<E> const& w, rows x, float scale) {
     add_fused(backend, E{}, w, x, scale, x);
 };
-template <class B, is_sentence E>
+template <class B, is_module E>
 inline constexpr bool adds<B, E> = adds<B, body<E>>;
 template <class B, class F, class G>
 inline constexpr bool adds<B, grammar::chain<F, G>> = adds<B, G>;
@@ -188,7 +188,7 @@ inline constexpr bool adds<B, grammar::scope<Name, F>> = adds<B, F>;
 /// Whether E has read all of its input before its last word writes.
 template <class E>
 inline constexpr bool reads_before_writing = false;
-template <is_sentence E>
+template <is_module E>
 inline constexpr bool reads_before_writing<E> = reads_before_writing<body<E>>;
 template <class F, class G>
 inline constexpr bool reads_before_writing<grammar::chain<F, G>> = true;
@@ -205,7 +205,7 @@ void add(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name,
 /// y += scale · E(x), for an E that the backend `adds`. y may be what x is made of, if E reads before it writes.
 template <class B, class E, class X>
 void add(B const& backend, E, weights<E> const& w, context& c, X x, float scale, rows y) {
-    if constexpr (is_sentence<E>)
+    if constexpr (is_module<E>)
         add(backend, body<E>{}, w, c, x, scale, y);
     else if (!c.measuring())
         add_fused(backend, E{}, w, x, scale, y);
@@ -316,7 +316,7 @@ void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
     using node = body<E>;
     detail::named const module(c, node::label);
     detail::run_node(backend, node{}, w, c, x, y);
-    if constexpr (!node::label.empty() && node::is_module) module.tell(y);
+    if constexpr (!node::label.empty() && node::is_observed) module.tell(y);
 }
 
 } // namespace llamavision

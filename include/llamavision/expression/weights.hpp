@@ -36,7 +36,7 @@ struct weights {
     typename detail::weights_of_parts<typename E::parts>::type parts{};
 };
 
-template <is_sentence E>
+template <is_module E>
 struct weights<E> : weights<body<E>> {};
 
 template <std::size_t N, class Block, class Taps>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a picture file is opened: its header is judged, stb_image decodes it within a purse of memory, and what stb_image
-// leaves out (a GIF's rim, EXIF's orientation) is done here.
+// How a picture file is opened: its header is judged, stb_image decodes it within a allocation_limit of memory, and
+// what stb_image leaves out (a GIF's rim, EXIF's orientation) is done here.
 #pragma once
 
 #include <algorithm>
@@ -46,13 +46,14 @@ inline decoded decode_bytes(source const& file, header const& says) {
     // is doubled when it is too short) and some for each row, sides rounded up; or the compressed data, doubled.
     std::size_t const columns = (says.width + says.side_step - 1) / says.side_step * says.side_step;
     std::size_t const rows = (says.height + says.side_step - 1) / says.side_step * says.side_step;
-    stb::purse purse(16 * (columns + 1) * rows + 2 * file.size() + (std::size_t{1} << 16));
+    stb::allocation_limit allocation_limit(16 * (columns + 1) * rows + 2 * file.size() + (std::size_t{1} << 16));
     stb::stbi__g_failure_reason = nullptr;
     int width = 0, height = 0, channels = 0;
     auto const* bytes = reinterpret_cast<unsigned char const*>(file.bytes.data());
     decoded result;
     result.data.reset(stb::stbi_load_from_memory(bytes, static_cast<int>(file.size()), &width, &height, &channels, 0));
-    if (!result.data && purse.refused) file.refuse("damaged: it unfolds into more data than its header says");
+    if (!result.data && allocation_limit.refused)
+        file.refuse("damaged: it unfolds into more data than its header says");
     char const* const reason = stb::stbi_failure_reason();
     if (!result.data)
         file.refuse(std::string("cannot be decoded: ") + (reason && *reason ? reason : "damaged picture data"));

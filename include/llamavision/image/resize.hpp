@@ -19,7 +19,7 @@ struct taps {
     std::vector<std::int32_t> weights;
 };
 
-inline constexpr int weight_bits = 22;
+inline constexpr int precision_bits = 22;
 
 /// The triangle filter from n to m samples. It is as wide as `scale` = n/m samples on each side of the output's centre
 /// where the picture shrinks (so that every sample counts), and one sample where it grows (plain bilinear).
@@ -40,16 +40,18 @@ inline std::vector<taps> triangle(std::size_t n, std::size_t m) {
         }
         rows[x].first = static_cast<std::size_t>(begin);
         for (double const w : weights)
-            rows[x].weights.push_back(static_cast<std::int32_t>(w / sum * (1 << weight_bits) + 0.5));
+            rows[x].weights.push_back(static_cast<std::int32_t>(w / sum * (1 << precision_bits) + 0.5));
     }
     return rows;
 }
 
 /// A weighted sum back to 8 bits. It starts at one half and never overflows: the weights add up to 2^22, give or take
 /// one half for each of them, and all but 2^23 of them are 0.
-inline std::uint8_t to_byte(std::int32_t sum) { return static_cast<std::uint8_t>(std::min(sum >> weight_bits, 255)); }
+inline std::uint8_t to_byte(std::int32_t sum) {
+    return static_cast<std::uint8_t>(std::min(sum >> precision_bits, 255));
+}
 
-inline constexpr std::int32_t one_half = 1 << (weight_bits - 1);
+inline constexpr std::int32_t one_half = 1 << (precision_bits - 1);
 
 /// (height, width, 3) -> (height, new_width, 3)
 inline pixels resize_columns(pixels const& from, std::size_t new_width) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // stb_image, private to this library: in a namespace of its own, with internal linkage, for PNG, JPEG, BMP and GIF in
-// memory only, so that it clashes with no other copy in the program. Its memory comes through a purse with a limit.
+// memory only, so that it clashes with no other copy in the program. Its memory comes through a allocation_limit with a
+// limit.
 #pragma once
 
 // What stb_image includes must be included before, outside of the namespace.
@@ -22,13 +23,13 @@
 
 namespace llamavision::image::stb {
 
-/// What stb_image may ask for on this thread while the purse lives. A hostile file then fails where it asks for a
-/// larger block than its header, judged before, justifies.
-struct purse {
-    explicit purse(std::size_t largest_block) : limit(largest_block) { current = this; }
-    ~purse() { current = nullptr; }
-    purse(purse const&) = delete;
-    purse& operator=(purse const&) = delete;
+/// What stb_image may ask for on this thread while the allocation_limit lives. A hostile file then fails where it asks
+/// for a larger block than its header, judged before, justifies.
+struct allocation_limit {
+    explicit allocation_limit(std::size_t largest_block) : limit(largest_block) { current = this; }
+    ~allocation_limit() { current = nullptr; }
+    allocation_limit(allocation_limit const&) = delete;
+    allocation_limit& operator=(allocation_limit const&) = delete;
 
     bool covers(std::size_t size) {
         refused = refused || size > limit;
@@ -37,13 +38,15 @@ struct purse {
 
     std::size_t limit;
     bool refused = false; ///< a larger block was asked for
-    static inline thread_local purse* current = nullptr;
+    static inline thread_local allocation_limit* current = nullptr;
 };
 
 /// Zeroed, because stb_image reads tables that a damaged file never filled.
-inline void* allocate(std::size_t size) { return purse::current->covers(size) ? std::calloc(size, 1) : nullptr; }
+inline void* allocate(std::size_t size) {
+    return allocation_limit::current->covers(size) ? std::calloc(size, 1) : nullptr;
+}
 inline void* reallocate(void* block, std::size_t size) {
-    return purse::current->covers(size) ? std::realloc(block, size) : nullptr;
+    return allocation_limit::current->covers(size) ? std::realloc(block, size) : nullptr;
 }
 
 } // namespace llamavision::image::stb

@@ -6,7 +6,7 @@
 
 namespace llamavision {
 
-namespace word {
+namespace layer {
 
 /// x·σ(x).
 struct silu : expression_base {
@@ -30,9 +30,9 @@ struct gelu : expression_base {
     }
 };
 
-} // namespace word
+} // namespace layer
 
-inline constexpr word::silu silu{};
-inline constexpr word::gelu gelu{};
+inline constexpr layer::silu silu{};
+inline constexpr layer::gelu gelu{};
 
 } // namespace llamavision

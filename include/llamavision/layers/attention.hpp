@@ -15,7 +15,7 @@
 
 namespace llamavision {
 
-namespace word {
+namespace layer {
 
 /// Multiplications and additions of scores and weighted values, for that many (query, key) pairs of one layer.
 constexpr double attention_flops(double pairs, std::size_t width) { return 4 * pairs * static_cast<double>(width); }
@@ -86,15 +86,15 @@ struct attend_past : attend_base<Heads, Q, K, V> {
     }
 
   private:
-    /// A place for each stretch's keys, and a group of its rows.
+    /// A place for each segment's keys, and a group of its rows.
     static void see(context const& c, bool kept, attention_lists& lists) {
-        std::span<stretch const> const stretches = c.text->stretches;
+        std::span<segment const> const segments = c.text->segments;
         lists.places.clear();
         lists.blocks.clear();
         lists.groups.clear();
-        lists.blocks.reserve(stretches.size()); // the groups point into it
+        lists.blocks.reserve(segments.size()); // the groups point into it
         std::size_t first = 0;
-        for (stretch const& s : stretches) {
+        for (segment const& s : segments) {
             kv_cache const& cache = s.cache;
             float *const keys = cache.keys(c.layer), *const values = cache.values(c.layer);
             std::size_t const capacity = kept ? cache.capacity : 0;
@@ -218,12 +218,12 @@ struct attend_image : attend_base<Heads, Q, K, V> {
     /// Neighbouring rows that see the same images are one group, whosever they are: their keys are read once for all.
     static void see(context const& c, std::vector<key_block>& blocks, std::vector<query_group>& groups) {
         std::size_t most = 0;
-        for (sight const& s : c.text->sights) most += 2 * s.images.size();
+        for (image_visibility const& s : c.text->visibility) most += 2 * s.images.size();
         blocks.clear();
         groups.clear();
         blocks.reserve(most); // the groups point into it
-        sight const* before = nullptr;
-        for (sight const& s : c.text->sights) {
+        image_visibility const* before = nullptr;
+        for (image_visibility const& s : c.text->visibility) {
             bool const same =
                 before && before->leak == s.leak
                 && std::equal(before->images.begin(), before->images.end(), s.images.begin(), s.images.end());
@@ -245,27 +245,27 @@ struct attend_image : attend_base<Heads, Q, K, V> {
     }
 };
 
-} // namespace word
+} // namespace layer
 
 /// Causal self-attention with that many query heads; the widths say how many key heads there are.
 template <std::size_t Heads, expression Q, expression K, expression V>
 [[nodiscard]] constexpr auto attend_past(Q, K, V) {
-    return word::attend_past<Heads, Q, K, V>{};
+    return layer::attend_past<Heads, Q, K, V>{};
 }
 
 template <std::size_t Heads, expression Q, expression K, expression V>
 [[nodiscard]] constexpr auto attend_tiles(Q, K, V) {
-    return word::attend_tiles<Heads, Q, K, V>{};
+    return layer::attend_tiles<Heads, Q, K, V>{};
 }
 
 template <expression K, expression V>
 [[nodiscard]] constexpr auto from_image(K, V) {
-    return word::from_image<K, V>{};
+    return layer::from_image<K, V>{};
 }
 
 template <std::size_t Heads, expression Q, expression K, expression V>
-[[nodiscard]] constexpr auto attend_image(Q, word::from_image<K, V>) {
-    return word::attend_image<Heads, Q, K, V>{};
+[[nodiscard]] constexpr auto attend_image(Q, layer::from_image<K, V>) {
+    return layer::attend_image<Heads, Q, K, V>{};
 }
 
 } // namespace llamavision

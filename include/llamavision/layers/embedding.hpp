@@ -9,7 +9,7 @@
 
 namespace llamavision {
 
-namespace word {
+namespace layer {
 
 /// Token ids to rows of the table (Rows, Width).
 template <name Name, std::size_t Rows, std::size_t Width>
@@ -25,7 +25,7 @@ struct embedding : expression_base {
     }
 };
 
-/// Every stretch's last rows, whose logits somebody wants: a prompt of a thousand tokens needs the head for one of
+/// Every segment's last rows, whose logits somebody wants: a prompt of a thousand tokens needs the head for one of
 /// them.
 struct wanted_rows : expression_base {
     static constexpr std::string_view kind = "rows that want logits";
@@ -44,7 +44,7 @@ struct wanted_rows : expression_base {
             backend.copy(x.data + begin * x.width, (end - begin) * x.width, to);
             to += (end - begin) * x.width;
         };
-        for (stretch const& s : c.text->stretches) {
+        for (segment const& s : c.text->segments) {
             passed += s.rows;
             if (passed - s.logit_rows != end) {
                 copy();
@@ -56,11 +56,11 @@ struct wanted_rows : expression_base {
     }
 };
 
-} // namespace word
+} // namespace layer
 
 template <name Name, std::size_t Rows, std::size_t Width>
-inline constexpr word::embedding<Name, Rows, Width> embedding{};
+inline constexpr layer::embedding<Name, Rows, Width> embedding{};
 
-inline constexpr word::wanted_rows wanted_rows{};
+inline constexpr layer::wanted_rows wanted_rows{};
 
 } // namespace llamavision

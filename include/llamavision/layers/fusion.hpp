@@ -15,8 +15,8 @@ namespace llamavision::grammar {
 
 /// (linear<gate> | silu) * linear<up>: both products and the activation in one pass over x.
 template <fuses_swiglu B, name Gate, name Up, std::size_t In, std::size_t Out, class X>
-void run_fused(B const& backend, product<chain<word::linear<Gate, In, Out>, word::silu>, word::linear<Up, In, Out>>,
-               weights<product<chain<word::linear<Gate, In, Out>, word::silu>, word::linear<Up, In, Out>>> const& w,
+void run_fused(B const& backend, product<chain<layer::linear<Gate, In, Out>, layer::silu>, layer::linear<Up, In, Out>>,
+               weights<product<chain<layer::linear<Gate, In, Out>, layer::silu>, layer::linear<Up, In, Out>>> const& w,
                X x, rows y) {
     matrix const& gate = std::get<0>(std::get<0>(w.parts).parts).own[0];
     matrix const& up = std::get<1>(w.parts).own[0];
@@ -25,15 +25,15 @@ void run_fused(B const& backend, product<chain<word::linear<Gate, In, Out>, word
 
 /// linear | gelu: the activation in the product's epilogue.
 template <fuses_linear_gelu B, name Name, std::size_t In, std::size_t Out, class X>
-void run_fused(B const& backend, chain<word::linear<Name, In, Out, true>, word::gelu>,
-               weights<chain<word::linear<Name, In, Out, true>, word::gelu>> const& w, X x, rows y) {
+void run_fused(B const& backend, chain<layer::linear<Name, In, Out, true>, layer::gelu>,
+               weights<chain<layer::linear<Name, In, Out, true>, layer::gelu>> const& w, X x, rows y) {
     auto const& own = std::get<0>(w.parts).own;
     backend.fused_linear_gelu(own[0], own[1].floats(), x.data, x.count, y.data);
 }
 
 } // namespace llamavision::grammar
 
-namespace llamavision::word {
+namespace llamavision::layer {
 
 /// y += scale · linear(x): the residual's addition in the product's epilogue.
 template <fuses_linear_add B, name Name, std::size_t In, std::size_t Out, bool Bias>
@@ -49,7 +49,7 @@ template <class E>
 struct projection_of;
 template <name Name, std::size_t In, std::size_t Out>
 struct projection_of<linear<Name, In, Out>> {
-    static constexpr std::size_t head_dim = 0; // not turned
+    static constexpr std::size_t head_dim = 0; // not rotated
     static matrix const& weight(weights<linear<Name, In, Out>> const& w) { return w.own[0]; }
 };
 template <name Name, std::size_t In, std::size_t Out, std::size_t HeadDim>
@@ -69,9 +69,9 @@ void project_fused(B const& backend, weights<Q> const& wq, weights<K> const& wk,
     std::array const all{projection{projection_of<Q>::weight(wq), q.data, head_dim > 0},
                          projection{projection_of<K>::weight(wk), k.data, head_dim > 0},
                          projection{projection_of<V>::weight(wv), v.data, false}};
-    turn by;
+    rotation by;
     if constexpr (head_dim > 0) by = {c.text->cos, c.text->sin, head_dim};
     backend.fused_projections(all, x.data, x.count, by);
 }
 
-} // namespace llamavision::word
+} // namespace llamavision::layer

@@ -8,7 +8,7 @@
 
 namespace llamavision {
 
-namespace word {
+namespace layer {
 
 template <name Name>
 struct tanh_gate : expression_base {
@@ -18,9 +18,9 @@ struct tanh_gate : expression_base {
     [[nodiscard]] static float value(weights<tanh_gate> const& w) { return std::tanh(*w.own[0].floats()); }
 };
 
-} // namespace word
+} // namespace layer
 
 template <name Name>
-inline constexpr word::tanh_gate<Name> tanh_gate{};
+inline constexpr layer::tanh_gate<Name> tanh_gate{};
 
 } // namespace llamavision

@@ -9,7 +9,7 @@
 
 namespace llamavision {
 
-namespace word {
+namespace layer {
 
 template <name Name, std::size_t In, std::size_t Out, bool Bias = false>
 struct linear : expression_base {
@@ -38,12 +38,12 @@ struct linear : expression_base {
     }
 };
 
-} // namespace word
+} // namespace layer
 
 template <name Name, std::size_t In, std::size_t Out>
-inline constexpr word::linear<Name, In, Out> linear{};
+inline constexpr layer::linear<Name, In, Out> linear{};
 
 template <name Name, std::size_t In, std::size_t Out>
-inline constexpr word::linear<Name, In, Out, true> linear_with_bias{};
+inline constexpr layer::linear<Name, In, Out, true> linear_with_bias{};
 
 } // namespace llamavision

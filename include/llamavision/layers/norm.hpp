@@ -8,7 +8,7 @@
 
 namespace llamavision {
 
-namespace word {
+namespace layer {
 
 /// y = x / sqrt(mean(x²) + eps) · weight, for each run of Width values in a row of Row (Row a multiple of Width).
 template <name Name, std::size_t Row, std::size_t Width, class Eps>
@@ -58,23 +58,23 @@ struct eps_1e_5 {
     static constexpr float value = 1e-5f;
 };
 
-} // namespace word
+} // namespace layer
 
 /// C is a text configuration.
 template <name Name, class C>
-inline constexpr word::rms_norm<Name, C::width, C::width, word::eps_of<C>> rms_norm{};
+inline constexpr layer::rms_norm<Name, C::width, C::width, layer::eps_of<C>> rms_norm{};
 
 /// A norm for each of `Heads` heads, weights shared by all of them.
 template <name Name, class C, std::size_t Heads>
-inline constexpr word::rms_norm<Name, Heads*(C::width / C::heads), C::width / C::heads, word::eps_of<C>> head_norm{};
+inline constexpr layer::rms_norm<Name, Heads*(C::width / C::heads), C::width / C::heads, layer::eps_of<C>> head_norm{};
 
 /// C is a vision configuration.
 template <name Name, class C>
-inline constexpr word::layer_norm<Name, C::width, word::eps_of<C>> layer_norm{};
+inline constexpr layer::layer_norm<Name, C::width, layer::eps_of<C>> layer_norm{};
 
 /// layernorm_pre and layernorm_post use the default epsilon whatever the configuration says (Hugging Face:
 /// MllamaVisionModel).
 template <name Name, class C>
-inline constexpr word::layer_norm<Name, C::width, word::eps_1e_5> layer_norm_1e_5{};
+inline constexpr layer::layer_norm<Name, C::width, layer::eps_1e_5> layer_norm_1e_5{};
 
 } // namespace llamavision

@@ -9,7 +9,7 @@
 
 namespace llamavision {
 
-namespace word {
+namespace layer {
 
 /// Pixels (tiles, Channels, side, side) to one row for each patch, (channel, row, column) within it. Padded tiles have
 /// no pixels: their normalised values are zero by definition, and so are their patches.
@@ -52,7 +52,7 @@ struct patch_projection : expression_base {
 template <name Name, std::size_t Width>
 struct class_token : expression_base {
     static constexpr std::string_view label = Name.view();
-    static constexpr bool is_module = false;
+    static constexpr bool is_observed = false;
     static constexpr std::size_t in = Width;
     static constexpr std::size_t out = Width;
     static constexpr std::array parameters{parameter{"", {Width}}};
@@ -117,21 +117,21 @@ struct concat_taps : expression_base {
     }
 };
 
-} // namespace word
+} // namespace layer
 
 /// C is a vision configuration.
 template <class C>
-inline constexpr word::unfold<C::channels, C::patch> unfold{};
+inline constexpr layer::unfold<C::channels, C::patch> unfold{};
 
 template <name Name, class C>
-inline constexpr word::patch_projection<Name, C::channels, C::patch, C::width> patch_projection{};
+inline constexpr layer::patch_projection<Name, C::channels, C::patch, C::width> patch_projection{};
 
 template <name Name, class C>
-inline constexpr word::class_token<Name, C::width> class_token{};
+inline constexpr layer::class_token<Name, C::width> class_token{};
 
-inline constexpr word::pad_rows pad_rows{};
+inline constexpr layer::pad_rows pad_rows{};
 
 template <class C>
-inline constexpr word::concat_taps<C::taps.size(), C::width> concat_taps{};
+inline constexpr layer::concat_taps<C::taps.size(), C::width> concat_taps{};
 
 } // namespace llamavision

@@ -13,7 +13,7 @@
 
 namespace llamavision {
 
-namespace word {
+namespace layer {
 
 /// x + tanh(gate) · E[arrangement, tile], the same vector for every row of a tile.
 template <name Name, std::size_t Arrangements, std::size_t Tiles, std::size_t Width>
@@ -28,10 +28,10 @@ struct tile_position : expression_base {
 
     /// Whether an arrangement gives two tile slots the same vector.
     template <class B>
-    static bool alike(B const& backend, weights<tile_position> const& w, std::size_t arrangement, std::size_t a,
-                      std::size_t b) {
+    static bool bytes_equal(B const& backend, weights<tile_position> const& w, std::size_t arrangement, std::size_t a,
+                            std::size_t b) {
         std::size_t const row = arrangement * Tiles;
-        return backend.alike(w.own[0], (row + a) * Width, (row + b) * Width, Width);
+        return backend.bytes_equal(w.own[0], (row + a) * Width, (row + b) * Width, Width);
     }
 
     template <class B>
@@ -64,11 +64,11 @@ struct gated_position : expression_base {
 
     /// Whether an arrangement gives two tile slots the same vectors.
     template <class B>
-    static bool alike(B const& backend, weights<gated_position> const& w, std::size_t arrangement, std::size_t a,
-                      std::size_t b) {
+    static bool bytes_equal(B const& backend, weights<gated_position> const& w, std::size_t arrangement, std::size_t a,
+                            std::size_t b) {
         constexpr std::size_t tile = Tokens * Width;
         std::size_t const row = arrangement * Tiles;
-        return backend.alike(w.own[2], (row + a) * tile, (row + b) * tile, tile);
+        return backend.bytes_equal(w.own[2], (row + a) * tile, (row + b) * tile, tile);
     }
 
     template <class B>
@@ -88,14 +88,14 @@ struct gated_position : expression_base {
     }
 };
 
-} // namespace word
+} // namespace layer
 
 /// C is a vision configuration.
 template <name Name, class C>
-inline constexpr word::tile_position<Name, config::arrangements<C>, C::tiles, C::width> tile_position{};
+inline constexpr layer::tile_position<Name, config::arrangements<C>, C::tiles, C::width> tile_position{};
 
 template <name Name, class C>
-inline constexpr word::gated_position<Name, config::arrangements<C>, C::tiles, config::tokens<C>, C::width>
+inline constexpr layer::gated_position<Name, config::arrangements<C>, C::tiles, config::tokens<C>, C::width>
     gated_position{};
 
 } // namespace llamavision

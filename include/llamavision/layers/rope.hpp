@@ -12,7 +12,7 @@
 
 namespace llamavision {
 
-namespace word {
+namespace layer {
 
 /// Turns every head of a row by the angles of its position (`text_rows::cos` and `sin`).
 template <std::size_t HeadDim>
@@ -28,11 +28,11 @@ struct rope : expression_base {
     }
 };
 
-} // namespace word
+} // namespace layer
 
 /// C is a text configuration.
 template <class C>
-inline constexpr word::rope<C::width / C::heads> rope{};
+inline constexpr layer::rope<C::width / C::heads> rope{};
 
 /// The head_dim/2 angular frequencies f_i = theta^(-2i/head_dim), in float as both references compute them. The
 /// "llama3" scaling divides those whose wavelength exceeds the original context by `factor`, keeps those that turn

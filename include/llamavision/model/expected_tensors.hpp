@@ -29,8 +29,8 @@ struct expected_tensor {
 namespace detail {
 
 /// One layer of each kind, and no two extents alike.
-struct specimen {
-    static constexpr std::string_view name = "specimen";
+struct probe {
+    static constexpr std::string_view name = "probe";
     struct vision {
         static constexpr std::size_t width = 30, mlp = 44, heads = 2, layers = 1, global_layers = 1;
         static constexpr std::size_t tile = 15, patch = 5, channels = 3, tiles = 4;
@@ -69,7 +69,7 @@ struct specimen {
             t.vocabulary + config::extra_tokens};
 }
 
-/// The layers of `n` that are of the kind of the specimen's layer `index` in that stack.
+/// The layers of `n` that are of the kind of the probe's layer `index` in that stack.
 [[nodiscard]] inline std::vector<std::size_t> layers_like(std::string_view stack, std::size_t index,
                                                           config::numbers const& n) {
     auto const& t = n.text;
@@ -78,15 +78,15 @@ struct specimen {
     std::vector<std::size_t> layers;
     for (std::size_t i = 0; i < count; ++i) {
         bool const cross = std::find(t.cross_layers.begin(), t.cross_layers.end(), i) != t.cross_layers.end();
-        if (!text || cross == (index == specimen::text::cross_layers[0])) layers.push_back(i);
+        if (!text || cross == (index == probe::text::cross_layers[0])) layers.push_back(i);
     }
     return layers;
 }
 
-/// Adds the tensors of E, a part of the specimen's model, as `n` has them.
+/// Adds the tensors of E, a part of the probe's model, as `n` has them.
 template <expression E>
 void add_expected(E e, config::numbers const& n, std::vector<expected_tensor>& all) {
-    static std::vector<std::size_t> const marks = extents_of(config::numbers_of<specimen>());
+    static std::vector<std::size_t> const marks = extents_of(config::numbers_of<probe>());
     auto const extents = extents_of(n);
     auto const add = [&](std::string const& name, parameter kind) {
         for (std::size_t i = 0; i < kind.rank; ++i) {
@@ -102,7 +102,7 @@ void add_expected(E e, config::numbers const& n, std::vector<expected_tensor>& a
             return;
         }
         auto const stack = name.substr(0, found + layers.size());
-        std::size_t const index = static_cast<std::size_t>(name[stack.size()] - '0'); // the specimen has few layers
+        std::size_t const index = static_cast<std::size_t>(name[stack.size()] - '0'); // the probe has few layers
         for (std::size_t const layer : layers_like(stack, index, n))
             all.push_back({stack + std::to_string(layer) + name.substr(stack.size() + 1), kind});
     };
@@ -119,8 +119,8 @@ void add_expected(E e, config::numbers const& n, std::vector<expected_tensor>& a
 /// @pre no contradictions (config/check.hpp)
 [[nodiscard]] inline std::vector<expected_tensor> expected_tensors(config::numbers const& n, bool sees = true) {
     std::vector<expected_tensor> all;
-    if (sees) detail::add_expected(mllama<detail::specimen>.encoder, n, all);
-    detail::add_expected(mllama<detail::specimen>.reader, n, all);
+    if (sees) detail::add_expected(mllama<detail::probe>.encoder, n, all);
+    detail::add_expected(mllama<detail::probe>.reader, n, all);
     return all;
 }
 

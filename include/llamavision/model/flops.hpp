@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a picture and a stretch of text cost, in floating point operations: known from the configuration alone.
+// What a picture and a segment of text cost, in floating point operations: known from the configuration alone.
 #pragma once
 
 #include <cstddef>

@@ -10,7 +10,7 @@ namespace llamavision {
 
 /// Tiles to the rows that cross-attention reads: (kept tiles · tokens, text width).
 template <configuration C>
-struct image_encoder : sentence {
+struct image_encoder : module {
     static constexpr std::size_t features = C::vision::width * (1 + C::vision::taps.size());
     static constexpr auto is =
         vision_model<typename C::vision>{} | linear_with_bias<"multi_modal_projector", features, C::text::width>;

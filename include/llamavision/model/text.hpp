@@ -10,10 +10,10 @@
 #include <llamavision/layers/embedding.hpp>
 #include <llamavision/layers/fusion.hpp>
 #include <llamavision/layers/gate.hpp>
+#include <llamavision/layers/image_visibility.hpp>
 #include <llamavision/layers/linear.hpp>
 #include <llamavision/layers/norm.hpp>
 #include <llamavision/layers/rope.hpp>
-#include <llamavision/layers/sight.hpp>
 
 namespace llamavision {
 
@@ -25,13 +25,13 @@ inline constexpr std::size_t kv_width = C::kv_heads*(C::width / C::heads);
 // clang-format off
 
 template <class C>
-struct swiglu : sentence {
+struct swiglu : module {
     static constexpr auto is = (linear<"gate_proj", C::width, C::mlp> | silu) * linear<"up_proj", C::width, C::mlp>
                              | linear<"down_proj", C::mlp, C::width>;
 };
 
 template <class C>
-struct self_attention : sentence {
+struct self_attention : module {
     static constexpr auto is = attend_past<C::heads>(linear<"q_proj", C::width, C::width> | rope<C>,
                                                      linear<"k_proj", C::width, kv_width<C>> | rope<C>,
                                                      linear<"v_proj", C::width, kv_width<C>>)
@@ -39,7 +39,7 @@ struct self_attention : sentence {
 };
 
 template <class C>
-struct cross_attention : sentence {
+struct cross_attention : module {
     static constexpr auto is = attend_image<C::heads>(linear<"q_proj", C::width, C::width> | head_norm<"q_norm", C, C::heads>,
                                    from_image(linear<"k_proj", C::width, kv_width<C>> | head_norm<"k_norm", C, C::kv_heads>,
                                               linear<"v_proj", C::width, kv_width<C>>))
@@ -47,13 +47,13 @@ struct cross_attention : sentence {
 };
 
 template <class C>
-struct text_block : sentence {
+struct text_block : module {
     static constexpr auto is = residual(rms_norm<"input_layernorm", C> | scope<"self_attn">(self_attention<C>{}))
                              | residual(rms_norm<"post_attention_layernorm", C> | scope<"mlp">(swiglu<C>{}));
 };
 
 template <class C>
-struct cross_block : sentence {
+struct cross_block : module {
     static constexpr auto is = residual(rms_norm<"input_layernorm", C> | scope<"cross_attn">(cross_attention<C>{})
                                             | rows_seeing_image<masked::attention>, tanh_gate<"cross_attn_attn_gate">)
                              | residual(rms_norm<"post_attention_layernorm", C> | scope<"mlp">(swiglu<C>{})
@@ -67,7 +67,7 @@ struct cross_layers {
 };
 
 template <class C>
-struct language_model : sentence {
+struct language_model : module {
     static constexpr auto is = scope<"language_model">(
           scope<"model">(
               embedding<"embed_tokens", C::vocabulary + config::extra_tokens, C::width>

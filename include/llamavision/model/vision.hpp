@@ -19,7 +19,7 @@ namespace llamavision {
 // clang-format off
 
 template <class C>
-struct tile_attention : sentence {
+struct tile_attention : module {
     static constexpr auto is = attend_tiles<C::heads>(linear<"q_proj", C::width, C::width>,
                                                       linear<"k_proj", C::width, C::width>,
                                                       linear<"v_proj", C::width, C::width>)
@@ -27,18 +27,18 @@ struct tile_attention : sentence {
 };
 
 template <class C>
-struct gelu_mlp : sentence {
+struct gelu_mlp : module {
     static constexpr auto is = linear_with_bias<"fc1", C::width, C::mlp> | gelu | linear_with_bias<"fc2", C::mlp, C::width>;
 };
 
 template <class C>
-struct vision_block : sentence {
+struct vision_block : module {
     static constexpr auto is = residual(layer_norm<"input_layernorm", C> | scope<"self_attn">(tile_attention<C>{}))
                              | residual(layer_norm<"post_attention_layernorm", C> | scope<"mlp">(gelu_mlp<C>{}));
 };
 
 template <class C>
-struct gated_vision_block : sentence {
+struct gated_vision_block : module {
     static constexpr auto is = residual(layer_norm<"input_layernorm", C> | scope<"self_attn">(tile_attention<C>{}),
                                         tanh_gate<"gate_attn">)
                              | residual(layer_norm<"post_attention_layernorm", C> | scope<"mlp">(gelu_mlp<C>{}),
@@ -46,7 +46,7 @@ struct gated_vision_block : sentence {
 };
 
 template <class C>
-struct patchify : sentence {
+struct patchify : module {
     static constexpr auto is = unfold<C> | patch_projection<"patch_embedding", C>;
 };
 
@@ -57,7 +57,7 @@ struct tapped_layers {
 };
 
 template <class C>
-struct vision_model : sentence {
+struct vision_model : module {
     static constexpr auto is = scope<"vision_model">(
           patchify<C>{}
         | tile_position<"pre_tile_positional_embedding", C>

@@ -15,14 +15,14 @@
 
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
-#include <llamavision/checkpoint/adapter.hpp>
+#include <llamavision/checkpoint/adapter/adapter.hpp>
+#include <llamavision/checkpoint/encoding/widen.hpp>
 #include <llamavision/checkpoint/fingerprint.hpp>
 #include <llamavision/checkpoint/open.hpp>
-#include <llamavision/checkpoint/widen.hpp>
 #include <llamavision/config/differences.hpp>
-#include <llamavision/runtime/compiled_network.hpp>
+#include <llamavision/runtime/conversation/open_tokenizer.hpp>
 #include <llamavision/runtime/model.hpp>
-#include <llamavision/runtime/words.hpp>
+#include <llamavision/runtime/network/compiled_network.hpp>
 #include <llamavision/support/machine_memory.hpp>
 #include <llamavision/weights/formats.hpp>
 
@@ -39,7 +39,7 @@ struct load_options {
     progress on_progress{}; ///< weight files read, of all
     /// What the parts' weights are kept in; as stored is exact, the others are faster and smaller.
     weight_formats weights{};
-    progress on_layout{}; ///< matrices laid out, of all
+    progress on_repack{}; ///< matrices laid out, of all
     /// For a GGUF file that does not show in which of the known ways it was written.
     checkpoint::gguf_dialect gguf = checkpoint::gguf_dialect::as_marked;
     /// What becomes of GGUF's block types that no kernel reads (all but Q8_0 and Q4_0). F16 keeps every value to 2^-12
@@ -75,16 +75,16 @@ B make_backend(load_options const& options) {
 }
 
 /// What the description says about pictures, conversation and answers.
-inline model_manners manners_of(checkpoint::description const& d, std::optional<tokens::tokenizer> const& words,
-                                load_options const& options) {
-    model_manners m;
+inline model_defaults defaults_of(checkpoint::description const& d, std::optional<tokens::tokenizer> const& tokenizer,
+                                  load_options const& options) {
+    model_defaults m;
     checkpoint::preprocessor const& p = d.pictures;
     m.pictures = {p.tile, p.tiles, {p.mean, p.deviation, p.rescale}};
     if (options.chat)
         m.chat.form = *options.chat;
     else if (auto const recognised = tokens::recognise(d.chat.text))
         m.chat.form = *recognised;
-    else if (words && is_base(d, *words))
+    else if (tokenizer && is_base(d, *tokenizer))
         m.chat.form = tokens::preset::base;
     checkpoint::generation_defaults const& g = d.generation;
     m.answers.sampling.greedy = !g.do_sample;
@@ -98,12 +98,12 @@ inline model_manners manners_of(checkpoint::description const& d, std::optional<
 }
 
 /// The checkpoint's tokenizer, which must speak the network's ids; nothing if it has none.
-inline std::optional<tokens::tokenizer> open_words(checkpoint::description const& d, config::numbers const& n) {
-    auto words = open_tokenizer(d);
-    if (words && static_cast<std::size_t>(words->image()) != n.text.vocabulary)
-        throw mismatch_error(tokenizer_place(d) + ": the tokenizer's image id is " + std::to_string(words->image())
+inline std::optional<tokens::tokenizer> open_tokenizer_for(checkpoint::description const& d, config::numbers const& n) {
+    auto tokenizer = open_tokenizer(d);
+    if (tokenizer && static_cast<std::size_t>(tokenizer->image()) != n.text.vocabulary)
+        throw mismatch_error(tokenizer_place(d) + ": the tokenizer's image id is " + std::to_string(tokenizer->image())
                              + ", the model's is " + std::to_string(n.text.vocabulary));
-    return words;
+    return tokenizer;
 }
 
 inline checkpoint::opened open_for(std::filesystem::path const& path, load_options const& options) {
@@ -135,21 +135,21 @@ template <configuration C, backend B>
 model assemble(checkpoint::opened folder, B kernels, load_options const& options) {
     if (options.on_warning)
         for (std::string const& warning : folder.warnings) options.on_warning(warning);
-    std::optional<tokens::tokenizer> words = open_words(folder, config::numbers_of<C>());
+    std::optional<tokens::tokenizer> tokenizer = open_tokenizer_for(folder, config::numbers_of<C>());
     checkpoint::widen_blocks(folder.tensors, options.blocks_as);
     if (!options.adapter.empty())
         folder.tensors =
             checkpoint::merge_adapter(std::move(folder.tensors), checkpoint::open_adapter(options.adapter));
     network_options how;
     how.formats = options.weights;
-    how.on_layout = options.on_layout;
+    how.on_repack = options.on_repack;
     how.packed = {options.packed, source_of(folder, options)};
-    how.room = available_to(kernels);
-    if constexpr (owns_memory<B>) how.room_here = available_memory();
+    how.memory_budget = available_to(kernels);
+    if constexpr (owns_memory<B>) how.host_memory_budget = available_memory();
     how.beyond_memory = options.beyond_memory;
     auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), std::move(kernels), how);
-    model_manners manners = manners_of(folder, words, options);
-    return model(std::move(net), std::move(words), std::move(manners), options.images);
+    model_defaults defaults = defaults_of(folder, tokenizer, options);
+    return model(std::move(net), std::move(tokenizer), std::move(defaults), options.images);
 }
 
 inline std::string listed(std::vector<std::string> const& sentences) {

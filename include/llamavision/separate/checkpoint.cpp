@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compiled once in a program that defines LLAMAVISION_SEPARATE (support/separate.hpp).
-#include <llamavision/checkpoint/adapter.ipp>
+#include <llamavision/checkpoint/adapter/adapter.ipp>
+#include <llamavision/checkpoint/encoding/widen.ipp>
 #include <llamavision/checkpoint/open.ipp>
-#include <llamavision/checkpoint/widen.ipp>

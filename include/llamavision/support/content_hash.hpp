@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include <llamavision/support/scrambled.hpp>
+#include <llamavision/support/splitmix64.hpp>
 #include <llamavision/support/thread_pool.hpp>
 
 namespace llamavision {
@@ -38,8 +38,8 @@ inline std::uint64_t hash_piece(std::span<std::byte const> bytes) {
         std::memcpy(last, bytes.data() + at, bytes.size() - at);
         take(last);
     }
-    std::uint64_t sum = scrambled(bytes.size());
-    for (std::uint64_t const lane : lanes) sum = scrambled(sum ^ lane);
+    std::uint64_t sum = splitmix64(bytes.size());
+    for (std::uint64_t const lane : lanes) sum = splitmix64(sum ^ lane);
     return sum;
 }
 

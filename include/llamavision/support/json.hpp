@@ -4,7 +4,7 @@
 #pragma once
 
 #include <llamavision/support/error.hpp>
-#include <llamavision/support/impostor.hpp>
+#include <llamavision/support/misplaced_file.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
 
@@ -102,7 +102,7 @@ class json_builder final : public nlohmann::json_sax<nlohmann::json> {
 /// that RFC 8259 forbids, and byte order marks, duplicate keys and documents beyond `limits`.
 [[nodiscard]] inline nlohmann::json parse_json(std::string_view text, std::string const& name,
                                                json_limits limits = {}) {
-    if (auto const what = impostor(text); !what.empty()) throw format_error(name + ": " + std::string(what));
+    if (auto const what = misplaced_file(text); !what.empty()) throw format_error(name + ": " + std::string(what));
     if (text.size() > limits.bytes)
         throw format_error(name + ": has " + std::to_string(text.size()) + " bytes, more than the limit of "
                            + std::to_string(limits.bytes));

@@ -20,12 +20,12 @@ namespace llamavision::tokens {
 /// Encodes pieces against one vocabulary. Keeps its working memory from piece to piece; one object a thread.
 class bpe {
   public:
-    explicit bpe(vocabulary const& words) : words_(words) {}
+    explicit bpe(vocabulary const& known) : known_(known) {}
 
     /// Appends the tokens of one piece (not empty) of the pre-tokeniser. A piece that is itself a token is taken whole,
     /// even where merging would not arrive at it.
     void encode(std::string_view piece, std::vector<token>& out) {
-        if (auto const whole = words_.find(piece); whole != vocabulary::none)
+        if (auto const whole = known_.find(piece); whole != vocabulary::none)
             return out.push_back(static_cast<token>(whole));
         if (piece.size() >= std::numeric_limits<std::uint32_t>::max())
             throw token_error("text: a piece of " + std::to_string(piece.size()) + " bytes without a place to split");
@@ -33,13 +33,13 @@ class bpe {
         start();
         join();
         for (std::uint32_t at = 0; at < piece.size(); at = parts_[at].next)
-            out.push_back(static_cast<token>(words_.find(piece.substr(at, parts_[at].next - at))));
+            out.push_back(static_cast<token>(known_.find(piece.substr(at, parts_[at].next - at))));
     }
 
     /// Where merging joins the last two parts of token `r` < size(), as the length of the first; 0 if it does not
     /// arrive at that token.
     std::size_t last_join(vocabulary::rank r) {
-        piece_ = words_[r];
+        piece_ = known_[r];
         start();
         join();
         return parts_[0].next == length() ? last_middle_ : 0;
@@ -60,7 +60,7 @@ class bpe {
 
     vocabulary::rank joined_rank(std::uint32_t at) const {
         auto const middle = parts_[at].next;
-        return middle == length() ? vocabulary::none : words_.find(piece_.substr(at, parts_[middle].next - at));
+        return middle == length() ? vocabulary::none : known_.find(piece_.substr(at, parts_[middle].next - at));
     }
 
     void start() {
@@ -97,7 +97,7 @@ class bpe {
         std::push_heap(heap_.begin(), heap_.end(), std::greater{});
     }
 
-    vocabulary const& words_;
+    vocabulary const& known_;
     std::string_view piece_;
     std::vector<part> parts_;
     std::vector<std::uint64_t> heap_;

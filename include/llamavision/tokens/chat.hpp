@@ -67,8 +67,8 @@ struct chat_options {
 class chat_format {
   public:
     /// Throws argument_error for tools with a preset that has no place for them.
-    explicit chat_format(tokenizer words, chat_options options = {})
-        : words_(std::move(words)), options_(std::move(options)) {
+    explicit chat_format(llamavision::tokens::tokenizer tokenizer, chat_options options = {})
+        : tokenizer_(std::move(tokenizer)), options_(std::move(options)) {
         if (!options_.tools.empty() && !is_hub())
             throw argument_error("tool definitions need one of the hub's chat formats");
     }
@@ -87,13 +87,13 @@ class chat_format {
     std::string render(std::span<message const> messages, bool add_generation_prompt = true) const {
         std::string text;
         for (auto const& p : write(messages, add_generation_prompt).pieces)
-            text += p.special ? words_.bytes(p.id) : p.text;
+            text += p.special ? tokenizer_.bytes(p.id) : p.text;
         return text;
     }
 
     /// What ends an answer before the next turn; nothing for a base model, whose texts flow on.
     std::optional<token> turn_end() const {
-        return options_.form == preset::base ? std::nullopt : std::optional(words_.eot());
+        return options_.form == preset::base ? std::nullopt : std::optional(tokenizer_.eot());
     }
 
     /// One further turn and the assistant's header, for a session whose ids so far end with turn_end(): appended to
@@ -116,7 +116,7 @@ class chat_format {
         if (joins_text())
             while (leading < content.size() && std::holds_alternative<image_mark>(content[leading])) ++leading;
         write_parts(s, content.first(leading));
-        if (!content.empty() && !says_bos(content)) s.add(words_.bos());
+        if (!content.empty() && !says_bos(content)) s.add(tokenizer_.bos());
         write_parts(s, content.subspan(leading));
         return ids(s);
     }
@@ -151,11 +151,12 @@ class chat_format {
     std::vector<token> ids(script const& s) const {
         std::vector<token> out;
         for (auto const& p : s.pieces) {
-            auto const some = p.special ? std::vector<token>{p.id} : words_.encode(p.text, options_.content);
+            auto const some = p.special ? std::vector<token>{p.id} : tokenizer_.encode(p.text, options_.content);
             out.insert(out.end(), some.begin(), some.end());
         }
         // Meta: _model_input_from_tokens_images
-        std::replace(out.begin(), out.end(), words_.special("<|image|>").value_or(words_.image()), words_.image());
+        std::replace(out.begin(), out.end(), tokenizer_.special("<|image|>").value_or(tokenizer_.image()),
+                     tokenizer_.image());
         return out;
     }
 
@@ -170,7 +171,7 @@ class chat_format {
 
     script write(std::span<message const> messages, bool add_generation_prompt) const {
         script s{joins_text(), {}};
-        if (options_.form != preset::converter || !messages.empty()) s.add(words_.bos());
+        if (options_.form != preset::converter || !messages.empty()) s.add(tokenizer_.bos());
         if (is_hub()) messages = write_hub_beginning(s, messages);
         for (auto const& m : messages) write_message(s, m);
         if (add_generation_prompt) write_reply_header(s);
@@ -191,13 +192,13 @@ class chat_format {
         }
         write_header(s, m.speaker == role::tool ? "tool" : role_name(m.speaker)); // the template knows no ipython
         write_parts(s, m.content);
-        s.add(words_.eot());
+        s.add(tokenizer_.eot());
     }
 
     void write_header(script& s, std::string_view name) const {
-        s.add(words_.start_header());
+        s.add(tokenizer_.start_header());
         s.add(name);
-        s.add(words_.end_header());
+        s.add(tokenizer_.end_header());
         s.add("\n\n");
     }
 
@@ -206,7 +207,7 @@ class chat_format {
             if (auto const* text = std::get_if<std::string>(&p))
                 s.add(std::string_view(*text));
             else
-                s.add(words_.image());
+                s.add(tokenizer_.image());
         }
     }
 
@@ -219,7 +220,7 @@ class chat_format {
     void write_meta(script& s, message const& m) const {
         write_header(s, role_name(m.speaker));
         bool const calls = m.speaker == role::assistant && !m.tool_calls.empty();
-        if (calls && m.tool_calls[0].name == "code_interpreter") s.add(words_.python_tag());
+        if (calls && m.tool_calls[0].name == "code_interpreter") s.add(tokenizer_.python_tag());
         if (m.json) throw token_error("a tool's result that is an object has no form in Meta's chat format");
         write_parts(s, m.content);
         if (m.speaker == role::user && m.context) {
@@ -228,7 +229,7 @@ class chat_format {
         }
         if (calls)
             for (auto const& call : m.tool_calls) s.add(meta_call(call));
-        s.add(m.speaker == role::assistant && m.awaits_tool ? words_.eom() : words_.eot());
+        s.add(m.speaker == role::assistant && m.awaits_tool ? tokenizer_.eom() : tokenizer_.eot());
     }
 
     // Meta: ToolUtils.encode_tool_call, JSON format
@@ -266,7 +267,7 @@ class chat_format {
               "that best answers the given prompt.\n\n");
         write_hub_tools(s);
         s.add(trimmed(messages[0]));
-        s.add(words_.eot());
+        s.add(tokenizer_.eot());
         return messages.subspan(1);
     }
 
@@ -280,7 +281,7 @@ class chat_format {
             write_hub_tools(s);
         }
         s.add(system);
-        s.add(words_.eot());
+        s.add(tokenizer_.eot());
     }
 
     void write_hub_tools(script& s) const {
@@ -308,7 +309,7 @@ class chat_format {
             else
                 write_parts(s, m.content);
         }
-        s.add(words_.eot());
+        s.add(tokenizer_.eot());
     }
 
     static std::string hub_result(message const& m) {
@@ -317,7 +318,7 @@ class chat_format {
         return python::json_string(m.content.empty() ? std::string() : std::get<std::string>(m.content[0]));
     }
 
-    tokenizer words_;
+    tokenizer tokenizer_;
     chat_options options_;
 };
 

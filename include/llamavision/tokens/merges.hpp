@@ -43,21 +43,21 @@ inline merge read_merge(nlohmann::json const& entry, std::size_t index, std::str
 }
 
 /// Throws format_error if joining by the list could give other ids than joining by rank.
-inline void check_merges(nlohmann::json const& list, vocabulary const& words, std::string const& file) {
+inline void check_merges(nlohmann::json const& list, vocabulary const& known, std::string const& file) {
     if (!list.is_array()) throw format_error(file + ": no model.merges");
     auto const characters = characters_of_bytes();
-    bpe by_rank(words);
+    bpe by_rank(known);
     std::string written;             // the token in the alphabet
     std::vector<std::size_t> splits; // bytes of its first part, for each pair that makes it
     std::vector<std::size_t> places; // where the second part begins, in the alphabet; 0 once it is listed
     std::size_t next = 0;
-    for (vocabulary::rank r = 0; r < words.size(); ++r) {
-        auto const text = words[r];
+    for (vocabulary::rank r = 0; r < known.size(); ++r) {
+        auto const text = known[r];
         if (text.size() < 2) continue;
         written.clear(), splits.clear(), places.clear();
         for (std::size_t i = 0; i < text.size(); ++i) {
-            if (i > 0 && words.find(text.substr(0, i)) != vocabulary::none
-                && words.find(text.substr(i)) != vocabulary::none) {
+            if (i > 0 && known.find(text.substr(0, i)) != vocabulary::none
+                && known.find(text.substr(i)) != vocabulary::none) {
                 splits.push_back(i);
                 places.push_back(written.size());
             }

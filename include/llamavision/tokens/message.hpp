@@ -18,7 +18,7 @@ enum class role { system, user, assistant, tool };
 struct image_mark {};
 inline constexpr image_mark image_here{};
 
-/// A stretch of text or an image: `{image_here, "What animal is this?"}`.
+/// A segment of text or an image: `{image_here, "What animal is this?"}`.
 using part = std::variant<std::string, image_mark>;
 
 /// A call of a tool by the assistant.

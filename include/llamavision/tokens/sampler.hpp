@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <llamavision/support/error.hpp>
-#include <llamavision/support/fixed_point.hpp>
+#include <llamavision/tokens/fixed_point.hpp>
 #include <llamavision/tokens/token.hpp>
 #include <span>
 #include <string>

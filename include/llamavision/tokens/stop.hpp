@@ -16,9 +16,9 @@ namespace llamavision::tokens {
 
 /// The ids that end an answer: of an Instruct model <|end_of_text|>, <|eom_id|> and <|eot_id|>, of a base model only
 /// the first (Meta: Tokenizer.stop_tokens; generation_config.json: eos_token_id).
-inline std::vector<token> stop_tokens(tokenizer const& words, bool instruct = true) {
-    if (!instruct) return {words.end_of_text()};
-    return {words.end_of_text(), words.eom(), words.eot()};
+inline std::vector<token> stop_tokens(tokenizer const& t, bool instruct = true) {
+    if (!instruct) return {t.end_of_text()};
+    return {t.end_of_text(), t.eom(), t.eot()};
 }
 
 /// Watches the text of one answer for stop strings. Text that may be the beginning of one is held back until that is

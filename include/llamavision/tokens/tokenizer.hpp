@@ -48,7 +48,7 @@ class tokenizer {
         std::string storage;
         if (valid_prefix(text) < text.size()) text = storage = repaired(text);
         std::vector<token> ids;
-        bpe pieces(t_->words);
+        bpe pieces(t_->vocabulary);
         for (std::size_t at = 0; at < text.size();) {
             auto const found = specials == special_text::recognised ? t_->specials.next(text, at)
                                                                     : special_tokens::match{text.size(), 0, 0};
@@ -71,7 +71,7 @@ class tokenizer {
     /// The bytes of one id (possibly part of a character), valid as long as a copy of the tokenizer lives.
     /// Throws token_error for an id that is not in the vocabulary.
     std::string_view bytes(token id) const {
-        if (id >= 0 && id < ordinary()) return t_->words[static_cast<vocabulary::rank>(id)];
+        if (id >= 0 && id < ordinary()) return t_->vocabulary[static_cast<vocabulary::rank>(id)];
         if (auto const name = t_->specials.name(id)) return *name;
         if (id == image()) return "<|image|>";
         throw token_error("token " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(size())
@@ -100,7 +100,7 @@ class tokenizer {
     std::vector<token> image_like() const { return {ordinary() + 11, image()}; }
 
     /// Number of ordinary tokens, n.
-    token ordinary() const { return static_cast<token>(t_->words.size()); }
+    token ordinary() const { return static_cast<token>(t_->vocabulary.size()); }
 
     /// One more than the highest id that can be decoded: n + 257, or more if the file adds tokens.
     std::size_t size() const {
@@ -135,12 +135,12 @@ class tokenizer {
 /// character until the rest of it comes.
 class stream_decoder {
   public:
-    explicit stream_decoder(tokenizer words, bool skip_special = false)
-        : words_(std::move(words)), skip_special_(skip_special) {}
+    explicit stream_decoder(llamavision::tokens::tokenizer tokenizer, bool skip_special = false)
+        : tokenizer_(std::move(tokenizer)), skip_special_(skip_special) {}
 
     /// The text that `id` completes. Bytes that cannot become a character give U+FFFD as soon as that is certain.
     std::string push(token id) {
-        if (!(skip_special_ && words_.is_special(id))) pending_ += words_.bytes(id);
+        if (!(skip_special_ && tokenizer_.is_special(id))) pending_ += tokenizer_.bytes(id);
         std::string text;
         std::size_t at = 0;
         while (at < pending_.size()) {
@@ -158,7 +158,7 @@ class stream_decoder {
     std::string finish() { return repaired(std::exchange(pending_, {})); }
 
   private:
-    tokenizer words_;
+    tokenizer tokenizer_;
     bool skip_special_;
     std::string pending_;
 };

@@ -16,7 +16,7 @@ enum class tokenizer_kind {
 /// What a tokenizer file says.
 struct tokenizer_contents {
     tokenizer_kind kind = tokenizer_kind::meta;
-    vocabulary words;
+    llamavision::tokens::vocabulary vocabulary;
     special_tokens specials;
 };
 

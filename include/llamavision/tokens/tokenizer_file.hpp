@@ -107,7 +107,7 @@ inline bool decode_base64(std::string_view text, std::string& out) {
 }
 
 inline tokenizer_contents read_tiktoken(std::string_view text, std::string const& file) {
-    rank_order words(file);
+    rank_order ranks(file);
     std::string bytes;
     std::size_t number = 0, count = 0;
     for (std::size_t at = 0; at < text.size();) {
@@ -126,7 +126,7 @@ inline tokenizer_contents read_tiktoken(std::string_view text, std::string const
         auto const [stop, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), rank);
         if (failure != std::errc{} || stop != digits.data() + digits.size())
             throw format_error(where() + ": no rank after the base64 string");
-        words.add(bytes, rank);
+        ranks.add(bytes, rank);
         ++count;
     }
     if (count == 0) throw format_error(file + ": no tokens in it");
@@ -134,7 +134,7 @@ inline tokenizer_contents read_tiktoken(std::string_view text, std::string const
     std::vector<std::pair<std::string, token>> specials;
     auto id = static_cast<token>(count);
     for (auto const& name : meta_special_names()) specials.emplace_back(name, id++);
-    return {tokenizer_kind::meta, std::move(words).finish(), {specials, file}};
+    return {tokenizer_kind::meta, std::move(ranks).finish(), {specials, file}};
 }
 
 // The member `key` of an object, or null.
@@ -182,7 +182,7 @@ inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string
         specials.emplace_back(name.get<std::string>(), id.get<token>());
     }
     special_tokens names(specials, file);
-    rank_order words(file);
+    rank_order ranks(file);
     auto const& vocab = member(member(root, "model"), "vocab");
     if (!vocab.is_object() || vocab.empty()) throw format_error(file + ": no model.vocab");
     std::uint64_t count = 0;
@@ -190,15 +190,15 @@ inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string
         if (!id.is_number_unsigned()) throw format_error(file + ": the id of \"" + name + "\" is not a number");
         auto const rank = id.get<std::uint64_t>();
         if (auto const special = names.find(name); special && static_cast<std::uint64_t>(*special) == rank) continue;
-        words.add(bytes_of_token(name, file), rank);
+        ranks.add(bytes_of_token(name, file), rank);
         ++count;
     }
     for (auto const& [id, name] : names.names())
         if (static_cast<std::uint64_t>(id) < count)
             throw format_error(file + ": special token " + name + " has id " + std::to_string(id)
                                + ", which is an ordinary token's");
-    tokenizer_contents read{tokenizer_kind::hugging_face, std::move(words).finish(), std::move(names)};
-    check_merges(member(member(root, "model"), "merges"), read.words, file);
+    tokenizer_contents read{tokenizer_kind::hugging_face, std::move(ranks).finish(), std::move(names)};
+    check_merges(member(member(root, "model"), "merges"), read.vocabulary, file);
     return read;
 }
 

@@ -24,19 +24,19 @@ tokenizer_from_lists(std::span<std::string const> tokens, std::span<std::size_t 
         throw format_error(file + ": too many tokens");
     auto const first_special =
         static_cast<std::size_t>(std::find(tokens.begin(), tokens.end(), "<|begin_of_text|>") - tokens.begin());
-    detail::rank_order words(file);
+    detail::rank_order ranks(file);
     std::vector<std::pair<std::string, token>> specials;
     for (std::size_t id = 0; id < tokens.size(); ++id) {
         std::size_t const type = types.empty() ? (id < first_special ? 1 : 3) : types[id];
         if (type == 1)
-            words.add(detail::bytes_of_token(tokens[id], file), id);
+            ranks.add(detail::bytes_of_token(tokens[id], file), id);
         else if (type == 3 || type == 4)
             specials.emplace_back(tokens[id], static_cast<token>(id));
         else if (type != 5)
             throw format_error(file + ": token " + std::to_string(id) + " is of type " + std::to_string(type)
                                + ", which byte-pair encoding has not");
     }
-    return {tokenizer_kind::hugging_face, std::move(words).finish(), {specials, file}};
+    return {tokenizer_kind::hugging_face, std::move(ranks).finish(), {specials, file}};
 }
 
 } // namespace llamavision::tokens

@@ -37,13 +37,13 @@ inline std::string encode_base64(std::string_view bytes) {
 
 // Every way in which two tokens make a third, in the order of the third's rank, then of the first's and the second's
 // (transformers: TikTokenConverter).
-inline std::vector<std::pair<vocabulary::rank, vocabulary::rank>> merges_of(vocabulary const& words) {
+inline std::vector<std::pair<vocabulary::rank, vocabulary::rank>> merges_of(vocabulary const& known) {
     std::vector<std::pair<vocabulary::rank, vocabulary::rank>> all;
-    for (vocabulary::rank r = 0; r < words.size(); ++r) {
-        auto const text = words[r];
+    for (vocabulary::rank r = 0; r < known.size(); ++r) {
+        auto const text = known[r];
         auto const first = all.size();
         for (std::size_t i = 1; i < text.size(); ++i) {
-            auto const left = words.find(text.substr(0, i)), right = words.find(text.substr(i));
+            auto const left = known.find(text.substr(0, i)), right = known.find(text.substr(i));
             if (left != vocabulary::none && right != vocabulary::none) all.emplace_back(left, right);
         }
         std::sort(all.begin() + static_cast<std::ptrdiff_t>(first), all.end());
@@ -64,21 +64,21 @@ inline std::vector<std::string> hugging_face_special_names() {
 }
 
 /// The text of a tokenizer.model: base64 and rank, one token a line. It has no place for special tokens.
-inline std::string tokenizer_model_text(vocabulary const& words) {
+inline std::string tokenizer_model_text(vocabulary const& known) {
     std::string text;
-    for (vocabulary::rank r = 0; r < words.size(); ++r)
-        text += detail::encode_base64(words[r]) + " " + std::to_string(r) + "\n";
+    for (vocabulary::rank r = 0; r < known.size(); ++r)
+        text += detail::encode_base64(known[r]) + " " + std::to_string(r) + "\n";
     return text;
 }
 
 /// The text of a tokenizer.json, byte for byte what transformers' conversion script writes for the same vocabulary.
-/// `specials` are the names of the special tokens from id words.size() on.
-inline std::string tokenizer_json_text(vocabulary const& words, std::vector<std::string> const& specials) {
+/// `specials` are the names of the special tokens from id known.size() on.
+inline std::string tokenizer_json_text(vocabulary const& known, std::vector<std::string> const& specials) {
     auto const characters = detail::characters_of_bytes();
     std::vector<std::string> quoted; // as JSON, in GPT-2's alphabet
-    for (vocabulary::rank r = 0; r < words.size(); ++r) {
+    for (vocabulary::rank r = 0; r < known.size(); ++r) {
         std::string token_text;
-        for (char const c : words[r]) token_text += characters[static_cast<unsigned char>(c)];
+        for (char const c : known[r]) token_text += characters[static_cast<unsigned char>(c)];
         quoted.push_back(nlohmann::json(token_text).dump());
     }
     std::string text = R"({
@@ -87,7 +87,7 @@ inline std::string tokenizer_json_text(vocabulary const& words, std::vector<std:
   "padding": null,
   "added_tokens": [)";
     for (std::size_t i = 0; i < specials.size(); ++i)
-        text += std::string(i ? "," : "") + "\n    {\n      \"id\": " + std::to_string(words.size() + i)
+        text += std::string(i ? "," : "") + "\n    {\n      \"id\": " + std::to_string(known.size() + i)
                 + ",\n      \"content\": " + nlohmann::json(specials[i]).dump()
                 + ",\n      \"single_word\": false,\n      \"lstrip\": false,\n      \"rstrip\": false,\n"
                   "      \"normalized\": false,\n      \"special\": true\n    }";
@@ -140,7 +140,7 @@ inline std::string tokenizer_json_text(vocabulary const& words, std::vector<std:
         text += std::string(r ? "," : "") + "\n      " + quoted[r] + ": " + std::to_string(r);
     text += "\n    },\n    \"merges\": [";
     bool first = true;
-    for (auto const& [left, right] : detail::merges_of(words)) {
+    for (auto const& [left, right] : detail::merges_of(known)) {
         text += std::string(first ? "" : ",") + "\n      [\n        " + quoted[left] + ",\n        " + quoted[right]
                 + "\n      ]";
         first = false;

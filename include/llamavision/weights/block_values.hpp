@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include <llamavision/support/blocks.hpp>
+#include <llamavision/weights/blocks.hpp>
 
 namespace llamavision {
 

@@ -6,16 +6,16 @@
 #include <string>
 
 #include <llamavision/backend/concept.hpp>
-#include <llamavision/backend/cuda/device.hpp>
-#include <llamavision/backend/cuda/words.hpp>
+#include <llamavision/backend/cuda/device/device.hpp>
+#include <llamavision/backend/cuda/dispatch/device_backend.hpp>
 
 namespace llamavision {
 
 /// `load<llama_3_2_11b_vision>(folder, cuda{})`. Copies share the GPU's queue and workspace.
-class cuda : public gpu::words<gpu::cuda_device> {
+class cuda : public gpu::device_backend<gpu::cuda_device> {
   public:
     /// @throws device_error, in one sentence: no device of that number, no driver, or one that is too old
-    explicit cuda(cuda_options options = {}) : gpu::words<gpu::cuda_device>(gpu::cuda_device(options)) {}
+    explicit cuda(cuda_options options = {}) : gpu::device_backend<gpu::cuda_device>(gpu::cuda_device(options)) {}
 
     /// How many devices this machine has; 0 also where no driver or a wrong one stands in the way.
     [[nodiscard]] static int devices();
@@ -23,6 +23,6 @@ class cuda : public gpu::words<gpu::cuda_device> {
 
 static_assert(
     backend<
-        cuda> && owns_memory<cuda> && fuses_swiglu<cuda> && fuses_linear_add<cuda> && fuses_linear_gelu<cuda> && fuses_norms<cuda> && fuses_projections<cuda> && lays_out_weights<cuda> && keeps_keys<cuda> && replays<cuda> && chooses<cuda>);
+        cuda> && owns_memory<cuda> && fuses_swiglu<cuda> && fuses_linear_add<cuda> && fuses_linear_gelu<cuda> && fuses_norms<cuda> && fuses_projections<cuda> && repacks_weights<cuda> && keeps_keys<cuda> && replays<cuda> && chooses<cuda>);
 
 } // namespace llamavision

@@ -44,7 +44,7 @@ struct scalar {
         });
     }
 
-    [[nodiscard]] bool alike(matrix const& w, std::size_t a, std::size_t b, std::size_t count) const {
+    [[nodiscard]] bool bytes_equal(matrix const& w, std::size_t a, std::size_t b, std::size_t count) const {
         auto const* bytes = static_cast<std::byte const*>(w.data);
         return std::memcmp(bytes + bytes_of(w.type, a), bytes + bytes_of(w.type, b), bytes_of(w.type, count)) == 0;
     }

@@ -13,8 +13,8 @@
 
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/backend/scalar/scalar.hpp>
-#include <llamavision/backend/simd/arch.hpp>
-#include <llamavision/backend/simd/targets.hpp>
+#include <llamavision/backend/simd/arch/arch.hpp>
+#include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/support/separate.hpp>
 #include <llamavision/support/thread_pool.hpp>
 
@@ -51,9 +51,9 @@ class simd : public scalar {
     [[nodiscard]] std::shared_ptr<thread_pool> const& pool() const { return pool_; }
 
     /// bf16, i8, q8 and q4 as panels, the same for every tier. Blocks ask for rows of whole blocks.
-    [[nodiscard]] std::size_t laid_out_bytes(matrix const& w, weight_format f) const;
-    matrix lay_out(matrix const& w, weight_format f, std::byte* to) const;
-    [[nodiscard]] matrix laid_out_at(matrix const& w, weight_format f, std::byte const* at) const;
+    [[nodiscard]] std::size_t repacked_bytes(matrix const& w, weight_format f) const;
+    matrix repack(matrix const& w, weight_format f, std::byte* to) const;
+    [[nodiscard]] matrix repacked_at(matrix const& w, weight_format f, std::byte const* at) const;
 
     void linear(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const;
 
@@ -63,8 +63,8 @@ class simd : public scalar {
     /// y (rows, w.rows) = gelu(x wᵀ + bias)
     void fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const;
 
-    /// Products of the same rows, which are rounded once, and rope after those that are turned.
-    void fused_projections(std::span<projection const> of, normed const& x, std::size_t rows, turn const& by) const;
+    /// Products of the same rows, which are rounded once, and rope after those that are rotated.
+    void fused_projections(std::span<projection const> of, normed const& x, std::size_t rows, rotation const& by) const;
 
     /// y (rows, w.rows) += scale (x wᵀ + bias)
     void fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows, float scale,
@@ -107,7 +107,7 @@ class simd : public scalar {
 
 static_assert(
     backend<
-        simd> && fuses_swiglu<simd> && fuses_linear_add<simd> && fuses_linear_gelu<simd> && fuses_norms<simd> && fuses_projections<simd> && lays_out_weights<simd> && keeps_keys<simd>);
+        simd> && fuses_swiglu<simd> && fuses_linear_add<simd> && fuses_linear_gelu<simd> && fuses_norms<simd> && fuses_projections<simd> && repacks_weights<simd> && keeps_keys<simd>);
 
 } // namespace LLAMAVISION_ARCH
 } // namespace llamavision

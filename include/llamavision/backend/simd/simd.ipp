@@ -5,21 +5,21 @@
 #include <algorithm>
 #include <string>
 
-#include <llamavision/backend/simd/amx.hpp>
-#include <llamavision/backend/simd/attention.hpp>
-#include <llamavision/backend/simd/avx2.hpp>
-#include <llamavision/backend/simd/avx512.hpp>
-#include <llamavision/backend/simd/avx512_bf16.hpp>
-#include <llamavision/backend/simd/baseline.hpp>
-#include <llamavision/backend/simd/blocks.hpp>
-#include <llamavision/backend/simd/elementwise.hpp>
-#include <llamavision/backend/simd/linear.hpp>
-#include <llamavision/backend/simd/neon.hpp>
-#include <llamavision/backend/simd/norms.hpp>
-#include <llamavision/backend/simd/panel_attention.hpp>
-#include <llamavision/backend/simd/panel_products.hpp>
-#include <llamavision/backend/simd/scratch.hpp>
+#include <llamavision/backend/simd/blocks/products.hpp>
+#include <llamavision/backend/simd/kernels/attention.hpp>
+#include <llamavision/backend/simd/kernels/elementwise.hpp>
+#include <llamavision/backend/simd/kernels/linear.hpp>
+#include <llamavision/backend/simd/kernels/norms.hpp>
+#include <llamavision/backend/simd/kernels/scratch.hpp>
+#include <llamavision/backend/simd/panels/attention.hpp>
+#include <llamavision/backend/simd/panels/products.hpp>
 #include <llamavision/backend/simd/simd.hpp>
+#include <llamavision/backend/simd/tiers/amx.hpp>
+#include <llamavision/backend/simd/tiers/avx2.hpp>
+#include <llamavision/backend/simd/tiers/avx512.hpp>
+#include <llamavision/backend/simd/tiers/avx512_bf16.hpp>
+#include <llamavision/backend/simd/tiers/baseline.hpp>
+#include <llamavision/backend/simd/tiers/neon.hpp>
 #include <llamavision/support/error.hpp>
 
 namespace llamavision {
@@ -86,15 +86,15 @@ void simd::spread(std::size_t count, std::size_t cost, F const& f) const {
     pool_->run((count + chunk - 1) / chunk, [&](std::size_t i) { f(i * chunk, std::min(chunk, count - i * chunk)); });
 }
 
-LLAMAVISION_INLINE std::size_t simd::laid_out_bytes(matrix const& w, weight_format f) const {
-    if (blocks::is_block_format(f)) return blocks::laid_out_bytes(w, f);
+LLAMAVISION_INLINE std::size_t simd::repacked_bytes(matrix const& w, weight_format f) const {
+    if (blocks::is_block_format(f)) return blocks::repacked_bytes(w, f);
     return f == weight_format::bf16 ? panels::bytes(w.rows, w.columns)
            : f == weight_format::i8 ? panels::i8_bytes(w.rows, w.columns)
                                     : 0;
 }
 
-LLAMAVISION_INLINE matrix simd::lay_out(matrix const& w, weight_format f, std::byte* to) const {
-    if (blocks::is_block_format(f)) return blocks::lay_out(*pool_, *table_, w, f, to);
+LLAMAVISION_INLINE matrix simd::repack(matrix const& w, weight_format f, std::byte* to) const {
+    if (blocks::is_block_format(f)) return blocks::repack(*pool_, *table_, w, f, to);
     bool const integers = f == weight_format::i8;
     std::size_t const panel = panels::ceiling(w.columns, integers ? panels::i8_step : panels::step) * panels::tile;
     std::size_t const count = panels::ceiling(w.rows, panels::side);
@@ -110,10 +110,10 @@ LLAMAVISION_INLINE matrix simd::lay_out(matrix const& w, weight_format f, std::b
                 panels::pack(values, w.rows, w.columns, i, reinterpret_cast<bf16*>(at));
         });
     });
-    return laid_out_at(w, f, to);
+    return repacked_at(w, f, to);
 }
 
-LLAMAVISION_INLINE matrix simd::laid_out_at(matrix const& w, weight_format f, std::byte const* at) const {
+LLAMAVISION_INLINE matrix simd::repacked_at(matrix const& w, weight_format f, std::byte const* at) const {
     format const type = f == weight_format::q8   ? format::q8_panels
                         : f == weight_format::q4 ? format::q4_panels
                         : f == weight_format::i8 ? format::i8_panels
@@ -127,10 +127,11 @@ void simd::in_pieces(normed const& x, std::size_t rows, std::size_t width, F con
     std::size_t const most = std::max<std::size_t>(1, (std::size_t{1} << 20) / std::max<std::size_t>(1, width));
     for (std::size_t from = 0; from < rows; from += most) {
         std::size_t const now = std::min(most, rows - from);
-        float* const room = scratch<7>(now * width);
-        spread(now, width,
-               [&](std::size_t first, std::size_t n) { norms::read(x, width, from + first, n, room + first * width); });
-        f(room, from, now);
+        float* const buffer = scratch<7>(now * width);
+        spread(now, width, [&](std::size_t first, std::size_t n) {
+            norms::read(x, width, from + first, n, buffer + first * width);
+        });
+        f(buffer, from, now);
     }
 }
 
@@ -151,7 +152,7 @@ LLAMAVISION_INLINE void simd::linear(matrix const& w, float const* bias, normed 
 }
 
 LLAMAVISION_INLINE void simd::fused_projections(std::span<projection const> of, normed const& x, std::size_t rows,
-                                                turn const& by) const {
+                                                rotation const& by) const {
     matrix const& w = of[0].w;
     bool const alike = std::all_of(of.begin(), of.end(), [&](projection const& p) { return p.w.type == w.type; });
     if (alike && blocks::is_laid_out(w)) {
@@ -166,7 +167,7 @@ LLAMAVISION_INLINE void simd::fused_projections(std::span<projection const> of, 
             for (projection const& p : of) linear(p.w, nullptr, from, n, p.y + first * p.w.rows);
         });
     for (projection const& p : of)
-        if (p.turned) rope(p.y, rows, p.w.rows / by.head_dim, by.head_dim, by.cos, by.sin);
+        if (p.rotated) rope(p.y, rows, p.w.rows / by.head_dim, by.head_dim, by.cos, by.sin);
 }
 
 LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows,

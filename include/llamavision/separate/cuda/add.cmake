@@ -33,7 +33,7 @@ function(llamavision_add_cuda)
             $<TARGET_PROPERTY:llamavision::llamavision,INTERFACE_INCLUDE_DIRECTORIES>)
         target_compile_features(llamavision_cuda PRIVATE cxx_std_20)
         target_link_libraries(llamavision_cuda PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS})
-        # cuBLASLt is opened when a device is (backend/cuda/cublas_lt.ipp).
+        # cuBLASLt is opened when a device is (backend/cuda/device/cublas_lt.ipp).
         target_compile_definitions(llamavision_cuda PRIVATE LLAMAVISION_CUDA_LIBRARIES="${CUDAToolkit_LIBRARY_DIR}")
     endif()
     foreach(target IN LISTS ARGN)

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights in blocks as products stream them: panels of sixteen outputs, in which four neighbouring columns of all
+// sixteen fill 64 consecutive bytes, a register of the widest instruction set. One layout serves every tier.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include <llamavision/backend/simd/kernels/linear.hpp>
+#include <llamavision/weights/blocks.hpp>
+#include <llamavision/weights/matrix.hpp>
+
+namespace llamavision::blocks {
+
+inline constexpr std::size_t outputs = 16; ///< of a panel
+inline constexpr std::size_t length = 32;  ///< columns of a block
+inline constexpr std::size_t line = 64;    ///< bytes: four columns of all outputs
+
+/// One block of a panel, `lines` lines of integers. As bytes without sign they are the weight's integers plus `zero`.
+///
+///     q8   line i          columns 4i … 4i + 3
+///     q4   line i          columns 4i … 4i + 3 in the low nibbles, 4i + 16 … 4i + 19 in the high ones
+///
+/// That is how the blocks of a row hold them, too: laying out moves words of four bytes.
+struct q8 {
+    using block = q8_0;
+    static constexpr std::size_t lines = 8;
+    static constexpr int zero = 128;
+};
+struct q4 {
+    using block = q4_0;
+    static constexpr std::size_t lines = 4;
+    static constexpr int zero = 8;
+};
+
+/// All blocks of sixteen outputs: first their integers, then their scales (blocks, outputs). Begins on a cache line.
+struct panel {
+    std::uint8_t const* integers;
+    f16 const* scales;
+};
+
+constexpr std::size_t integers_per_block(format type) {
+    return (type == format::q8_panels ? q8::lines : q4::lines) * line;
+}
+
+/// Bytes of a panel of a matrix with so many columns.
+constexpr std::size_t panel_bytes(format type, std::size_t columns) {
+    return products::ceiling(columns / length * (integers_per_block(type) + outputs * sizeof(f16)), line) * line;
+}
+
+/// Bytes of the whole matrix. Its last panel is filled up with outputs of zero.
+constexpr std::size_t matrix_bytes(format type, std::size_t rows, std::size_t columns) {
+    return products::ceiling(rows, outputs) * panel_bytes(type, columns);
+}
+
+/// Panel i of a matrix that was laid out.
+[[nodiscard]] inline panel panel_of(matrix const& w, std::size_t i) {
+    auto const* const at = static_cast<std::uint8_t const*>(w.data) + i * panel_bytes(w.type, w.columns);
+    return {at, reinterpret_cast<f16 const*>(at + w.columns / length * integers_per_block(w.type))};
+}
+
+namespace detail {
+
+/// Block b of a stored row, converted if it is stored otherwise.
+template <class Block>
+Block block_at(kernel_table const& t, matrix const& stored, std::size_t row, std::size_t b) {
+    return visit(stored, [&](auto values) {
+        if constexpr (std::is_same_v<decltype(values), block_values<Block>>)
+            return values.blocks[row * (stored.columns / length) + b];
+        else {
+            float wide[length];
+            products::widen(t, values + (row * stored.columns + b * length), length, wide);
+            return Block::encode(wide);
+        }
+    });
+}
+
+/// The block's integers, plus `zero`, four columns a word.
+inline void words_of(q8_0 const& block, std::uint8_t (&bytes)[32]) {
+    for (std::size_t i = 0; i < 32; ++i) bytes[i] = static_cast<std::uint8_t>(block.quants[i] + q8::zero);
+}
+inline void words_of(q4_0 const& block, std::uint8_t (&bytes)[16]) { std::copy_n(block.pairs.data(), 16, bytes); }
+
+} // namespace detail
+
+/// Writes panel i of `stored`, a matrix of any row-major format, to `to`.
+template <class F>
+void repack(kernel_table const& t, matrix const& stored, std::size_t i, std::byte* to) {
+    std::size_t const blocks = stored.columns / length, first = i * outputs;
+    std::size_t const block_bytes = F::lines * line;
+    std::byte* const scales = to + blocks * block_bytes;
+    for (std::size_t o = 0; o < outputs; ++o)
+        for (std::size_t b = 0; b < blocks; ++b) {
+            using block = typename F::block;
+            block const from = first + o < stored.rows ? detail::block_at<block>(t, stored, first + o, b) : block{};
+            std::uint8_t words[F::lines * 4];
+            detail::words_of(from, words);
+            for (std::size_t l = 0; l < F::lines; ++l)
+                std::memcpy(to + b * block_bytes + l * line + o * 4, words + l * 4, 4);
+            std::memcpy(scales + (b * outputs + o) * sizeof(f16), &from.scale, sizeof(f16));
+        }
+}
+
+} // namespace llamavision::blocks

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Panels: how the 16-bit products lay out their factors. The layout is one for all tiers, and no compile flag changes
+// it: a tile of 16 × 32 values is 1 KB in one piece, what AMX loads at once and what vectors walk through in order.
+//
+// x (rows, k): blocks of 16 rows; a block is (k/32, height, 32), its height 16, or 1, 2, 4 or 8 where there are fewer
+// rows. w (n, k): panels of 16 outputs; a panel is (k/2, 16, 2), pairs of neighbours along k side by side, as the
+// pairwise products of AMX and AVX-512 BF16 want them. Zeros fill up k to a multiple of 32, n to one of 16.
+//
+// Integers lie alike, with quadruples for pairs: x (k/64, height, 64), w (k/4, 16, 4); after w's panels comes, for
+// every output, its scale as a float, then -128 Σ w as an integer. x is one scale a row times integers in [-127, 127],
+// kept as u = q + 128 >= 0, since that is what the instructions multiply with signed bytes: Σ q w = Σ u w - 128 Σ w.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include <llamavision/support/half.hpp>
+#include <llamavision/weights/blocks.hpp>
+
+namespace llamavision::panels {
+
+inline constexpr std::size_t side = 16;              ///< rows of a block, outputs of a panel
+inline constexpr std::size_t step = 32;              ///< values of bf16 along k that are multiplied at once
+inline constexpr std::size_t i8_step = 64;           ///< integers
+inline constexpr std::size_t tile = side * step * 2; ///< bytes of a panel's step
+
+/// Bytes of an output that is not found in a second-level cache again, and so need not be brought into one to be
+/// written.
+inline constexpr std::size_t large = std::size_t{1} << 21;
+
+/// A row's weights in attention are taken from a larger score when a part of their sum is above this.
+inline constexpr float large_sum = 0x1p40f;
+
+constexpr std::size_t ceiling(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+constexpr std::size_t steps_of(std::size_t columns) { return ceiling(columns, step); }
+
+/// Bytes of w (rows, columns) as panels.
+constexpr std::size_t bytes(std::size_t rows, std::size_t columns) {
+    return ceiling(rows, side) * steps_of(columns) * tile;
+}
+
+/// Bytes of w (rows, columns) as panels of integers, and where the scales begin.
+constexpr std::size_t i8_scales(std::size_t rows, std::size_t columns) {
+    return ceiling(rows, side) * ceiling(columns, i8_step) * tile;
+}
+constexpr std::size_t i8_bytes(std::size_t rows, std::size_t columns) {
+    return i8_scales(rows, columns) + ceiling(rows, side) * side * (sizeof(float) + sizeof(std::int32_t));
+}
+
+/// The height of the blocks that hold `rows` rows.
+constexpr std::size_t height_of(std::size_t rows) { return rows >= side ? side : std::bit_ceil(rows); }
+
+/// Panel `index` of w, from values in row order, of any plain format.
+template <class W>
+void pack(W values, std::size_t rows, std::size_t columns, std::size_t index, bf16* to) {
+    std::size_t const first = index * side, outputs = std::min(side, rows - first);
+    std::size_t const filled = steps_of(columns) * step;
+    for (std::size_t k = 0; k < filled; k += 2)
+        for (std::size_t o = 0; o < side; ++o)
+            for (std::size_t i = k; i < k + 2; ++i, ++to)
+                *to = o < outputs && i < columns ? bf16::round(static_cast<float>(values[(first + o) * columns + i]))
+                                                 : bf16{0};
+}
+
+/// The same as integers: an output's largest magnitude becomes 127. `scale` and `sum` are those of the panel.
+/// @throws format_error if a value is infinite or no number
+template <class W>
+void pack_i8(W values, std::size_t rows, std::size_t columns, std::size_t index, std::int8_t* to, float* scale,
+             std::int32_t* sum) {
+    for (std::size_t o = 0; o < side; ++o) {
+        std::size_t const row = index * side + o;
+        std::int32_t top = 0; // magnitudes are ordered as their bits are, infinity and NaNs above all
+        for (std::size_t k = 0; row < rows && k < columns; ++k) {
+            float const value = static_cast<float>(values[row * columns + k]);
+            top = std::max(top, std::bit_cast<std::int32_t>(value) & 0x7fffffff);
+        }
+        if (top >= llamavision::detail::infinity_bits) llamavision::detail::refuse_infinite();
+        float const largest = std::bit_cast<float>(top);
+        scale[o] = largest / 127.0f;
+        float const inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+        sum[o] = 0;
+        for (std::size_t k = 0; k < ceiling(columns, i8_step) * i8_step; ++k) {
+            std::int8_t q = 0;
+            if (row < rows && k < columns)
+                q = static_cast<std::int8_t>(std::lrint(static_cast<float>(values[row * columns + k]) * inverse));
+            to[(k / 4 * side + o) * 4 + k % 4] = q;
+            sum[o] -= 128 * q;
+        }
+    }
+}
+
+} // namespace llamavision::panels

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products with blocks on AVX2, with and without the dot products of AVX-VNNI.
+#pragma once
+
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include <llamavision/backend/simd/arch/compiler.hpp>
+#include <llamavision/backend/simd/blocks/kernels.hpp>
+
+#if defined(__x86_64__)
+#define LLAMAVISION_TARGET __attribute__((target("avx2,fma,f16c")))
+#define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
+
+namespace llamavision::blocks {
+
+/// What both have in common.
+struct avx2_lanes {
+    using ints = __m256i;
+    using floats = __m256;
+    static constexpr std::size_t width = 8, rows = 4, panels = 1, rows_side_by_side = 2;
+
+    LLAMAVISION_LANE static ints load(std::uint8_t const* p) {
+        return _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p));
+    }
+    LLAMAVISION_LANE static floats load(float const* p) { return _mm256_loadu_ps(p); }
+    LLAMAVISION_LANE static floats load(f16 const* p) {
+        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<__m128i const*>(p)));
+    }
+    LLAMAVISION_LANE static void store(float* p, floats a) { _mm256_storeu_ps(p, a); }
+    LLAMAVISION_LANE static void store(std::uint8_t* p, ints a) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a);
+    }
+    LLAMAVISION_LANE static floats set(float a) { return _mm256_set1_ps(a); }
+    LLAMAVISION_LANE static floats fma(floats a, floats b, floats c) { return _mm256_fmadd_ps(a, b, c); }
+    LLAMAVISION_LANE static floats scaled(floats n, term const& t) { return fma(n, set(t.scale), set(t.shift)); }
+    LLAMAVISION_LANE static ints low(ints a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
+    LLAMAVISION_LANE static ints high(ints a) { return low(_mm256_srli_epi16(a, 4)); }
+    LLAMAVISION_LANE static ints four(std::int8_t const* p) {
+        std::int32_t word;
+        std::memcpy(&word, p, 4);
+        return _mm256_set1_epi32(word);
+    }
+};
+
+namespace avx2 {
+
+struct lanes : avx2_lanes {
+    template <class F>
+    struct sums;
+};
+
+/// Pairs of products are added in 16 bits: 2 · 128 · 127 fits if the weight's magnitude is the operand without sign,
+/// and the activation gets the weight's sign.
+template <>
+struct lanes::sums<q8> {
+    struct weights {
+        ints magnitude, value;
+    };
+    static constexpr std::int32_t zero = 0;
+    ints sum;
+
+    LLAMAVISION_LANE void begin(std::int32_t start) { sum = _mm256_set1_epi32(start); }
+    LLAMAVISION_LANE static weights prepare(ints w) {
+        ints const value = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+        return {_mm256_abs_epi8(value), value};
+    }
+    LLAMAVISION_LANE void add(weights const& w, ints x) {
+        ints const pairs = _mm256_maddubs_epi16(w.magnitude, _mm256_sign_epi8(x, w.value));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    LLAMAVISION_LANE floats finish(std::int32_t) const { return _mm256_castsi256_ps(sum); }
+};
+
+/// 16 · 15 · 127 fits into 16 bits: a whole block is added there.
+template <>
+struct lanes::sums<q4> {
+    using weights = ints;
+    static constexpr std::int32_t zero = q4::zero;
+    ints sum;
+
+    LLAMAVISION_LANE void begin(std::int32_t) { sum = _mm256_setzero_si256(); }
+    LLAMAVISION_LANE static weights prepare(ints w) { return w; }
+    LLAMAVISION_LANE void add(weights w, ints x) { sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, x)); }
+    LLAMAVISION_LANE floats finish(std::int32_t start) const {
+        ints const words = _mm256_madd_epi16(sum, _mm256_set1_epi16(1));
+        return _mm256_castsi256_ps(_mm256_add_epi32(words, _mm256_set1_epi32(start)));
+    }
+};
+
+#include <llamavision/backend/simd/blocks/blocks.inc>
+
+} // namespace avx2
+} // namespace llamavision::blocks
+
+#undef LLAMAVISION_TARGET
+#define LLAMAVISION_TARGET __attribute__((target("avxvnni,avx2,fma,f16c")))
+
+namespace llamavision::blocks::avx2_vnni {
+
+struct lanes : avx2_lanes {
+    template <class F>
+    struct sums {
+        using weights = ints;
+        static constexpr std::int32_t zero = F::zero;
+        ints sum;
+
+        LLAMAVISION_LANE void begin(std::int32_t start) { sum = _mm256_set1_epi32(start); }
+        LLAMAVISION_LANE static weights prepare(ints w) { return w; }
+        LLAMAVISION_LANE void add(weights w, ints x) { sum = _mm256_dpbusd_avx_epi32(sum, w, x); }
+        LLAMAVISION_LANE floats finish(std::int32_t) const { return _mm256_castsi256_ps(sum); }
+    };
+};
+
+#include <llamavision/backend/simd/blocks/blocks.inc>
+
+} // namespace llamavision::blocks::avx2_vnni
+
+#undef LLAMAVISION_TARGET
+#undef LLAMAVISION_LANE
+#endif

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checkpoint's tensors in other formats, converted one by one when somebody asks for their bytes: what a file of
+// quantised weights is written from.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <llamavision/checkpoint/encoding/widen.hpp>
+#include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/pages.hpp>
+#include <llamavision/support/quoted.hpp>
+#include <llamavision/support/thread_pool.hpp>
+#include <llamavision/weights/blocks.hpp>
+#include <llamavision/weights/formats.hpp>
+
+namespace llamavision {
+
+/// Whether a tensor of that name (Hugging Face's) is the matrix of a product, or the embedding: norms, biases, gates,
+/// the convolution and the tables of positions are small, and stay as they are.
+[[nodiscard]] inline bool is_converted(std::string_view name) {
+    constexpr std::string_view endings[] = {"_proj.weight",      ".fc1.weight",    ".fc2.weight",
+                                            "_projector.weight", "lm_head.weight", "embed_tokens.weight"};
+    return std::any_of(std::begin(endings), std::end(endings), [&](std::string_view e) { return name.ends_with(e); });
+}
+
+/// What a file holds in that format. Throws argument_error for i8, which only a backend's memory holds.
+[[nodiscard]] inline std::optional<checkpoint::dtype> stored_type(weight_format f) {
+    switch (f) {
+    case weight_format::bf16: return checkpoint::dtype::bf16;
+    case weight_format::q8: return checkpoint::dtype::q8_0;
+    case weight_format::q4: return checkpoint::dtype::q4_0;
+    case weight_format::i8:
+        throw argument_error("weights with one scale an output (i8) are made while a model is loaded; files hold "
+                             "bf16, q8 or q4");
+    default: return std::nullopt;
+    }
+}
+
+namespace detail {
+
+/// Values of one piece of a conversion: whole rows are not needed, whole blocks are.
+inline constexpr std::size_t quantised_piece = 4096;
+
+/// `bytes` of `from` as `to`, pieces on all threads.
+inline void convert_on(thread_pool& pool, checkpoint::dtype from, std::span<std::byte const> bytes,
+                       checkpoint::dtype to, std::span<std::byte> result) {
+    using checkpoint::dtype;
+    std::size_t const count = bytes.size() / checkpoint::block_of(from).bytes * checkpoint::block_of(from).values;
+    pool.run((count + quantised_piece - 1) / quantised_piece, [&](std::size_t i) {
+        std::size_t const first = i * quantised_piece, values = std::min(quantised_piece, count - first);
+        auto const piece = bytes.subspan(checkpoint::bytes_of(from, first), checkpoint::bytes_of(from, values));
+        std::byte* const at = result.data() + checkpoint::bytes_of(to, first);
+        std::array<float, quantised_piece> wide;
+        checkpoint::retype(from, piece, dtype::f32, std::as_writable_bytes(std::span(wide).first(values)));
+        if (to == dtype::q8_0)
+            encode_blocks<q8_0>(wide.data(), values, at);
+        else if (to == dtype::q4_0)
+            encode_blocks<q4_0>(wide.data(), values, at);
+        else
+            checkpoint::retype(dtype::f32, std::as_bytes(std::span(wide).first(values)), to,
+                               {at, checkpoint::bytes_of(to, values)});
+    });
+}
+
+} // namespace detail
+
+/// The tensors in the formats chosen for their parts. What is stored so already, and rows without whole blocks, stay.
+/// Converted bytes are made each time that they are asked for, a tensor at a time, and pages that were read are given
+/// back. @param cross_layers indices of the text layers that look at the image
+/// Throws argument_error for i8, mismatch_error for tensors that hold no real numbers. Making a tensor of integers
+/// throws format_error, naming it, if a value is infinite or no number.
+[[nodiscard]] inline checkpoint::named_tensors quantised(checkpoint::named_tensors source,
+                                                         weight_formats const& formats,
+                                                         std::span<std::size_t const> cross_layers,
+                                                         std::shared_ptr<thread_pool> const& pool) {
+    for (auto& [name, value] : source.tensors) {
+        if (!is_converted(name) || value.shape.size() != 2) continue;
+        auto const type = stored_type(formats.of(name, cross_layers));
+        if (!type || *type == value.type || value.shape[1] % checkpoint::block_of(*type).values != 0) continue;
+        if (!checkpoint::is_plain_weight(value.type) && !checkpoint::is_block_type(value.type))
+            throw mismatch_error("the tensor \"" + name + "\" is " + std::string(checkpoint::name_of(value.type))
+                                 + ", which holds no weights");
+        checkpoint::tensor converted{*type, value.shape, {}, {}};
+        converted.make = [name = name, from = std::move(value), to = *type, pool](std::span<std::byte> result) {
+            std::vector<std::byte> buffer;
+            auto const bytes = checkpoint::bytes_of(from, buffer);
+            try {
+                detail::convert_on(*pool, from.type, bytes, to, result);
+            } catch (format_error const& fault) {
+                throw format_error("the tensor " + in_quotes(name) + " as " + std::string(checkpoint::name_of(to))
+                                   + ": " + fault.what());
+            }
+            if (!from.make) give_back(bytes);
+        };
+        value = std::move(converted);
+    }
+    return source;
+}
+
+/// How far a tensor moved, relative to what it was.
+struct quantisation_error {
+    double squares = 0; ///< sum of (converted - stored)²
+    double size = 0;    ///< sum of stored²
+    double most = 0;    ///< largest |converted - stored|
+    double largest = 0; ///< largest |stored|
+    std::size_t bytes_before = 0, bytes_after = 0;
+
+    /// Root of the mean square, as a part of the tensor's own; no number if some value is none.
+    [[nodiscard]] double relative() const { return size == 0 ? 0 : std::sqrt(squares / size); }
+    /// The largest change as a part of the largest value; no number if some value is none.
+    [[nodiscard]] double worst() const { return largest == 0 ? 0 : most / largest; }
+    /// The larger of two sizes; no number if one is none, which std::max may drop.
+    [[nodiscard]] static double larger(double a, double b) { return std::isnan(a) || a >= b ? a : b; }
+    quantisation_error& operator+=(quantisation_error const& other) {
+        squares += other.squares;
+        size += other.size;
+        most = larger(most, other.most);
+        largest = larger(largest, other.largest);
+        bytes_before += other.bytes_before;
+        bytes_after += other.bytes_after;
+        return *this;
+    }
+};
+
+/// Compares two tensors of one shape, of any types that hold weights.
+[[nodiscard]] inline quantisation_error compare(checkpoint::tensor const& stored, checkpoint::tensor const& converted) {
+    using checkpoint::dtype;
+    std::vector<std::byte> room_a, room_b;
+    auto const a = checkpoint::bytes_of(stored, room_a), b = checkpoint::bytes_of(converted, room_b);
+    quantisation_error e;
+    e.bytes_before = a.size();
+    e.bytes_after = b.size();
+    std::array<float, detail::quantised_piece> was, is;
+    std::size_t const count = checkpoint::values_of(stored);
+    for (std::size_t first = 0; first < count; first += was.size()) {
+        std::size_t const n = std::min(was.size(), count - first);
+        auto const widen = [&](checkpoint::tensor const& t, std::span<std::byte const> bytes, std::span<float> to) {
+            checkpoint::retype(t.type,
+                               bytes.subspan(checkpoint::bytes_of(t.type, first), checkpoint::bytes_of(t.type, n)),
+                               dtype::f32, std::as_writable_bytes(to));
+        };
+        widen(stored, a, std::span(was).first(n));
+        widen(converted, b, std::span(is).first(n));
+        for (std::size_t i = 0; i < n; ++i) {
+            double const value = static_cast<double>(was[i]), change = static_cast<double>(is[i]) - value;
+            e.squares += change * change;
+            e.size += value * value;
+            e.most = e.larger(e.most, std::abs(change));
+            e.largest = e.larger(e.largest, std::abs(value));
+        }
+    }
+    if (!stored.make) give_back(a);
+    return e;
+}
+
+} // namespace llamavision

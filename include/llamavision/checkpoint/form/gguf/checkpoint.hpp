@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// GGUF as a form of checkpoint: finds the file or the two, settles the dialect, and fills a description from the keys.
+#pragma once
+
+#include <llamavision/checkpoint/container/gguf.hpp>
+#include <llamavision/checkpoint/description.hpp>
+#include <llamavision/checkpoint/faults.hpp>
+#include <llamavision/checkpoint/form/gguf/config.hpp>
+#include <llamavision/checkpoint/form/gguf/dialect.hpp>
+#include <llamavision/checkpoint/form/gguf/mapping.hpp>
+#include <llamavision/checkpoint/form/gguf/own.hpp>
+#include <llamavision/checkpoint/form/hugging_face/checkpoint.hpp>
+#include <llamavision/checkpoint/form/hugging_face/config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/generation_config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
+#include <llamavision/checkpoint/form/ollama/path.hpp>
+#include <llamavision/checkpoint/form/ollama/store.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/json.hpp>
+#include <llamavision/support/json_view.hpp>
+#include <llamavision/support/progress.hpp>
+#include <llamavision/support/quoted.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace llamavision::checkpoint {
+
+namespace detail {
+
+/// A checkpoint's files, mapped.
+struct gguf_sources {
+    ollama_model paths;
+    gguf_content model;
+    std::optional<gguf_content> projector;
+    gguf_dialect dialect = gguf_dialect::as_marked;
+
+    [[nodiscard]] gguf_content const* other() const { return projector ? &*projector : nullptr; }
+};
+
+[[nodiscard]] inline bool has_text(gguf_content const& c) { return c.content.tensors.contains("token_embd.weight"); }
+[[nodiscard]] inline bool has_tower(gguf_content const& c) { return c.content.tensors.contains("v.patch_embd.weight"); }
+
+/// The files of type GGUF in a folder, sorted.
+[[nodiscard]] inline std::vector<std::filesystem::path> gguf_in(std::filesystem::path const& folder) {
+    std::vector<std::filesystem::path> found;
+    std::error_code fault;
+    for (std::filesystem::directory_iterator entry(folder, fault), end; !fault && entry != end; entry.increment(fault))
+        if (entry->path().extension() == ".gguf" && !is_folder(entry->path())) found.push_back(entry->path());
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+[[nodiscard]] inline ollama_model find_gguf(std::filesystem::path const& path) {
+    if (!is_folder(path)) {
+        return path.extension() == ".gguf" || is_ollama_blob(path) ? ollama_model{path, {}, {}}
+                                                                   : read_ollama_model(path);
+    }
+    auto const found = gguf_in(path);
+    if (found.empty()) return read_ollama_model(path);
+    if (found.size() > 2)
+        throw file_error(path.string() + ": holds " + std::to_string(found.size()) + " GGUF files; name one of them");
+    if (found.size() == 1) return {found.front(), {}, {}};
+    return {found[0], found[1], {}};
+}
+
+/// Throws mismatch_error unless the files are one whole model.
+inline void check_gguf_halves(gguf_sources& s) {
+    std::string const name = s.paths.model.string();
+    if (auto const* const parts = s.model.find("split.count"); parts && parts->natural() > 1)
+        throw mismatch_error(name + ": is one of " + std::to_string(parts->natural())
+                             + " files; join them first with llama-gguf-split --merge");
+    if (s.projector && !has_text(s.model)) {
+        std::swap(s.model, *s.projector);
+        std::swap(s.paths.model, s.paths.projector);
+    }
+    std::string const model = s.paths.model.string(), projector = s.paths.projector.string();
+    if (!s.projector) {
+        if (!has_text(s.model) && has_tower(s.model))
+            throw mismatch_error(name
+                                 + ": is a projector alone, the part that sees; put it and its model into one "
+                                   "folder, and name the folder");
+        bool const alone = s.model.find("llamavision.layout") != nullptr; // its own file says that nothing is lacking
+        if (!alone && has_text(s.model) && !has_tower(s.model) && s.model.find("mllama.block_count"))
+            throw mismatch_error(name
+                                 + ": holds only the text's half of a model; put it and its projector into one "
+                                   "folder, and name the folder");
+    } else if (!has_text(s.model) || !has_tower(*s.projector)) {
+        throw mismatch_error(model + " and " + projector + ": are not a model and its projector");
+    } else if (has_tower(s.model)) {
+        throw mismatch_error(model + ": is a whole model, and needs no projector " + projector
+                             + "; name the file alone");
+    }
+}
+
+/// Throws mismatch_error where the files contradict the dialect that was asked for, or where they do not show theirs
+/// and none was asked for.
+[[nodiscard]] inline gguf_dialect settled_dialect(gguf_sources const& s, gguf_dialect wanted,
+                                                  std::vector<std::string>& warnings) {
+    using enum gguf_dialect;
+    std::string const name = s.paths.model.string();
+    bool const two = s.projector.has_value();
+    auto const* const layout = s.model.find("llamavision.layout");
+    if (layout && layout->text() != "hugging face") layout->fail("the layout \"hugging face\"");
+    auto const allow = [&](std::string_view what, std::initializer_list<gguf_dialect> possible) {
+        if (wanted != as_marked && std::find(possible.begin(), possible.end(), wanted) == possible.end())
+            throw mismatch_error(name + ": is " + std::string(what) + ", which cannot be of the dialect "
+                                 + std::string(name_of(wanted)));
+    };
+    if (layout) {
+        allow("a file of llamavision's own", {llamavision});
+        return llamavision;
+    }
+    if (two) {
+        allow("one of two files, model and projector", {pair, pair_permuted});
+        if (wanted == as_marked)
+            throw mismatch_error(name
+                                 + ": model and projector do not show whether the rows of the cross-attention's q "
+                                   "and k are in rotary pairs; name the dialect, pair (they are not) or "
+                                   "pair-permuted (they are), and keep the one that describes a picture rightly");
+        return wanted;
+    }
+    allow("one file with text and tower", {ollama, ollama_0_7_0});
+    if (wanted != as_marked) return wanted;
+    warnings.push_back(name
+                       + ": is read as ollama 0.7.1 and later wrote it; 0.7.0 left the gates of the tower's global "
+                         "layers before tanh, which no file shows: if pictures are described badly, read it in the "
+                         "dialect ollama-0.7.0");
+    return ollama;
+}
+
+[[nodiscard]] inline gguf_sources open_gguf_sources(std::filesystem::path const& path, gguf_dialect wanted,
+                                                    std::vector<std::string>& warnings) {
+    gguf_sources s;
+    s.paths = find_gguf(path);
+    s.model = open_gguf(s.paths.model);
+    if (!s.paths.projector.empty()) s.projector = open_gguf(s.paths.projector);
+    check_gguf_halves(s);
+    s.dialect = settled_dialect(s, wanted, warnings);
+    return s;
+}
+
+/// What a file of this library's own holds of the Hugging Face folder that it came from.
+inline void read_own_files(description& d, gguf_content const& content) {
+    auto const files = gguf_small_files(content);
+    std::string const file = d.path.string();
+    auto const parsed = [&](std::string const& name) -> std::optional<nlohmann::json> {
+        auto const at = files.find(name);
+        if (at == files.end()) return std::nullopt;
+        return parse_json(at->second, file + ": " + name, {.bytes = std::size_t{4} << 20});
+    };
+    if (auto const document = parsed("config.json")) d.model = config::read(*document, file + ": config.json");
+    if (auto const document = parsed("generation_config.json"))
+        d.generation = read_generation(*document, file + ": generation_config.json");
+    for (char const* const name : {"preprocessor_config.json", "processor_config.json"})
+        if (auto const document = parsed(name)) {
+            json_view const root(*document, file + ": " + name);
+            auto const nested = root.find("image_processor");
+            if (nested || std::string_view(name).starts_with("pre"))
+                d.pictures = read_preprocessor(nested ? *nested : root);
+        }
+    for (char const* const name : {"tokenizer.json", "tokenizer.model"})
+        if (auto const at = files.find(name); at != files.end()) {
+            d.tokenizer.text = at->second;
+            d.tokenizer.file = file + ": " + name;
+            return;
+        }
+}
+
+inline void read_gguf_tokenizer(description& d, gguf_content const& content) {
+    auto const* const tokens = content.find("tokenizer.ggml.tokens");
+    if (!tokens) return find_tokenizer(d);
+    if (auto const* const model = content.find("tokenizer.ggml.model"); model && model->text() != "gpt2")
+        throw mismatch_error(model->place() + ": the tokenizer " + in_quotes(model->text())
+                             + " is not supported, \"gpt2\" (byte-pair encoding) is");
+    if (auto const* const pre = content.find("tokenizer.ggml.pre"); pre && pre->text() != "llama-bpe")
+        throw mismatch_error(pre->place() + ": the splitting " + in_quotes(pre->text())
+                             + " is not supported, \"llama-bpe\" is");
+    d.tokenizer.tokens = tokens->texts();
+    if (auto const* const types = content.find("tokenizer.ggml.token_type")) d.tokenizer.types = types->naturals(6);
+    d.tokenizer.file = d.path.string() + ": tokenizer.ggml";
+}
+
+} // namespace detail
+
+/// Reads what the file at d.path, a folder with two, or an ollama model says into `d`. Throws file_error, format_error
+/// and mismatch_error, or lists their messages in `problems`.
+inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
+    auto const step = [&](auto const& f) { detail::attempt(mode, d.problems, f); };
+    step([&] {
+        auto const s = detail::open_gguf_sources(d.path, wanted, d.warnings);
+        d.weights.files = {s.paths.model};
+        if (s.projector) d.weights.files.push_back(s.paths.projector);
+        d.dialect = std::string(name_of(s.dialect));
+        if (auto const* const text = s.model.find("tokenizer.chat_template"))
+            d.chat = {std::string(text->text()), s.paths.model};
+        step([&] { detail::read_own_files(d, s.model); });
+        step([&] {
+            if (!d.model) d.model = read_gguf_config(s.model, s.other(), d.path.string());
+        });
+        if (d.tokenizer.text.empty()) step([&] { detail::read_gguf_tokenizer(d, s.model); });
+        if (auto const& file = s.paths.parameters; !file.empty())
+            step([&] {
+                read_ollama_parameters(read_json(file, {.bytes = std::size_t{1} << 20}), file.string(), d.generation);
+            });
+        if (!d.model) return;
+        if (d.generation.stop_ids.empty()) d.generation.stop_ids = d.model->stop_ids;
+        if (!d.generation.bos) d.generation.bos = d.model->bos;
+        if (!d.generation.pad) d.generation.pad = d.model->pad;
+        if (d.model->text_alone) return;
+        auto const& v = d.model->values.vision;
+        if (!s.model.find(std::string(gguf_file_key) + "preprocessor_config.json")
+            && !s.model.find(std::string(gguf_file_key) + "processor_config.json"))
+            d.pictures = published_preprocessor(v.tile, v.tiles);
+        step([&] { detail::check_tiles(d.pictures, v, d.path.string()); });
+    });
+}
+
+/// Maps the weights that `describe_gguf` found. `report` counts files.
+inline void map_gguf(opened& o, progress const& report, faults mode, gguf_dialect wanted) {
+    if (o.weights.files.empty() || !o.model) return; // only with faults::collected
+    std::size_t const files = o.weights.files.size();
+    if (report) report(0, files);
+    std::vector<std::string> said_before;
+    detail::attempt(mode, o.problems, [&] {
+        auto const s = detail::open_gguf_sources(o.path, wanted, said_before);
+        o.tensors = gguf_to_hugging_face(s.model, s.other(), o.model->values, s.dialect, o.path.string());
+    });
+    if (report) report(files, files);
+}
+
+} // namespace llamavision::checkpoint

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hugging Face's form: what its JSON files say, and its safetensors.
+#pragma once
+
+#include <llamavision/checkpoint/container/safetensors.hpp>
+#include <llamavision/checkpoint/description.hpp>
+#include <llamavision/checkpoint/faults.hpp>
+#include <llamavision/checkpoint/form/hugging_face/chat_template.hpp>
+#include <llamavision/checkpoint/form/hugging_face/config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/generation_config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/names.hpp>
+#include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/shards.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/progress.hpp>
+#include <llamavision/support/quoted.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include <filesystem>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace llamavision::checkpoint {
+
+namespace detail {
+
+inline void read_generation_into(description& d) {
+    if (auto const file = d.folder / "generation_config.json"; has_entry(file)) d.generation = read_generation(file);
+    if (!d.model) return;
+    if (d.generation.stop_ids.empty()) d.generation.stop_ids = d.model->stop_ids;
+    if (!d.generation.bos) d.generation.bos = d.model->bos;
+    if (!d.generation.pad) d.generation.pad = d.model->pad;
+    if (d.generation.stop_ids.empty())
+        d.warnings.push_back(d.folder.string() + ": no file names an eos_token_id, so answers end only at their limit");
+}
+
+/// Throws mismatch_error unless pictures are cut into the tiles that the tower takes.
+inline void check_tiles(preprocessor const& p, config::vision_numbers const& v, std::string const& where) {
+    if (p.tile != v.tile || p.tiles != v.tiles)
+        throw mismatch_error(where + ": the image processor makes up to " + std::to_string(p.tiles) + " tiles of "
+                             + std::to_string(p.tile) + " pixels, but config.json says " + std::to_string(v.tiles)
+                             + " of " + std::to_string(v.tile));
+}
+
+inline void read_pictures_into(description& d) {
+    auto const found = find_preprocessor(d.folder);
+    if (found) d.pictures = *found;
+    if (!d.model || d.model->text_alone) return;
+    auto const& vision = d.model->values.vision;
+    if (!found) {
+        d.pictures = published_preprocessor(vision.tile, vision.tiles);
+        d.warnings.push_back(d.folder.string()
+                             + ": has no preprocessor_config.json; pictures are prepared as for the "
+                               "published models");
+    }
+    check_tiles(d.pictures, vision, d.folder.string());
+}
+
+inline void find_tokenizer(description& d) {
+    auto const first_of = [&d](std::initializer_list<char const*> names) -> std::filesystem::path {
+        for (char const* const name : names)
+            if (has_entry(d.folder / name)) return d.folder / name;
+        return {};
+    };
+    d.tokenizer_json = first_of({"tokenizer.json"});
+    d.tokenizer_model = first_of({"tokenizer.model", "original/tokenizer.model"});
+}
+
+inline void find_weights_into(description& d) {
+    d.weights = find_weights(d.path);
+    if (!is_folder(d.path) && d.path.filename() != "model.safetensors"
+        && is_there(d.folder / "model.safetensors.index.json"))
+        d.warnings.push_back(d.path.string() + ": is one of several files of its folder; open the folder");
+}
+
+/// Weights are real numbers; integers and 8-bit floats come from quantised derivatives.
+inline void check_types(named_tensors const& tensors, std::string const& path) {
+    std::vector<std::string> strange;
+    for (auto const& [name, value] : tensors.tensors)
+        if (!is_plain_weight(value.type))
+            strange.push_back(in_quotes(name) + " (" + std::string(name_of(value.type)) + ")");
+    if (!strange.empty())
+        throw mismatch_error(
+            path + ": weights must be F32, F16 or BF16; quantised models are not supported: " + listed(strange));
+}
+
+/// Llama Guard 3 has the numbers of an assistant, and another purpose, which only its chat template shows.
+inline void warn_of_guard(description& d) {
+    if (d.chat.text.find("unsafe content") == std::string::npos
+        && d.chat.text.find("UNSAFE CONTENT") == std::string::npos)
+        return;
+    d.warnings.push_back(
+        d.folder.string()
+        + ": is a Llama Guard, which judges whether a conversation is safe, and does not converse; its "
+          "own prompt (in "
+        + d.chat.file.filename().string() + ") is not written for you: give it, filled in, as the prompt");
+}
+
+} // namespace detail
+
+/// Reads the JSON files of d.folder into `d`, and finds the weights at d.path. Throws file_error, format_error and
+/// mismatch_error, or lists their messages in `problems`.
+inline void describe_hugging_face(description& d, faults mode) {
+    auto const step = [&](auto const& f) { detail::attempt(mode, d.problems, f); };
+    step([&] {
+        d.model = config::read(d.folder / "config.json");
+        d.warnings = d.model->warnings;
+    });
+    step([&] { detail::read_generation_into(d); });
+    step([&] { detail::read_pictures_into(d); });
+    step([&] {
+        d.chat = find_chat_template(d.folder);
+        detail::warn_of_guard(d);
+    });
+    step([&] { detail::find_tokenizer(d); });
+    step([&] { detail::find_weights_into(d); });
+    step([&] { detail::check_presence(d.weights); });
+}
+
+/// Maps the weights that `describe_hugging_face` found. `report` counts files.
+inline void map_hugging_face(opened& o, progress const& report, faults mode) {
+    if (o.weights.files.empty()) return; // only with faults::collected
+    o.tensors = read_weights(o.weights, report, mode, &o.problems);
+    if (auto const file = o.folder / spare_cells_file; has_entry(file))
+        detail::attempt(mode, o.problems, [&] { o.spare = read_safetensors(file); });
+    detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
+    bool const whole = is_folder(o.path) && o.weights.missing.empty();
+    if (whole && o.model && !o.model->text_alone && is_text_alone(o.tensors))
+        o.warnings.push_back(o.path.string()
+                             + ": holds the text model alone, though config.json describes a vision tower; it answers "
+                               "texts, and sees no pictures");
+}
+
+} // namespace llamavision::checkpoint

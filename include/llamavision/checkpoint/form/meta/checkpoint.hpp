@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Meta's own form: params.json, tokenizer.model, and consolidated.pth or consolidated.00.pth, .01.pth and so on.
+#pragma once
+
+#include <llamavision/checkpoint/container/pth.hpp>
+#include <llamavision/checkpoint/description.hpp>
+#include <llamavision/checkpoint/faults.hpp>
+#include <llamavision/checkpoint/form/hugging_face/checkpoint.hpp>
+#include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
+#include <llamavision/checkpoint/form/meta/fit.hpp>
+#include <llamavision/checkpoint/form/meta/mapping.hpp>
+#include <llamavision/checkpoint/form/meta/params.hpp>
+#include <llamavision/checkpoint/form/meta/shards.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/progress.hpp>
+#include <llamavision/support/quoted.hpp>
+#include <llamavision/support/text_file.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace llamavision::checkpoint {
+
+/// The file of that rank among several: "consolidated.07.pth".
+[[nodiscard]] inline std::string meta_file_name(std::size_t number) {
+    return "consolidated." + std::string(number < 10 ? "0" : "") + std::to_string(number) + ".pth";
+}
+
+namespace detail {
+
+/// The number in "consolidated.07.pth".
+[[nodiscard]] inline std::optional<std::size_t> shard_number(std::string_view name) {
+    constexpr std::string_view begin = "consolidated.", end = ".pth";
+    if (!name.starts_with(begin) || !name.ends_with(end) || name.size() < begin.size() + end.size()) return {};
+    name = name.substr(begin.size(), name.size() - begin.size() - end.size());
+    if (name.empty() || name.size() > 4) return {};
+    std::size_t number = 0;
+    for (char const c : name) {
+        if (c < '0' || c > '9') return {};
+        number = number * 10 + static_cast<std::size_t>(c - '0');
+    }
+    return number;
+}
+
+/// The files of weights in `folder`, in the order of their ranks.
+[[nodiscard]] inline weight_files find_meta_weights(std::filesystem::path const& folder) {
+    weight_files result;
+    std::map<std::size_t, std::filesystem::path> shards;
+    std::error_code fault;
+    std::filesystem::directory_iterator entry(folder, fault);
+    for (; !fault && entry != std::filesystem::directory_iterator(); entry.increment(fault))
+        if (auto const number = shard_number(entry->path().filename().string()))
+            if (!shards.emplace(*number, entry->path()).second)
+                throw file_error(folder.string() + ": holds two files numbered " + std::to_string(*number));
+    if (fault) throw file_error(folder.string() + ": cannot be listed: " + fault.message());
+    if (auto const single = folder / "consolidated.pth"; is_there(single)) {
+        if (!shards.empty())
+            throw file_error(folder.string() + ": holds both consolidated.pth and "
+                             + shards.begin()->second.filename().string() + "; remove what is not of this model");
+        result.files.push_back(single);
+        return result;
+    }
+    if (shards.empty()) throw file_error(folder.string() + ": holds no consolidated.pth nor consolidated.00.pth");
+    for (std::size_t i = 0; i <= shards.rbegin()->first; ++i) {
+        if (auto const at = shards.find(i); at != shards.end())
+            result.files.push_back(at->second);
+        else
+            result.missing.push_back(meta_file_name(i));
+    }
+    return result;
+}
+
+/// The whole model under Meta's names. `report` counts files.
+[[nodiscard]] inline named_tensors read_meta_weights(weight_files const& weights, progress const& report = {}) {
+    std::vector<meta_shard> shards;
+    for (std::size_t i = 0; i < weights.files.size(); ++i) {
+        if (report) report(i, weights.files.size());
+        shards.push_back({weights.files[i].string(), read_pth(weights.files[i])});
+    }
+    if (report) report(weights.files.size(), weights.files.size());
+    return merge_shards(std::move(shards));
+}
+
+/// Meta: generation.py. Which ids end an answer is the tokenizer's to say, and read_params says it.
+inline void describe_meta_manners(description& d) {
+    d.generation.do_sample = true;
+    d.generation.temperature = 0.6;
+    d.generation.top_p = 0.9;
+    d.generation.stop_ids = d.model->stop_ids;
+    d.generation.bos = d.model->bos;
+    d.generation.pad = d.model->pad;
+    auto const& vision = d.model->values.vision;
+    d.pictures = published_preprocessor(vision.tile, vision.tiles);
+}
+
+/// Whether this is the folder of Meta's files in a download of Hugging Face's.
+[[nodiscard]] inline bool is_original(std::filesystem::path const& folder) {
+    return (folder / "x").lexically_normal().parent_path().filename() == "original";
+}
+
+inline void find_meta_tokenizer(description& d) {
+    auto const above = is_original(d.folder) ? d.folder / ".." : d.folder;
+    if (auto const file = d.folder / "tokenizer.model"; has_entry(file))
+        d.tokenizer_model = file;
+    else if (auto const other = above / "tokenizer.json"; has_entry(other))
+        d.tokenizer_json = other;
+}
+
+} // namespace detail
+
+/// Reads what lies at d.path, a folder, a folder with `original/` in it, or one file of weights, into `d`; the shapes
+/// in the weights' lists tell of the tower. Throws file_error, format_error and mismatch_error, or lists their messages
+/// in `problems`.
+inline void describe_meta(description& d, faults mode) {
+    auto const step = [&](auto const& f) { detail::attempt(mode, d.problems, f); };
+    if (!is_there(d.folder / "params.json") && is_there(d.folder / "original" / "params.json")) d.folder /= "original";
+    step([&] { d.model = config::read_params(d.folder / "params.json"); });
+    step([&] {
+        auto const name = d.path.filename().string();
+        if (is_folder(d.path) || name == "consolidated.pth" || detail::shard_number(name))
+            d.weights = detail::find_meta_weights(d.folder);
+        else
+            d.weights.files = {d.path};
+    });
+    step([&] {
+        if (!d.weights.missing.empty())
+            throw file_error(d.folder.string() + ": holds " + d.weights.files.back().filename().string() + ", but not "
+                             + listed(d.weights.missing));
+    });
+    bool const complete = !d.weights.files.empty() && d.weights.missing.empty();
+    if (d.model && complete)
+        step([&] {
+            fit_to_tensors(*d.model, detail::read_meta_weights(d.weights), d.weights.files.size(), d.folder.string());
+        });
+    if (d.model) {
+        d.warnings = d.model->warnings;
+        detail::describe_meta_manners(d);
+    }
+    detail::find_meta_tokenizer(d);
+}
+
+/// Maps the weights that `describe_meta` found. `report` counts files.
+inline void map_meta(opened& o, progress const& report, faults mode) {
+    if (!o.model || o.weights.files.empty() || !o.weights.missing.empty()) return; // only with faults::collected
+    if (mode == faults::collected && !o.problems.empty()) return;                  // told once
+    auto const tensors = detail::read_meta_weights(o.weights, report);
+    o.tensors = meta_to_hugging_face(tensors, o.model->values);
+    o.spare = spare_cells(tensors, o.model->values.vision);
+    detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
+}
+
+} // namespace llamavision::checkpoint

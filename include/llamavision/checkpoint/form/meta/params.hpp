@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads Meta's `params.json` (Meta: models/llama3/args.py). It says less than a `config.json`: of the vision tower only
+// the tile's size; the rest stands in Meta's code, and here.
+#pragma once
+
+#include <llamavision/checkpoint/form/hugging_face/config.hpp>
+#include <llamavision/config/check.hpp>
+#include <llamavision/config/configuration.hpp>
+#include <llamavision/config/numbers.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/json.hpp>
+#include <llamavision/support/json_view.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace llamavision::config {
+
+/// Width of SwiGLU's hidden layer (Meta: FeedForward.__init__, called with hidden_dim = 4 · dim): two thirds of that,
+/// times the multiplier, rounded up to a multiple. Both products lose what stands behind the point. Nothing if the
+/// result is no reasonable number.
+[[nodiscard]] inline std::optional<std::size_t> feed_forward_width(std::size_t dim, std::size_t multiple_of,
+                                                                   std::optional<double> multiplier) {
+    double width = std::trunc(8.0 * static_cast<double>(dim) / 3.0);
+    if (multiplier) width = std::trunc(*multiplier * width);
+    if (!(width >= 1) || width > static_cast<double>(detail::extent_limit)) return std::nullopt;
+    auto const whole = static_cast<std::size_t>(width);
+    return (whole + multiple_of - 1) / multiple_of * multiple_of;
+}
+
+/// Merged indices of `cross` layers that are spread over `self` ones (Meta: CrossAttentionTransformerText,
+/// _init_fusion_schedule): they precede every k-th self layer, counted from the last one, k = ceil(self / cross).
+/// Nothing if there are not so many places.
+[[nodiscard]] inline std::optional<std::vector<std::size_t>> spread_cross_layers(std::size_t self, std::size_t cross) {
+    std::vector<std::size_t> result;
+    if (cross == 0) return result;
+    std::size_t const k = (self + cross - 1) / cross;
+    if (self == 0 || (cross - 1) * k >= self) return std::nullopt;
+    for (std::size_t j = 0; j < cross; ++j) result.push_back(self - 1 - (cross - 1 - j) * k + j);
+    return result;
+}
+
+namespace detail {
+
+/// Number of cross-attention layers: a key of its own, or (older) within the adapter's object.
+[[nodiscard]] inline std::size_t read_cross_count(json_view const& root) {
+    if (auto const value = root.find("vision_num_cross_attention_layers")) return value->positive(10000);
+    auto const vision = root.find("vision_model");
+    auto const adapter = vision ? vision->find("cross_attention_adapter") : std::nullopt;
+    auto const value = adapter ? adapter->find("num_layers") : std::nullopt;
+    if (!value)
+        throw mismatch_error(root.place()
+                             + "names no cross-attention layers (vision_num_cross_attention_layers); "
+                               "a model without vision is not supported");
+    return value->positive(10000);
+}
+
+[[nodiscard]] inline text_numbers read_params_text(json_view const& root) {
+    text_numbers t; // absent keys: the defaults of Meta's ModelArgs
+    t.width = root.at("dim").positive(extent_limit);
+    std::size_t const self = root.at("n_layers").positive(10000), cross = read_cross_count(root);
+    t.heads = root.at("n_heads").positive(extent_limit);
+    t.kv_heads = extent(root, "n_kv_heads", t.heads);
+    t.vocabulary = root.at("vocab_size").positive(std::uint64_t{1} << 24);
+    t.norm_eps = epsilon(root, "norm_eps");
+    t.rope.theta = 500000.0;
+    if (auto const value = root.find("rope_theta")) t.rope.theta = value->positive_number();
+    auto const scaled = root.find("use_scaled_rope");
+    t.rope.scaled = scaled && scaled->boolean(); // Meta: apply_scaling, whose numbers are those of rope_numbers
+
+    auto const spread = spread_cross_layers(self, cross);
+    if (!spread)
+        throw format_error(root.place() + std::to_string(cross) + " cross-attention layers cannot be spread over "
+                           + std::to_string(self) + " layers of self-attention as Meta's code does");
+    t.layers = self + cross;
+    t.cross_layers = *spread;
+
+    std::size_t const multiple = extent(root, "multiple_of", 256);
+    std::optional<double> multiplier;
+    if (auto const value = root.find("ffn_dim_multiplier")) multiplier = value->positive_number();
+    auto const mlp = feed_forward_width(t.width, multiple, multiplier);
+    if (!mlp) throw format_error(root.place() + "dim, multiple_of and ffn_dim_multiplier make no feed-forward width");
+    t.mlp = *mlp;
+    return t;
+}
+
+/// What contradicts itself, in the words of `params.json`.
+[[nodiscard]] inline std::vector<std::string> params_contradictions(numbers const& n) {
+    auto found = contradictions(n);
+    constexpr std::pair<std::string_view, std::string_view> spellings[] = {
+        {"text_config.hidden_size", "dim"},
+        {"text_config.num_attention_heads", "n_heads"},
+        {"text_config.num_key_value_heads", "n_kv_heads"},
+        {"num_attention_heads", "n_heads"},
+        {"vision_config.image_size", "vision_chunk_size"},
+        {"vision_config.patch_size", "the size of a patch,"},
+    };
+    for (std::string& sentence : found)
+        for (auto const& [theirs, ours] : spellings)
+            for (std::size_t at; (at = sentence.find(theirs)) != std::string::npos;)
+                sentence.replace(at, theirs.size(), ours);
+    return found;
+}
+
+/// Meta: multimodal/model.py, VisionEncoder, where every published model has the same tower.
+[[nodiscard]] inline vision_numbers published_tower(std::size_t tile, std::size_t tiles) {
+    return {1280, 5120, 16, 32, 8, tile, 14, 3, tiles, {3, 7, 15, 23, 30}, all_arrangements(tiles), 1e-5};
+}
+
+} // namespace detail
+
+/// Reads `document`, called `file` in errors. The tower is that of the published models, whatever the file's own is;
+/// special tokens are where Meta's tokenizer puts them, in the last 256 places of the vocabulary, and answers end where
+/// Instruct's end. Throws format_error for wrong types and numbers that contradict each other, mismatch_error for a
+/// model without vision and for quantised weights.
+[[nodiscard]] inline read_result read_params(nlohmann::json const& document, std::string const& file) {
+    json_view const outer(document, file);
+    auto const inner = outer.find("model");
+    json_view const root = inner && inner->json().is_object() ? *inner : outer;
+    for (char const* const key : {"quantization_args", "lora_args"})
+        if (root.find(key))
+            throw mismatch_error(root.place() + key
+                                 + ": quantised or adapted weights in Meta's form are not "
+                                   "supported; use the original model");
+    read_result result;
+    result.values.text = detail::read_params_text(root);
+    auto const tile = root.at("vision_chunk_size").positive(16384);
+    result.values.vision = detail::published_tower(tile, detail::extent(root, "vision_max_num_chunks", 4, 64));
+    numbers text_only = result.values; // the tower's own patches are not known yet
+    text_only.vision.tile = text_only.vision.patch;
+    if (auto const found = detail::params_contradictions(text_only); !found.empty())
+        throw format_error(root.place() + detail::joined(found));
+    auto const vocabulary = static_cast<std::int32_t>(result.values.text.vocabulary);
+    result.image_token = vocabulary;
+    if (vocabulary > 256) {
+        std::int32_t const first = vocabulary - 256; // <|begin_of_text|>
+        result.bos = first;
+        result.pad = first + 4;                              // <|finetune_right_pad_id|>
+        result.stop_ids = {first + 1, first + 8, first + 9}; // <|end_of_text|>, <|eom_id|>, <|eot_id|>
+    }
+    result.dtype = "bfloat16";
+    result.unstated = {"text.context"};
+    return result;
+}
+
+/// Reads the file `path`. Throws as above, and file_error.
+[[nodiscard]] inline read_result read_params(std::filesystem::path const& path) {
+    return read_params(read_json(path, {.bytes = std::size_t{1} << 20}), path.string());
+}
+
+} // namespace llamavision::config

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Meta's params.json, made of numbers; and what it has no words for.
+#pragma once
+
+#include <llamavision/checkpoint/form/meta/params.hpp>
+#include <llamavision/config/configuration.hpp>
+#include <llamavision/config/numbers.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/quoted.hpp>
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace llamavision::checkpoint {
+
+namespace detail {
+
+/// multiple_of and ffn_dim_multiplier that make the width `mlp`: the published models' where they do, or a multiple
+/// that is the width itself, and a multiplier that stays below it.
+[[nodiscard]] inline std::pair<std::size_t, std::optional<double>> feed_forward_words(std::size_t width,
+                                                                                      std::size_t mlp) {
+    for (std::size_t const multiple : {std::size_t{4096}, std::size_t{1024}, std::size_t{256}, mlp})
+        for (std::optional<double> const multiplier : {std::optional<double>(1.3), std::optional<double>()})
+            if (config::feed_forward_width(width, multiple, multiplier) == mlp) return {multiple, multiplier};
+    // Half of what 8/3 of the width lacks or has too much: int(multiplier · 8/3 · width) lies between 1 and mlp.
+    return {mlp, static_cast<double>(mlp) / (16.0 * static_cast<double>(width) / 3.0)};
+}
+
+} // namespace detail
+
+/// Sentences about the numbers that Meta's code has no place for; empty if its form says everything.
+[[nodiscard]] inline std::vector<std::string> unsayable_in_params(config::numbers const& n) {
+    std::vector<std::string> found;
+    auto const& t = n.text;
+    if (config::spread_cross_layers(t.layers - t.cross_layers.size(), t.cross_layers.size()) != t.cross_layers)
+        found.push_back("its cross-attention layers stand where Meta's code would not put them");
+    config::rope_numbers scaling = t.rope;
+    scaling.theta = config::rope_numbers{}.theta;
+    if (t.rope.scaled && !(scaling == config::rope_numbers{}))
+        found.push_back("its rotary frequencies are scaled by other numbers than in Meta's code");
+    auto const [multiple, multiplier] = detail::feed_forward_words(t.width, t.mlp);
+    if (config::feed_forward_width(t.width, multiple, multiplier) != t.mlp)
+        found.push_back("no multiple_of and ffn_dim_multiplier make its MLP's width");
+    return found;
+}
+
+/// Sentences about the numbers that params.json leaves out, and that a reader has to know; those of the published
+/// models need none.
+[[nodiscard]] inline std::vector<std::string> unsaid_in_params(config::numbers const& n) {
+    auto const published = config::detail::published_tower(n.vision.tile, n.vision.tiles);
+    std::vector<std::string> found;
+    if (!(n.vision == published)) found.push_back("the numbers of the vision tower");
+    if (n.text.context != config::text_numbers{}.context) found.push_back("the longest conversation");
+    return found;
+}
+
+/// The text of a params.json. Throws mismatch_error for what Meta's form cannot say.
+[[nodiscard]] inline std::string params_text(config::numbers const& n) {
+    if (auto const found = unsayable_in_params(n); !found.empty())
+        throw mismatch_error("Meta's form cannot hold this model: " + listed(found));
+    auto const& t = n.text;
+    auto const [multiple, multiplier] = detail::feed_forward_words(t.width, t.mlp);
+    nlohmann::ordered_json document{{"dim", t.width},
+                                    {"n_layers", t.layers - t.cross_layers.size()},
+                                    {"n_heads", t.heads},
+                                    {"n_kv_heads", t.kv_heads},
+                                    {"vocab_size", t.vocabulary}};
+    if (multiplier) document["ffn_dim_multiplier"] = *multiplier;
+    document["multiple_of"] = multiple;
+    document["norm_eps"] = t.norm_eps;
+    document["rope_theta"] = t.rope.theta;
+    document["use_scaled_rope"] = t.rope.scaled;
+    document["vision_chunk_size"] = n.vision.tile;
+    document["vision_max_num_chunks"] = n.vision.tiles;
+    document["vision_num_cross_attention_layers"] = t.cross_layers.size();
+    return document.dump(2) + "\n";
+}
+
+} // namespace llamavision::checkpoint

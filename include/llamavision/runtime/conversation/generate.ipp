@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// One step of several answers: tokens read, the next ones chosen, their text, and the reasons to stop.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <llamavision/runtime/conversation/generate.hpp>
+
+namespace llamavision {
+
+LLAMAVISION_INLINE generation::generation(session& s, tokens::tokenizer const& tokenizer, generate_options options)
+    : session_(&s), options_(std::move(options)), pick_(options_.sampling, never(s, tokenizer)), text_(tokenizer, true),
+      stops_(options_.stop_ids, options_.stop_strings) {}
+
+LLAMAVISION_INLINE std::optional<std::string> generation::next() {
+    generation* const self = this;
+    std::string piece;
+    while (piece.empty() && goes_on())
+        step_together({&self, 1}, [&](std::size_t, std::string_view text) { piece += text; });
+    if (piece.empty()) return std::nullopt;
+    return piece;
+}
+
+LLAMAVISION_INLINE bool step_together(std::span<generation* const> answers, on_piece const& take) {
+    if (answers.empty()) return false;
+    auto const hand_out = [&](std::size_t i, std::string const& piece) {
+        if (!piece.empty() && take) take(i, piece);
+    };
+    std::vector<session::input>& pending = answers.front()->pending_reads_;
+    pending.clear();
+    read_options reading;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+        generation& g = *answers[i];
+        if (g.goes_on()) hand_out(i, g.look_up());
+        if (!g.goes_on() || !g.pending_) continue;
+        bool const same = pending.empty() || reading.stop == g.options_.stop;
+        reading.stop = same ? g.options_.stop : std::stop_token();
+        pending.push_back({g.session_, {&g.ids_.back(), 1}, {}, true});
+    }
+    bool stopped = false;
+    try {
+        session::append_together(pending, reading);
+    } catch (cancelled const&) { stopped = true; }
+    bool any = false;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+        generation& g = *answers[i];
+        if (g.goes_on()) hand_out(i, stopped && g.pending_ ? g.end(ending::cancelled) : g.choose());
+        any = any || g.goes_on();
+    }
+    return any;
+}
+
+LLAMAVISION_INLINE std::vector<token> generation::never(session const& s, tokens::tokenizer const& tokenizer) {
+    std::vector<token> ids = tokenizer.image_like();
+    ids.push_back(s.image_id());
+    return ids;
+}
+
+LLAMAVISION_INLINE std::string generation::look_up() {
+    if (options_.stop.stop_requested()) return end(ending::cancelled);
+    if (ids_.size() >= options_.max_tokens) return end(ending::length);
+    if (pending_ && session_->length() == session_->context()) return end(ending::context);
+    return {};
+}
+
+LLAMAVISION_INLINE std::string generation::choose() {
+    pending_ = false;
+    token const id = session_->choose(pick_, choices_);
+    if (stops_.ends(id)) return end(ending::stop_id);
+    ids_.push_back(id);
+    pending_ = true;
+    std::string piece = stops_.push(text_.push(id));
+    if (stops_.stopped()) ending_ = ending::stop_string;
+    return piece;
+}
+
+LLAMAVISION_INLINE std::string generation::end(ending why) {
+    ending_ = why;
+    std::string rest = stops_.push(text_.finish());
+    return rest += stops_.finish();
+}
+
+} // namespace llamavision
