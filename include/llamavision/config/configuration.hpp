@@ -112,7 +112,7 @@ template <configuration C>
     n.text = {T::width,      T::mlp,     T::heads,
               T::kv_heads,   T::layers,  {T::cross_layers.begin(), T::cross_layers.end()},
               T::vocabulary, T::context, static_cast<double>(T::norm_eps),
-              T::rope};
+              T::rope,       false};
     return n;
 }
 

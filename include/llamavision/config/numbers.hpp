@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -49,12 +50,20 @@ struct text_numbers {
     std::size_t context = 131072;          ///< max_position_embeddings
     double norm_eps = 1e-5;                ///< rms_norm_eps
     rope_numbers rope;
+    bool tied_head = false; ///< tie_word_embeddings: the head's weight is the embedding's; only a `llama`'s
 
     bool operator==(text_numbers const&) const = default;
 };
 
+/// Which architecture the numbers describe: `model_type` of a config.json.
+enum class family : std::uint8_t {
+    mllama, ///< Llama 3.2 Vision: a vision tower, and text layers that look at what it outputs
+    llama   ///< Llama 3.1 and 3.2, text alone: no `vision`, no cross layers, no extra rows in the embedding
+};
+
 struct numbers {
-    vision_numbers vision;
+    family kind = family::mllama;
+    vision_numbers vision; ///< of a `llama`: all zero
     text_numbers text;
 
     bool operator==(numbers const&) const = default;
