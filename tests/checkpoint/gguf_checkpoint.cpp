@@ -93,7 +93,7 @@ TEST_CASE("this library's own file holds a folder's small files") {
     CHECK(read.generation.bos == 256);
     CHECK(read.pictures.mean[2] == 0.25);
     CHECK(read.chat.text == "template");
-    CHECK(read.words.text == "IQ== 0");
+    CHECK(read.tokenizer.text == "IQ== 0");
     CHECK(gguf_small_files(open_gguf(path)).size() == 4);
     for (auto const& [name, t] : read.tensors.tensors) {
         tensor const& expected = reference().tensors.tensors.at(name);

@@ -86,8 +86,8 @@ TEST_CASE("ollama's one file is Hugging Face's model") {
     CHECK_FALSE(read.generation.do_sample);
     CHECK(read.pictures.tile == 28);
     CHECK(read.pictures.mean[0] == 0.48145466);
-    CHECK(read.words.tokens.size() == 513);
-    CHECK(read.words.types[256] == 3);
+    CHECK(read.tokenizer.tokens.size() == 513);
+    CHECK(read.tokenizer.types[256] == 3);
     check_tensors(read.tensors);
     check_dtypes(read.tensors, dtype::bf16);
 }

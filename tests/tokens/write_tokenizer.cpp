@@ -36,17 +36,17 @@ TEST_CASE("special names are the published ones") {
     REQUIRE(names.size() == 257);
     auto const contents = tiny();
     for (std::size_t i = 0; i < names.size(); ++i)
-        CHECK(contents.specials.find(names[i]) == static_cast<llamavision::token>(contents.words.size() + i));
+        CHECK(contents.specials.find(names[i]) == static_cast<llamavision::token>(contents.vocabulary.size() + i));
 }
 
 TEST_CASE("written as either file and read back, a vocabulary is the same") {
     auto const before = tiny();
-    auto const model = detail::read_tiktoken(tokenizer_model_text(before.words), "model");
+    auto const model = detail::read_tiktoken(tokenizer_model_text(before.vocabulary), "model");
     auto const json =
-        detail::read_tokenizer_json(tokenizer_json_text(model.words, hugging_face_special_names()), "json");
-    for (auto const* const words : {&model.words, &json.words}) {
-        REQUIRE(words->size() == before.words.size());
-        for (vocabulary::rank r = 0; r < words->size(); ++r) CHECK((*words)[r] == before.words[r]);
+        detail::read_tokenizer_json(tokenizer_json_text(model.vocabulary, hugging_face_special_names()), "json");
+    for (auto const* const words : {&model.vocabulary, &json.vocabulary}) {
+        REQUIRE(words->size() == before.vocabulary.size());
+        for (vocabulary::rank r = 0; r < words->size(); ++r) CHECK((*words)[r] == before.vocabulary[r]);
     }
     CHECK(json.specials.names() == before.specials.names());
 }
