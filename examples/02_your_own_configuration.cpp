@@ -36,23 +36,18 @@ llamavision::checkpoint::named_tensors random_weights() {
     std::mt19937 random(1);
     std::normal_distribution<float> normal(0.0f, 0.2f);
     llamavision::checkpoint::named_tensors all;
-    auto const add = [&](auto part) {
-        for (auto const& [name, shape] : tensor_names(part)) {
-            std::size_t count = 1;
-            for (std::size_t n : shape) count *= n;
-            auto const values = std::make_shared<std::vector<float>>(count);
-            for (float& v : *values) v = normal(random);
-            all.tensors[name] = {llamavision::checkpoint::dtype::f32, shape, std::as_bytes(std::span(*values))};
-            all.owners.push_back(values); // keeps the bytes alive
-        }
-    };
-    add(llamavision::mllama<pocket>.encoder);
-    add(llamavision::mllama<pocket>.reader);
+    for (auto const& weight : llamavision::all_weights<llamavision::model_of<pocket>>()) {
+        auto const values = std::make_shared<std::vector<float>>(weight.kind.count());
+        for (float& v : *values) v = normal(random);
+        all.tensors[weight.name] = {llamavision::checkpoint::dtype::f32, shape_of(weight.kind),
+                                    std::as_bytes(std::span(*values))};
+        all.owners.push_back(values); // keeps the bytes alive
+    }
     return all;
 }
 
 int main() {
-    using network = llamavision::compiled_network<pocket, llamavision::simd>;
+    using network = llamavision::network_of<pocket, llamavision::simd>;
     auto const net = std::make_shared<network const>(random_weights(), llamavision::simd());
     std::cout << net->name() << ": " << net->size().parameters << " parameters in " << net->size().tensors
               << " tensors\n";

@@ -27,7 +27,7 @@ constexpr double operations_per_token = [] {
 }();
 static_assert(operations_per_token > 15.0e9 && operations_per_token < 15.1e9);
 
-// A sentence of your own, from the library's words; a width that does not fit would not compile.
+// A module of your own, from the library's layers; a width that does not fit would not compile.
 constexpr auto mine =
     residual(llamavision::rms_norm<"norm", model::text> | llamavision::linear<"down", 4096, 64> | llamavision::silu
              | llamavision::linear<"up", 64, 4096>);

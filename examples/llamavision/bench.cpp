@@ -12,6 +12,7 @@
 #include <llamavision/checkpoint/fingerprint.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/config/configuration.hpp>
+#include <llamavision/model/expected_tensors.hpp>
 #include <llamavision/runtime/conversation/session.hpp>
 #include <llamavision/runtime/network/options.hpp>
 #include <llamavision/support/machine_memory.hpp>
@@ -132,7 +133,8 @@ class benchmark {
             found = &built_in_named(options_.config);
             lv::weight_formats table; // as in the files that `quantize` writes
             table.embedding = formats_.head;
-            tensors = lv::quantised(found->random(options_.seed), table, {}, pool_);
+            tensors = lv::quantised(found->random(options_.seed),
+                                    lv::formats_by_name(lv::expected_tensors(found->numbers), table), pool_);
             how.packed.source = std::string(found->name) + ", random " + std::to_string(options_.seed);
         } else {
             auto const path = model_path(options_.model);

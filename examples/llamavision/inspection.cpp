@@ -125,7 +125,7 @@ void check_tensors(lv::config::read_result const& model, lv::checkpoint::named_t
     bool const sees = !model.text_alone && !lv::checkpoint::is_text_alone(tensors);
     lv::binder tensors_of(std::move(tensors));
     lv::matrix unused;
-    for (lv::expected_tensor const& e : lv::expected_tensors(n, sees)) tensors_of.bind(e.name, e.kind, unused);
+    for (lv::weight_facts const& w : lv::expected_tensors(n, sees)) tensors_of.bind(w, unused);
     tensors_of.check();
 }
 

@@ -26,20 +26,23 @@ namespace program {
 namespace {
 
 template <lv::configuration C>
-std::string tree() {
-    return lv::describe(lv::mllama<C>.encoder) + lv::describe(lv::mllama<C>.reader);
+double image_flops([[maybe_unused]] std::size_t tiles, [[maybe_unused]] bool collapsed) {
+    if constexpr (lv::has_vision<C>)
+        return lv::image_flops<lv::model_of<C>>(tiles, collapsed);
+    else
+        return 0;
 }
 
 template <lv::configuration C>
 std::shared_ptr<lv::network const> bind(lv::checkpoint::named_tensors tensors, std::shared_ptr<lv::thread_pool> pool,
                                         lv::network_options const& how) {
     lv::simd const backend = pool ? lv::simd(std::move(pool)) : lv::simd(std::size_t{1});
-    return std::make_shared<lv::compiled_network<C, lv::simd> const>(std::move(tensors), backend, how);
+    return std::make_shared<lv::network_of<C, lv::simd> const>(std::move(tensors), backend, how);
 }
 
 template <lv::configuration C>
 lv::memory_plan plan(lv::checkpoint::named_tensors tensors) {
-    return lv::compiled_network<C, lv::simd>::planned(std::move(tensors), lv::simd(std::size_t{1}), 256);
+    return lv::network_of<C, lv::simd>::planned(std::move(tensors), lv::simd(std::size_t{1}), 256);
 }
 
 template <lv::configuration C, class... Published>
@@ -49,8 +52,9 @@ constexpr bool is_one_of(lv::configurations<Published...>) {
 
 template <lv::configuration... C>
 std::vector<built_in> list(lv::configurations<C...>) {
-    return {{C::name, is_one_of<C>(lv::published{}), lv::config::numbers_of<C>(), lv::count(lv::mllama<C>), tree<C>,
-             lv::image_flops<C>, lv::read_flops<C>, bind<C>, plan<C>, lv::random_weights<C>}...};
+    return {{C::name, is_one_of<C>(lv::published{}), lv::config::numbers_of<C>(), lv::count_of<lv::model_of<C>>(),
+             lv::describe_of<lv::model_of<C>>, image_flops<C>, lv::read_flops<lv::model_of<C>>, bind<C>, plan<C>,
+             lv::random_weights<C>}...};
 }
 
 } // namespace

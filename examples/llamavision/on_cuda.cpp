@@ -100,7 +100,7 @@ std::shared_ptr<lv::network const> bind(lv::configurations<C...>, both const& gp
     std::shared_ptr<lv::network const> net;
     auto const attempt = [&]<class Config>(std::type_identity<Config>) {
         if (!net && name == Config::name)
-            net = std::make_shared<lv::compiled_network<Config, both> const>(std::move(tensors), gpu, how);
+            net = std::make_shared<lv::network_of<Config, both> const>(std::move(tensors), gpu, how);
     };
     (attempt(std::type_identity<C>{}), ...);
     return net;

@@ -63,8 +63,8 @@ constexpr lv::weight_formats all_in(lv::weight_format f) { return lv::weight_for
 
 template <class C, class B>
 std::shared_ptr<lv::network const> make(B backend, lv::weight_format f = lv::weight_format::stored) {
-    return std::make_shared<lv::compiled_network<C, B>>(random_weights<C>(1), std::move(backend),
-                                                        lv::network_options{.formats = all_in(f)});
+    return std::make_shared<lv::network_of<C, B>>(random_weights<C>(1), std::move(backend),
+                                                  lv::network_options{.formats = all_in(f)});
 }
 
 using ids = std::vector<lv::token>;
@@ -317,7 +317,7 @@ TEST_CASE("layers that stay in the host's memory are multiplied there") {
                                 f == lv::weight_format::stored);
             lv::weight_memory const m = make<wide_heads>(backend, f)->plan(8).weights;
             lv::weight_memory const undivided = make<wide_heads>(on_host::backend(), f)->plan(8).weights;
-            CHECK((m.mapped + m.beside > undivided.beside) == (layers < 5));
+            CHECK((m.mapped + m.host > undivided.host) == (layers < 5));
             CHECK(m.own > 0);
             CHECK(backend.device().played() == 0);
         }
@@ -336,24 +336,24 @@ TEST_CASE("what stays in the host's memory must fit into it, and is refused with
         how.host_memory_budget = room;
         how.beyond_memory = beyond;
         if (packed) how.packed = {folder.path() / "packed", "random 1"};
-        return lv::compiled_network<wide_heads, both>(random_weights<wide_heads>(1), backend, how).plan(8).weights;
+        return lv::network_of<wide_heads, both>(random_weights<wide_heads>(1), backend, how).plan(8).weights;
     };
     auto const refused = [&](auto... how) {
         return message_of<lv::memory_error>([&] { static_cast<void>(load(how...)); });
     };
     using enum lv::weight_format;
     lv::weight_memory const own = load(0, false, false, q8), files = load(0, true, false, q8);
-    CHECK(load(own.beside + own.mapped, false, false, q8).own == own.own);
-    std::string const message = refused(own.beside - 1, false, false, q8);
+    CHECK(load(own.host + own.mapped, false, false, q8).own == own.own);
+    std::string const message = refused(own.host - 1, false, false, q8);
     CHECK(message.starts_with(
         "what the model leaves to the CPU takes 0.0 GB of the machine's memory, and 0.0 GB are available; "));
     CHECK(message.ends_with("a file of packed weights (load_options::packed, --packed) is read as it is needed"));
-    CHECK(refused(own.beside - 1, false, true, q8) == message); // memory, wherever it is read from
+    CHECK(refused(own.host - 1, false, true, q8) == message); // memory, wherever it is read from
 
-    CHECK(load(files.beside + files.mapped, true, false, q8).own == own.own);
-    CHECK(refused(files.beside + files.mapped - 1, true, false, q8).find("(of which 0.0 GB lie in files)")
+    CHECK(load(files.host + files.mapped, true, false, q8).own == own.own);
+    CHECK(refused(files.host + files.mapped - 1, true, false, q8).find("(of which 0.0 GB lie in files)")
           != std::string::npos);
-    CHECK(load(files.beside + files.mapped - 1, true, true, q8).mapped == files.mapped);
+    CHECK(load(files.host + files.mapped - 1, true, true, q8).mapped == files.mapped);
 }
 
 TEST_CASE("what stays in the host's memory is packed; a picture is known again by all that it was encoded with") {
@@ -364,13 +364,13 @@ TEST_CASE("what stays in the host's memory is packed; a picture is known again b
         how.formats = all_in(lv::weight_format::q8);
         if (!file.empty()) how.packed = {folder.path() / file, "random 1"};
         both const backend(on_host::backend(), lv::simd(std::size_t{2}), layers);
-        return std::make_shared<lv::compiled_network<wide_heads, both>>(random_weights<wide_heads>(1), backend, how);
+        return std::make_shared<lv::network_of<wide_heads, both>>(random_weights<wide_heads>(1), backend, how);
     };
     auto const plain = make_packed(2, {}), first = make_packed(2, "packed"), second = make_packed(2, "packed");
     lv::weight_memory const in_memory = plain->plan(8).weights, in_file = second->plan(8).weights;
     CHECK(in_file.own == in_memory.own);
     CHECK(in_file.mapped > 0);
-    CHECK(in_file.mapped + in_file.beside == in_memory.mapped + in_memory.beside);
+    CHECK(in_file.mapped + in_file.host == in_memory.mapped + in_memory.host);
     talk a(plain, wide_heads{}, lv::parity::usual);
     for (auto const& net : {first, second}) {
         talk b(net, wide_heads{}, lv::parity::usual);

@@ -146,8 +146,8 @@ TEST_CASE("repeat: weights of its own for every block, and the inputs of those t
 TEST_CASE("interleave: the second block where the set says so") {
     constexpr auto other = residual(lv::linear<"other", 2, 2>);
     constexpr auto e = lv::interleave<4, third_layer>(block, other);
-    static_assert(std::remove_const_t<decltype(e)>::count_a == 3 && std::remove_const_t<decltype(e)>::count_b == 1);
-    static_assert(e.is_b(2) && !e.is_b(3) && e.ordinal(3) == 2 && e.ordinal(2) == 0);
+    static_assert(e.copies[0] == 3 && e.copies[1] == 1);
+    static_assert(e.block_of(2) == 1 && e.block_of(3) == 0 && e.ordinal(3) == 2 && e.ordinal(2) == 0);
     bound const f(e, {swap_of("0", 1), swap_of("1", 2), {"2.other.weight", {2, 2}, {1, 0, 0, 0}}, swap_of("3", 1)});
     // (1, 0) -> (1, 1) -> (3, 3) -> (6, 3) -> (9, 9)
     CHECK(f({1, 0}, 2, 2) == floats{9, 9});
@@ -189,9 +189,17 @@ TEST_CASE("walk visits every node with its path") {
     constexpr auto e = lv::scope<"m">(lv::interleave<3, third_layer>(block, residual(twice)) | widen);
     lv::weights<std::remove_const_t<decltype(e)>> w;
     std::vector<std::string> paths;
-    walk(e, w, "root", [&](auto node, auto& weights, std::string const& path) {
-        static_assert(std::is_same_v<std::remove_reference_t<decltype(weights)>, lv::weights<decltype(node)>>);
-        if constexpr (decltype(node)::parameters.size() > 0) paths.push_back(path);
+    walk(e, &w, [&](auto node, auto* weights, lv::node_place const& place) {
+        static_assert(std::is_same_v<decltype(weights), lv::weights<decltype(node)>*>);
+        CHECK(weights != nullptr);
+        if constexpr (decltype(node)::parameters.size() > 0) paths.push_back(place.path);
     });
-    CHECK(paths == std::vector<std::string>{"root.m.0.swap", "root.m.1.swap", "root.m.2.twice", "root.m.widen"});
+    CHECK(paths == std::vector<std::string>{"m.0.swap", "m.1.swap", "m.2.twice", "m.widen"});
+    std::size_t visited = 0;
+    for_each_weight(e, w, [&](lv::weight_facts const& facts, lv::matrix& to) {
+        to.rows = facts.kind.count();
+        CHECK(facts.name == paths[visited++] + ".weight");
+    });
+    CHECK(visited == 4);
+    CHECK(std::get<0>(std::get<1>(std::get<0>(std::get<0>(w.parts).parts).parts)[0].parts).own[0].rows == 4);
 }

@@ -92,15 +92,13 @@ table expected(sizes const& s) {
     return t;
 }
 
-shape extents_of(lv::parameter const& p) {
-    return {p.shape.begin(), p.shape.begin() + static_cast<std::ptrdiff_t>(p.rank)};
-}
+shape extents_of(lv::parameter const& p) { return lv::shape_of(p); }
 
 /// The tensors of these numbers, which the program might have read from a file.
 table at_run_time(lv::config::numbers const& n, bool sees = true) {
     table t;
     auto const all = lv::expected_tensors(n, sees);
-    for (lv::expected_tensor const& e : all) t[e.name] = extents_of(e.kind);
+    for (lv::weight_facts const& w : all) t[w.name] = extents_of(w.kind);
     CHECK(t.size() == all.size()); // no name twice
     return t;
 }
@@ -109,11 +107,10 @@ template <class C>
 void check(table const& wanted) {
     table found;
     std::size_t listed = 0;
-    for (auto const& names : {tensor_names(lv::mllama<C>.encoder), tensor_names(lv::mllama<C>.reader)})
-        for (auto const& [name, extents] : names) {
-            found[name] = extents;
-            ++listed;
-        }
+    for (lv::weight_facts const& w : lv::all_weights<lv::model_of<C>>()) {
+        found[w.name] = extents_of(w.kind);
+        ++listed;
+    }
     CHECK(listed == found.size()); // no name twice
     CHECK(found.size() == wanted.size());
     for (auto const& entry : wanted) {
@@ -143,8 +140,7 @@ TEST_CASE("the tensors of numbers that no program was built for") {
     auto numbers = lv::config::numbers_of<lv::tiny>();
     table const tiny = at_run_time(numbers);
     table compiled;
-    for (auto const& names : {tensor_names(lv::mllama<lv::tiny>.encoder), tensor_names(lv::mllama<lv::tiny>.reader)})
-        compiled.insert(names.begin(), names.end());
+    for (lv::weight_facts const& w : lv::all_weights<lv::model_of<lv::tiny>>()) compiled[w.name] = extents_of(w.kind);
     CHECK(tiny == compiled);
 
     auto marks = lv::detail::extents_of(lv::config::numbers_of<lv::detail::probe>());

@@ -16,7 +16,7 @@ namespace {
 template <class C>
 golden::network_ptr open_on_cuda(std::filesystem::path const& folder, golden::kernels which) {
     auto const on = [&](auto backend) {
-        return std::make_shared<lv::compiled_network<C, decltype(backend)>>(golden::tensors_of<C>(folder), backend);
+        return std::make_shared<lv::network_of<C, decltype(backend)>>(golden::tensors_of<C>(folder), backend);
     };
     if (which == golden::kernels::emulated)
         return on(lv::gpu::device_backend<lv::gpu::emulated_device>(lv::gpu::emulated_device()));

@@ -28,7 +28,7 @@ template <class C>
 network_ptr open(std::filesystem::path const& folder, kernels which) {
     lv::checkpoint::named_tensors tensors = tensors_of<C>(folder);
     if (which == kernels::scalar)
-        return std::make_shared<lv::compiled_network<C, lv::scalar>>(std::move(tensors), lv::scalar{});
+        return std::make_shared<lv::network_of<C, lv::scalar>>(std::move(tensors), lv::scalar{});
     using format = lv::weight_format;
     lv::weight_formats formats;
     if (which != kernels::simd)
@@ -40,8 +40,8 @@ network_ptr open(std::filesystem::path const& folder, kernels which) {
                    format::bf16};
     if (which == kernels::q8 || which == kernels::q4)
         formats = lv::weight_formats::divided(format::bf16, which == kernels::q8 ? format::q8 : format::q4);
-    return std::make_shared<lv::compiled_network<C, lv::simd>>(std::move(tensors), lv::simd(1),
-                                                               lv::network_options{.formats = formats});
+    return std::make_shared<lv::network_of<C, lv::simd>>(std::move(tensors), lv::simd(1),
+                                                         lv::network_options{.formats = formats});
 }
 
 } // namespace golden

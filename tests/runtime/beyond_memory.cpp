@@ -44,9 +44,9 @@ std::shared_ptr<lv::network const> load(fs::path const& file, std::size_t room) 
     lv::network_options how;
     how.formats = lv::weight_formats::divided(lv::weight_format::bf16, lv::weight_format::q4);
     how.packed = {file, "random"};
-    how.room = room;
+    how.memory_budget = room;
     how.beyond_memory = true;
-    return std::make_shared<lv::compiled_network<sizable, lv::simd>>(lv::random_weights<sizable>(1), lv::simd(2), how);
+    return std::make_shared<lv::network_of<sizable, lv::simd>>(lv::random_weights<sizable>(1), lv::simd(2), how);
 }
 
 constexpr std::size_t answer = 4;

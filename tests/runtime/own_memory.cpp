@@ -21,7 +21,7 @@ namespace lv = llamavision;
 namespace {
 
 std::shared_ptr<lv::network const> make(apart backend, lv::network_options const& how = {}, std::uint64_t seed = 1) {
-    return std::make_shared<lv::compiled_network<small, apart>>(random_weights<small>(seed), std::move(backend), how);
+    return std::make_shared<lv::network_of<small, apart>>(random_weights<small>(seed), std::move(backend), how);
 }
 
 using activations = std::map<std::string, std::vector<float>>;

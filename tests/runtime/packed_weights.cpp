@@ -175,31 +175,43 @@ TEST_CASE("weights beyond memory are refused with the figures, or streamed with 
 }
 
 TEST_CASE("which layer reads which weights") {
-    std::vector<std::byte> const bytes(20);
-    auto const weight = [&](std::string name, std::size_t at, bool mapped = true) {
-        return lv::bound_weight{std::move(name), lv::format::bf16, std::span(bytes).subspan(at, 1),
-                                mapped ? lv::home::file : lv::home::memory};
+    std::vector<std::byte> const bytes(1000);
+    std::vector<lv::bound_weight> encoder, reader;
+    auto const bind = [&](auto half, std::vector<lv::bound_weight>& all) {
+        for (lv::weight_facts const& w : lv::all_weights(half))
+            all.push_back({w, lv::format::bf16, std::span(bytes).subspan(all.size(), 1),
+                           w.kind.is_matrix() ? lv::home::file : lv::home::memory});
     };
-    std::vector<lv::bound_weight> const all{weight("vision_model.patch_embedding.weight", 0),
-                                            weight("vision_model.transformer.layers.2.mlp.fc1.weight", 1),
-                                            weight("vision_model.global_transformer.layers.1.mlp.fc1.weight", 2),
-                                            weight("multi_modal_projector.weight", 3),
-                                            weight("language_model.model.embed_tokens.weight", 4),
-                                            weight("language_model.model.layers.0.mlp.up_proj.weight", 5),
-                                            weight("language_model.model.layers.10.mlp.up_proj.weight", 6),
-                                            weight("language_model.model.layers.10.mlp.down_proj.weight", 7, false),
-                                            weight("language_model.lm_head.weight", 8)};
-    lv::layer_stages const stages = lv::stages_of(all, {3, 2}, 12);
-    auto const at = [&](std::vector<lv::weight_stream::stage> const& list) {
-        std::string text;
+    bind(lv::mllama<small>.encoder, encoder);
+    bind(lv::mllama<small>.reader, reader);
+    auto const names = [&](std::vector<lv::bound_weight> const& all,
+                           std::vector<lv::weight_stream::stage> const& list) {
+        std::vector<std::vector<std::string>> found;
         for (auto const& stage : list) {
-            text += "|";
-            for (auto const& s : stage) text += std::to_string(s.data() - bytes.data());
+            found.emplace_back();
+            for (auto const& s : stage)
+                found.back().push_back(all[static_cast<std::size_t>(s.data() - bytes.data())].facts.name);
         }
-        return text;
+        return found;
     };
-    CHECK(at(stages.tower) == "|0||1||2|3");
-    CHECK(at(stages.text) == "|5||||||||||6||8");
+    auto const tower = names(encoder, lv::stages_of(encoder, 5)), text = names(reader, lv::stages_of(reader, 5));
+    REQUIRE(tower.size() == 6);
+    CHECK(tower[0].front() == "vision_model.patch_embedding.weight"); // before the first layer
+    CHECK(tower[0].back() == "vision_model.transformer.layers.0.mlp.fc2.weight");
+    CHECK(tower[3]
+          == std::vector<std::string>{"vision_model.post_tile_positional_embedding.embedding.weight",
+                                      "vision_model.global_transformer.layers.0.self_attn.q_proj.weight",
+                                      "vision_model.global_transformer.layers.0.self_attn.k_proj.weight",
+                                      "vision_model.global_transformer.layers.0.self_attn.v_proj.weight",
+                                      "vision_model.global_transformer.layers.0.self_attn.o_proj.weight",
+                                      "vision_model.global_transformer.layers.0.mlp.fc1.weight",
+                                      "vision_model.global_transformer.layers.0.mlp.fc2.weight"});
+    CHECK(tower[5] == std::vector<std::string>{"multi_modal_projector.weight"});
+    REQUIRE(text.size() == 6);
+    CHECK(text[0].front() == "language_model.model.layers.0.self_attn.q_proj.weight"); // no table of tokens
+    CHECK(text[1].front() == "language_model.model.layers.1.cross_attn.q_proj.weight");
+    CHECK(text[4].size() == 7);
+    CHECK(text[5] == std::vector<std::string>{"language_model.lm_head.weight"});
 }
 
 TEST_CASE("a stream keeps the first layers that fit beside the three in work") {

@@ -13,6 +13,9 @@
 
 #include <llamavision/checkpoint/encoding/quantise.hpp>
 
+#include <llamavision/config/tiny.hpp>
+#include <llamavision/model/expected_tensors.hpp>
+
 #include "../backend/backends.hpp"
 #include "../support/message.hpp"
 
@@ -39,7 +42,14 @@ std::string const self = "language_model.model.layers.4.mlp.up_proj.weight";
 std::string const embedding = "language_model.model.embed_tokens.weight";
 std::string const head = "language_model.lm_head.weight";
 std::string const positions = "vision_model.gated_positional_embedding.tile_embedding.weight";
-constexpr std::size_t cross_layers[] = {3};
+
+/// What `tiny` says of its tensors, with one cross layer at 3.
+lv::checkpoint::named_tensors quantised(lv::checkpoint::named_tensors source, lv::weight_formats const& formats,
+                                        std::shared_ptr<lv::thread_pool> const& pool) {
+    auto numbers = lv::config::numbers_of<lv::tiny>();
+    numbers.text.cross_layers = {3};
+    return lv::quantised(std::move(source), lv::formats_by_name(lv::expected_tensors(numbers), formats), pool);
+}
 
 std::vector<std::byte> made(lv::checkpoint::tensor const& t) {
     std::vector<std::byte> bytes(lv::checkpoint::size_in_bytes(t));
@@ -52,8 +62,8 @@ std::vector<std::byte> made(lv::checkpoint::tensor const& t) {
 TEST_CASE("each part gets its format, and small tensors stay") {
     auto const pool = std::make_shared<lv::thread_pool>(2);
     using enum lv::weight_format;
-    auto const all = lv::quantised(some({vision, projector, cross, self, embedding, head, positions}, 4, 64),
-                                   {bf16, stored, q4, q8, q8, q8}, cross_layers, pool);
+    auto const all = quantised(some({vision, projector, cross, self, embedding, head, positions}, 4, 64),
+                               {bf16, stored, q4, q8, q8, q8}, pool);
     auto const type = [&](std::string const& name) { return all.tensors.at(name).type; };
     CHECK(type(vision) == dtype::bf16);
     CHECK(type(projector) == dtype::f32);
@@ -76,7 +86,7 @@ TEST_CASE("converted bytes are those of the encoders, for sizes beyond a piece")
         for (lv::weight_format f : {lv::weight_format::q8, lv::weight_format::q4, lv::weight_format::bf16}) {
             lv::weight_formats formats;
             formats.self = f;
-            auto const all = lv::quantised(source, formats, {}, pool);
+            auto const all = quantised(source, formats, pool);
             std::vector<std::byte> const bytes = made(all.tensors.at(self));
             std::vector<std::byte> wanted(bytes.size());
             if (f == lv::weight_format::q8)
@@ -98,10 +108,10 @@ TEST_CASE("what is in blocks already stays, or is converted from its values") {
     lv::weight_formats eight, four;
     eight.self = lv::weight_format::q8;
     four.self = lv::weight_format::q4;
-    auto const once = lv::quantised(some({self}, 3, 96), eight, {}, pool);
-    auto const again = lv::quantised(once, eight, {}, pool);
+    auto const once = quantised(some({self}, 3, 96), eight, pool);
+    auto const again = quantised(once, eight, pool);
     CHECK(made(again.tensors.at(self)) == made(once.tensors.at(self)));
-    auto const smaller = lv::quantised(once, four, {}, pool);
+    auto const smaller = quantised(once, four, pool);
     CHECK(smaller.tensors.at(self).type == dtype::q4_0);
     std::vector<std::byte> const bytes = made(once.tensors.at(self));
     std::vector<float> wide(3 * 96);
@@ -115,14 +125,14 @@ TEST_CASE("what cannot be converted") {
     auto const pool = std::make_shared<lv::thread_pool>(1);
     lv::weight_formats formats;
     formats.self = lv::weight_format::q4;
-    auto const narrow = lv::quantised(some({self}, 3, 48), formats, {}, pool); // no whole blocks a row
+    auto const narrow = quantised(some({self}, 3, 48), formats, pool); // no whole blocks a row
     CHECK(narrow.tensors.at(self).type == dtype::f32);
     auto odd = some({self}, 3, 64);
     odd.tensors.at(self).type = dtype::i32;
-    CHECK(contains(message_of<lv::mismatch_error>([&] { return lv::quantised(odd, formats, {}, pool).owners.size(); }),
+    CHECK(contains(message_of<lv::mismatch_error>([&] { return quantised(odd, formats, pool).owners.size(); }),
                    "is I32, which holds no weights"));
     formats.self = lv::weight_format::i8;
-    CHECK_THROWS_AS(static_cast<void>(lv::quantised(some({self}, 3, 64), formats, {}, pool)), lv::argument_error);
+    CHECK_THROWS_AS(static_cast<void>(quantised(some({self}, 3, 64), formats, pool)), lv::argument_error);
 }
 
 TEST_CASE("a value that is infinite or no number is kept in bf16, and refused by integers, which name the tensor") {
@@ -136,14 +146,14 @@ TEST_CASE("a value that is infinite or no number is kept in bf16, and refused by
         lv::weight_formats formats;
         for (lv::weight_format const f : {lv::weight_format::q8, lv::weight_format::q4}) {
             formats.self = formats.cross = f;
-            auto const all = lv::quantised(source, formats, cross_layers, pool);
+            auto const all = quantised(source, formats, pool);
             CHECK(made(all.tensors.at(cross)).size() > 0);
             std::string const said = message_of<lv::format_error>([&] { return made(all.tensors.at(self)).size(); });
             CHECK(contains(said, "the tensor \"" + self + "\" as Q"));
             CHECK(contains(said, "a weight is infinite or no number"));
         }
         formats.self = lv::weight_format::bf16;
-        auto const all = lv::quantised(source, formats, cross_layers, pool);
+        auto const all = quantised(source, formats, pool);
         auto error = lv::compare(source.tensors.at(self), all.tensors.at(self));
         CHECK(std::isnan(error.relative()));
         CHECK(std::isnan(error.worst()));
@@ -160,7 +170,7 @@ TEST_CASE("errors are those of uniform steps") {
     for (auto [f, most] : {std::pair{lv::weight_format::q8, 0.5 / 127 + 0x1p-11}, {lv::weight_format::q4, 1.01 / 8}}) {
         lv::weight_formats formats;
         formats.self = f;
-        auto const all = lv::quantised(source, formats, {}, pool);
+        auto const all = quantised(source, formats, pool);
         lv::quantisation_error const e = lv::compare(source.tensors.at(self), all.tensors.at(self));
         CHECK(e.worst() <= most);
         // Uniform values, uniform errors: both have their half range over the root of three.

@@ -33,7 +33,7 @@ std::vector<float> values_of(lv::checkpoint::named_tensors const& all, std::stri
     return values;
 }
 
-using network = lv::compiled_network<small, lv::scalar>;
+using network = lv::network_of<small, lv::scalar>;
 
 } // namespace
 

@@ -34,7 +34,7 @@ struct wide {
 
 template <class C, class B>
 std::shared_ptr<lv::network const> make(B backend, std::uint64_t seed) {
-    return std::make_shared<lv::compiled_network<C, B>>(random_weights<C>(seed), std::move(backend));
+    return std::make_shared<lv::network_of<C, B>>(random_weights<C>(seed), std::move(backend));
 }
 } // namespace
 
@@ -53,8 +53,8 @@ std::shared_ptr<lv::network const> apart_network() {
 std::shared_ptr<lv::network const> wide_network_on(lv::tier level, lv::weight_format f) {
     lv::network_options how;
     how.formats = lv::weight_formats::divided(f, f);
-    return std::make_shared<lv::compiled_network<wide, lv::simd>>(random_weights<wide>(1),
-                                                                  lv::simd(lv::simd_options{2, level, nullptr}), how);
+    return std::make_shared<lv::network_of<wide, lv::simd>>(random_weights<wide>(1),
+                                                            lv::simd(lv::simd_options{2, level, nullptr}), how);
 }
 std::shared_ptr<lv::network const> other_network() {
     static auto const network = make<other>(lv::scalar{}, 2);
@@ -70,7 +70,7 @@ std::shared_ptr<lv::network const> network_with_fine_tuned_tables() {
     (*values)[(2 * 4 + 3) * slot + 5] = 0.5f;
     table.bytes = std::as_bytes(std::span(std::as_const(*values)));
     all.owners.push_back(values);
-    return std::make_shared<lv::compiled_network<small, lv::scalar>>(std::move(all), lv::scalar{});
+    return std::make_shared<lv::network_of<small, lv::scalar>>(std::move(all), lv::scalar{});
 }
 
 std::shared_ptr<lv::network const> wide_network(std::uint64_t seed, lv::network_options how, std::size_t* made) {
@@ -82,7 +82,7 @@ std::shared_ptr<lv::network const> wide_network(std::uint64_t seed, lv::network_
                 make(room);
             };
     how.formats = lv::weight_formats::divided(lv::weight_format::bf16, lv::weight_format::q4);
-    return std::make_shared<lv::compiled_network<wide, lv::simd>>(std::move(all), lv::simd(2), how);
+    return std::make_shared<lv::network_of<wide, lv::simd>>(std::move(all), lv::simd(2), how);
 }
 
 std::string fault_of_infinite(std::string const& tensor, lv::weight_formats const& formats) {
@@ -96,7 +96,7 @@ std::string fault_of_infinite(std::string const& tensor, lv::weight_formats cons
         all.owners.push_back(values);
         lv::network_options how;
         how.formats = formats;
-        return lv::compiled_network<wide, lv::simd>(std::move(all), lv::simd(2), how).size().tensors;
+        return lv::network_of<wide, lv::simd>(std::move(all), lv::simd(2), how).size().tensors;
     });
 }
 
@@ -107,6 +107,6 @@ std::string faults_of_renamed_checkpoint() {
         node.key() = "language_model.model.norms.weight";
         all.tensors.insert(std::move(node));
         all.tensors.at("vision_model.class_embedding").shape = {13};
-        return lv::compiled_network<small, lv::scalar>(std::move(all), lv::scalar{}).size().tensors;
+        return lv::network_of<small, lv::scalar>(std::move(all), lv::scalar{}).size().tensors;
     });
 }

@@ -17,7 +17,7 @@
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/image/tiles.hpp>
-#include <llamavision/model/mllama.hpp>
+#include <llamavision/model/model_of.hpp>
 
 struct small {
     static constexpr std::string_view name = "small";
@@ -109,16 +109,13 @@ template <class C>
 [[nodiscard]] llamavision::checkpoint::named_tensors random_weights(std::uint64_t seed = 1) {
     random_floats random(seed);
     llamavision::checkpoint::named_tensors all;
-    auto const add = [&](auto const& names) {
-        for (auto const& [name, shape] : names) {
-            auto const owner = std::make_shared<std::vector<float> const>(
-                random_model::values<typename C::vision>(name, shape, random));
-            all.tensors[name] = tensor_of(owner, shape);
-            all.owners.push_back(owner);
-        }
-    };
-    add(tensor_names(llamavision::mllama<C>.encoder));
-    add(tensor_names(llamavision::mllama<C>.reader));
+    for (llamavision::weight_facts const& w : llamavision::all_weights<llamavision::model_of<C>>()) {
+        auto const shape = shape_of(w.kind);
+        auto const owner =
+            std::make_shared<std::vector<float> const>(random_model::values<typename C::vision>(w.name, shape, random));
+        all.tensors[w.name] = tensor_of(owner, shape);
+        all.owners.push_back(owner);
+    }
     return all;
 }
 

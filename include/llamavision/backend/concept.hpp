@@ -84,47 +84,74 @@ concept owns_memory = requires(B const& b, void const* from, std::size_t n, void
 };
 
 /// Leaves some products to a second backend, in the host's memory: the weights of the text's layers from `layers()` on
-/// stay there, and are laid out by `here()`.
+/// stay there, and are repacked by `host()`.
 template <class B>
 concept divides = owns_memory<B> && requires(B const& b) {
     { b.layers() } -> std::convertible_to<std::size_t>;
     requires backend<std::remove_cvref_t<decltype(b.host())>>;
 };
 
-/// Offers silu(x·gateᵀ) ⊙ (x·upᵀ) in one pass: `fused_swiglu(gate, up, x, rows, y)`, y (rows, gate.rows).
-template <class B>
-concept fuses_swiglu = requires(B const& b, matrix const& w, float const* x, std::size_t n, float* y) {
-    b.fused_swiglu(w, w, x, n, y);
+/// Kernels that do the work of several layers in one pass. A backend names those that it has,
+/// `static constexpr fusion fusions = fusion::swiglu | fusion::norms;`, and `run` uses them where the layers stand so.
+/// A name without its kernel, or a kernel without its name, does not compile.
+enum class fusion : unsigned {
+    none = 0,
+    swiglu = 1,      ///< `fused_swiglu(gate, up, x, rows, y)`: y (rows, gate.rows) = silu(x·gateᵀ) ⊙ (x·upᵀ)
+    linear_gelu = 2, ///< `fused_linear_gelu(w, bias, x, rows, y)`: y = gelu(x·wᵀ + bias)
+    linear_add = 4,  ///< `fused_linear_add(w, bias, x, rows, scale, y)`: y += scale·(x·wᵀ + bias)
+    norms = 8,       ///< `linear`, `fused_swiglu` and `fused_linear_gelu` also take `normed` rows for x
+    /// `fused_projections(of, x, rows, by)`: at most three products of the same rows, equally wide, and rope after
+    /// some; x may be `normed` rows.
+    projections = 16
+};
+[[nodiscard]] constexpr fusion operator|(fusion a, fusion b) {
+    return static_cast<fusion>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+[[nodiscard]] constexpr bool includes(fusion all, fusion one) {
+    return (static_cast<unsigned>(all) & static_cast<unsigned>(one)) == static_cast<unsigned>(one);
+}
+
+/// Whether the backend names that fusion.
+template <class B, fusion F>
+concept fuses = requires {
+    requires includes(B::fusions, F);
 };
 
-/// Offers gelu(x·wᵀ + bias) in the product's epilogue: `fused_linear_gelu(w, bias, x, rows, y)`.
-template <class B>
-concept fuses_linear_gelu = requires(B const& b, matrix const& w, float const* x, std::size_t n, float* y) {
-    b.fused_linear_gelu(w, x, x, n, y);
+namespace detail {
+
+template <class B, fusion F>
+concept has_kernel_of = requires(B const& b, matrix const& w, float const* x, std::size_t n, float s, float* y,
+                                 normed const& left, std::span<projection const> of, rotation const& by) {
+    requires F != fusion::swiglu || requires { b.fused_swiglu(w, w, x, n, y); };
+    requires F != fusion::linear_gelu || requires { b.fused_linear_gelu(w, x, x, n, y); };
+    requires F != fusion::linear_add || requires { b.fused_linear_add(w, x, x, n, s, y); };
+    requires F != fusion::norms || requires {
+        b.linear(w, x, left, n, y);
+        b.fused_swiglu(w, w, left, n, y);
+        b.fused_linear_gelu(w, x, left, n, y);
+    };
+    requires F != fusion::projections || requires { b.fused_projections(of, left, n, by); };
 };
 
-/// Offers y += scale·(x·wᵀ + bias) in the product's epilogue: `fused_linear_add(w, bias, x, rows, scale, y)`.
+/// A backend's fusions have their kernels, and its fused kernels their names. The error says which does not.
 template <class B>
-concept fuses_linear_add = requires(B const& b, matrix const& w, float const* x, std::size_t n, float s, float* y) {
-    b.fused_linear_add(w, x, x, n, s, y);
-};
+[[nodiscard]] consteval bool fusions_agree() {
+    static_assert(fuses<B, fusion::swiglu> == has_kernel_of<B, fusion::swiglu>,
+                  "fusions name fusion::swiglu if and only if there is fused_swiglu(gate, up, x, rows, y)");
+    static_assert(fuses<B, fusion::linear_gelu> == has_kernel_of<B, fusion::linear_gelu>,
+                  "fusions name fusion::linear_gelu if and only if there is fused_linear_gelu(w, bias, x, rows, y)");
+    static_assert(
+        fuses<B, fusion::linear_add> == has_kernel_of<B, fusion::linear_add>,
+        "fusions name fusion::linear_add if and only if there is fused_linear_add(w, bias, x, rows, scale, y)");
+    static_assert(
+        fuses<B, fusion::norms> == has_kernel_of<B, fusion::norms>,
+        "fusions name fusion::norms if and only if linear, fused_swiglu and fused_linear_gelu take normed rows");
+    static_assert(fuses<B, fusion::projections> == has_kernel_of<B, fusion::projections>,
+                  "fusions name fusion::projections if and only if there is fused_projections(of, x, rows, by)");
+    return true;
+}
 
-/// Offers a norm in the reading of a product's input: what multiplies takes `normed` rows for x.
-template <class B>
-concept fuses_norms = fuses_swiglu<B> && fuses_linear_gelu<B> && requires(B const& b, matrix const& w, float const* c,
-                                                                          normed const& x, std::size_t n, float* y) {
-    b.linear(w, c, x, n, y);
-    b.fused_swiglu(w, w, x, n, y);
-    b.fused_linear_gelu(w, c, x, n, y);
-};
-
-/// Offers several products of the same rows in one pass, and rope after some: `fused_projections(of, x, rows, by)`.
-/// There are at most three, and their weights are equally wide; x may be `normed` rows.
-template <class B>
-concept fuses_projections = requires(B const& b, std::span<projection const> of, normed const& x, std::size_t n,
-                                     rotation const& by) {
-    b.fused_projections(of, x, n, by);
-};
+} // namespace detail
 
 /// Offers a smaller form of keys and values: `kept_floats(shape, capacity)` says how many floats of memory the keys of
 /// so many rows take, and their values; `keep(shape, keys, values, places)` puts rows (rows of all places, kv_heads,

@@ -23,32 +23,55 @@ namespace config {
 
 } // namespace config
 
-/// A configuration of the whole model: `vision`, `text`, and a name. See llama_3_2.hpp for the real ones; a user's own
-/// is a struct like those, and everything works with it.
+/// The numbers of a vision tower, as static constexpr members.
+template <class V>
+concept vision_configuration = requires {
+    { V::width + V::mlp + V::heads + V::layers + V::global_layers } -> std::convertible_to<std::size_t>;
+    { V::tile + V::patch + V::channels + V::tiles } -> std::convertible_to<std::size_t>;
+    { V::taps.size() } -> std::convertible_to<std::size_t>;
+    { V::norm_eps } -> std::convertible_to<float>;
+    requires V::width % V::heads == 0;
+    requires V::tile % V::patch == 0;
+    requires config::ascending_below(V::taps, V::layers);
+};
+
+/// The numbers of a text model.
+template <class T>
+concept text_configuration = requires {
+    { T::width + T::mlp + T::heads + T::kv_heads + T::layers } -> std::convertible_to<std::size_t>;
+    { T::vocabulary + T::context } -> std::convertible_to<std::size_t>;
+    { T::norm_eps } -> std::convertible_to<float>;
+    { T::rope } -> std::convertible_to<config::rope_numbers>;
+    requires T::width % T::heads == 0;
+    requires T::width / T::heads % 2 == 0; // rope rotates pairs
+    requires T::heads % T::kv_heads == 0;
+};
+
+/// A model that sees: its text has layers that look at the image.
+template <class C>
+concept has_vision = requires {
+    requires vision_configuration<typename C::vision>;
+    { C::text::cross_layers.size() } -> std::convertible_to<std::size_t>;
+    requires config::ascending_below(C::text::cross_layers, C::text::layers);
+    requires C::text::cross_layers.size() < C::text::layers;
+};
+
+/// A text model alone (Llama 3.1 and 3.2), whose head may be tied to its embedding.
+template <class C>
+concept is_text_alone = !requires {
+    typename C::vision;
+}
+&&requires {
+    { C::text::tied_head } -> std::convertible_to<bool>;
+};
+
+/// A configuration of a whole model: a name, `text`, and `vision` if it sees. See llama_3_2.hpp for the published ones;
+/// a user's own is a struct like those, and everything works with it.
 template <class C>
 concept configuration = requires {
     { C::name } -> std::convertible_to<std::string_view>;
-    {
-        C::vision::width + C::vision::mlp + C::vision::heads + C::vision::layers + C::vision::global_layers
-        } -> std::convertible_to<std::size_t>;
-    { C::vision::tile + C::vision::patch + C::vision::channels + C::vision::tiles } -> std::convertible_to<std::size_t>;
-    { C::vision::taps.size() } -> std::convertible_to<std::size_t>;
-    { C::vision::norm_eps } -> std::convertible_to<float>;
-    {
-        C::text::width + C::text::mlp + C::text::heads + C::text::kv_heads + C::text::layers
-        } -> std::convertible_to<std::size_t>;
-    { C::text::vocabulary + C::text::context } -> std::convertible_to<std::size_t>;
-    { C::text::cross_layers.size() } -> std::convertible_to<std::size_t>;
-    { C::text::norm_eps } -> std::convertible_to<float>;
-    { C::text::rope } -> std::convertible_to<config::rope_numbers>;
-    requires C::vision::width % C::vision::heads == 0;
-    requires C::vision::tile % C::vision::patch == 0;
-    requires config::ascending_below(C::vision::taps, C::vision::layers);
-    requires C::text::width % C::text::heads == 0;
-    requires C::text::width / C::text::heads % 2 == 0; // rope turns pairs
-    requires C::text::heads % C::text::kv_heads == 0;
-    requires config::ascending_below(C::text::cross_layers, C::text::layers);
-    requires C::text::cross_layers.size() < C::text::layers;
+    requires text_configuration<typename C::text>;
+    requires has_vision<C> || is_text_alone<C>;
 };
 
 namespace config {
@@ -94,25 +117,31 @@ inline constexpr std::size_t arrangements = count_arrangements(V::tiles);
 /// The configuration's numbers as values, to be compared with what a file says.
 template <configuration C>
 [[nodiscard]] numbers numbers_of() {
-    using V = typename C::vision;
     using T = typename C::text;
     numbers n;
-    n.vision = {V::width,
-                V::mlp,
-                V::heads,
-                V::layers,
-                V::global_layers,
-                V::tile,
-                V::patch,
-                V::channels,
-                V::tiles,
-                {V::taps.begin(), V::taps.end()},
-                all_arrangements(V::tiles),
-                static_cast<double>(V::norm_eps)};
     n.text = {T::width,      T::mlp,     T::heads,
-              T::kv_heads,   T::layers,  {T::cross_layers.begin(), T::cross_layers.end()},
+              T::kv_heads,   T::layers,  {},
               T::vocabulary, T::context, static_cast<double>(T::norm_eps),
               T::rope,       false};
+    if constexpr (has_vision<C>) {
+        using V = typename C::vision;
+        n.text.cross_layers.assign(T::cross_layers.begin(), T::cross_layers.end());
+        n.vision = {V::width,
+                    V::mlp,
+                    V::heads,
+                    V::layers,
+                    V::global_layers,
+                    V::tile,
+                    V::patch,
+                    V::channels,
+                    V::tiles,
+                    {V::taps.begin(), V::taps.end()},
+                    all_arrangements(V::tiles),
+                    static_cast<double>(V::norm_eps)};
+    } else {
+        n.kind = family::llama;
+        n.text.tied_head = T::tied_head;
+    }
     return n;
 }
 

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include <llamavision/checkpoint/tensor.hpp>
-#include <llamavision/expression/weights.hpp>
+#include <llamavision/expression/walk.hpp>
 #include <llamavision/support/cold.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/pages.hpp>
@@ -24,17 +24,19 @@
 
 namespace llamavision {
 
-/// The name and shape of every tensor of E below `path`, in the order in which data flows.
+/// Every weight of E, in the order in which data flows. One that is tied to another is left out.
 template <expression E>
-[[nodiscard]] std::vector<std::pair<std::string, std::vector<std::size_t>>> tensor_names(E e,
-                                                                                         std::string const& path = {}) {
-    std::vector<std::pair<std::string, std::vector<std::size_t>>> names;
-    auto const w = std::make_unique<weights<E>>();
-    walk(e, *w, path, [&](auto node, auto const&, std::string const& here) {
-        for (parameter const& p : node.parameters)
-            names.emplace_back(here + std::string(p.suffix), std::vector(p.shape.begin(), p.shape.begin() + p.rank));
+[[nodiscard]] std::vector<weight_facts> all_weights(E e) {
+    std::vector<weight_facts> all;
+    for_each_weight(e, [&](weight_facts const& w) {
+        if (w.kind.tied_to.empty()) all.push_back(w);
     });
-    return names;
+    return all;
+}
+
+/// The extents of a weight, slowest first.
+[[nodiscard]] inline std::vector<std::size_t> shape_of(parameter const& p) {
+    return {p.shape.begin(), p.shape.begin() + static_cast<std::ptrdiff_t>(p.rank())};
 }
 
 /// Where a weight lies.
@@ -46,8 +48,7 @@ enum class home : std::uint8_t {
 
 /// A weight before it is bound.
 struct stored_weight {
-    std::string name;
-    parameter kind;
+    weight_facts facts;
     matrix extents; ///< without data; a matrix is of the checkpoint's type, anything else of floats
     bool made;      ///< put together in memory when it is bound; otherwise it is read where it lies, in a file
 };
@@ -60,7 +61,7 @@ struct repacked {
     home where = home::memory;
 };
 
-/// Who lays weights out anew, and where.
+/// A strategy for repacking weights: which layout each gets, and in which memory it lies.
 class repacker {
   public:
     virtual ~repacker() = default;
@@ -75,7 +76,7 @@ class repacker {
 
 /// A weight that is bound.
 struct bound_weight {
-    std::string name;
+    weight_facts facts;
     format type;
     std::span<std::byte const> bytes;
     home where;
@@ -93,13 +94,44 @@ class binder {
     /// Binds the weights of E. Problems are collected; `finish` reports them.
     template <expression E>
     void bind(E e, weights<E>& w) {
-        walk(e, w, "", [&](auto node, auto& bound, std::string const& path) {
-            if constexpr (node.parameters.size() > 0) bind_node(node.parameters, bound.own, path);
-        });
+        for_each_weight(e, w, [this](weight_facts const& facts, matrix& to) { bind(facts, to); });
     }
 
-    /// The same for one weight, whose name and kind are known only at run time.
-    void bind(std::string const& name, parameter const& kind, matrix& to) { find(name, kind, to); }
+    /// The same for one weight. `to` must stay where it is until `finish`.
+    LLAMAVISION_COLD void bind(weight_facts const& facts, matrix& to) {
+        std::string const& name = facts.name;
+        parameter const& p = facts.kind;
+        auto const at = tensors_.tensors.find(name);
+        std::vector<std::size_t> const shape = shape_of(p);
+        if (at == tensors_.tensors.end()) {
+            missing_.push_back(name + " " + to_text(shape));
+            return;
+        }
+        used_.insert(name);
+        checkpoint::tensor const& tensor = at->second;
+        if (tensor.shape != shape) {
+            misshapen_.push_back(name + " is " + to_text(tensor.shape) + ", the model's is " + to_text(shape));
+            return;
+        }
+        using checkpoint::dtype;
+        std::size_t const columns = p.count() / shape[0];
+        if (std::string const fault = why_not(tensor.type, p, columns); !fault.empty()) {
+            misshapen_.push_back(name + " is " + std::string(checkpoint::name_of(tensor.type)) + ", " + fault);
+            return;
+        }
+        std::size_t const size = checkpoint::bytes_of(tensor.type, p.count());
+        if (!tensor.make && tensor.bytes.size() != size) {
+            misshapen_.push_back(name + " " + to_text(shape) + " has " + std::to_string(tensor.bytes.size())
+                                 + " bytes, and takes " + std::to_string(size));
+            return;
+        }
+        weights_.push_back(stored(facts, tensor));
+        to = weights_.back().extents;
+        pending_.push_back({&to, &tensor, size});
+    }
+
+    /// How many weights were bound.
+    [[nodiscard]] std::size_t count() const { return weights_.size(); }
 
     /// To be called after the last `bind`.
     /// @throws mismatch_error naming every missing, surplus and misshapen tensor
@@ -136,12 +168,12 @@ class binder {
     [[nodiscard]] std::vector<bound_weight> const& bound() const { return bound_; }
 
     /// The tensor as a weight of that kind.
-    static stored_weight stored(std::string name, parameter const& p, checkpoint::tensor const& t) {
-        format const type = p.is_matrix ? format_of(t.type) : format::f32;
-        return {std::move(name),
-                p,
+    static stored_weight stored(weight_facts facts, checkpoint::tensor const& t) {
+        parameter const p = facts.kind;
+        format const type = p.is_matrix() ? format_of(t.type) : format::f32;
+        return {std::move(facts),
                 {nullptr, type, p.shape[0], p.count() / p.shape[0]},
-                !p.is_matrix || t.make || is_misaligned(t)};
+                !p.is_matrix() || t.make || is_misaligned(t)};
     }
 
     /// How a kernel sees weights of that type.
@@ -178,42 +210,6 @@ class binder {
         return order;
     }
 
-    LLAMAVISION_COLD void bind_node(std::span<parameter const> parameters, std::span<matrix> own,
-                                    std::string const& path) {
-        for (std::size_t i = 0; i < parameters.size(); ++i)
-            find(path + std::string(parameters[i].suffix), parameters[i], own[i]);
-    }
-
-    LLAMAVISION_COLD void find(std::string const& name, parameter const& p, matrix& to) {
-        auto const at = tensors_.tensors.find(name);
-        std::vector<std::size_t> const shape(p.shape.begin(), p.shape.begin() + static_cast<std::ptrdiff_t>(p.rank));
-        if (at == tensors_.tensors.end()) {
-            missing_.push_back(name + " " + to_text(shape));
-            return;
-        }
-        used_.insert(name);
-        checkpoint::tensor const& tensor = at->second;
-        if (tensor.shape != shape) {
-            misshapen_.push_back(name + " is " + to_text(tensor.shape) + ", the model's is " + to_text(shape));
-            return;
-        }
-        using checkpoint::dtype;
-        std::size_t const columns = p.count() / shape[0];
-        if (std::string const fault = why_not(tensor.type, p, columns); !fault.empty()) {
-            misshapen_.push_back(name + " is " + std::string(checkpoint::name_of(tensor.type)) + ", " + fault);
-            return;
-        }
-        std::size_t const size = checkpoint::bytes_of(tensor.type, p.count());
-        if (!tensor.make && tensor.bytes.size() != size) {
-            misshapen_.push_back(name + " " + to_text(shape) + " has " + std::to_string(tensor.bytes.size())
-                                 + " bytes, and takes " + std::to_string(size));
-            return;
-        }
-        weights_.push_back(stored(name, p, tensor));
-        to = weights_.back().extents;
-        pending_.push_back({&to, &tensor, size});
-    }
-
     LLAMAVISION_COLD void settle(std::size_t index) {
         pending const& p = pending_[index];
         stored_weight const& w = weights_[index];
@@ -224,7 +220,7 @@ class binder {
             else if (is_misaligned(*p.tensor))
                 owner = copied(p.tensor->bytes);
             void const* const values = owner ? owner.get() : p.tensor->bytes.data();
-            if (w.kind.is_matrix) return values;
+            if (w.facts.kind.is_matrix()) return values;
             owner = widened({values, format_of(p.tensor->type), w.extents.rows, w.extents.columns});
             return owner.get();
         };
@@ -240,7 +236,7 @@ class binder {
             result.where = owner ? home::memory : home::file;
         }
         *p.weight = result.weight;
-        bound_[index] = {w.name, result.weight.type, result.bytes, result.where};
+        bound_[index] = {w.facts, result.weight.type, result.bytes, result.where};
         if (owner) copies_.push_back(std::move(owner));
     }
 
@@ -270,7 +266,7 @@ class binder {
         if (checkpoint::is_plain_weight(type)) return {};
         if (type != checkpoint::dtype::q8_0 && type != checkpoint::dtype::q4_0)
             return "weights are F32, F16, BF16, Q8_0 or Q4_0";
-        if (!p.is_matrix) return "only matrices are stored in blocks";
+        if (!p.is_matrix()) return "only matrices are stored in blocks";
         if (columns % checkpoint::block_of(type).values != 0)
             return "rows of " + std::to_string(columns) + " values have no whole blocks of 32";
         return {};

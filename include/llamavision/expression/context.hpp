@@ -28,7 +28,7 @@ struct rows {
     [[nodiscard]] constexpr std::size_t size() const { return count * width; }
 };
 
-/// Rows whose norm is made by the products that read them (`fuses_norms`).
+/// Rows whose norm is applied by the products that read them (fusion::norms).
 struct normed_rows {
     normed data;
     std::size_t count = 0;

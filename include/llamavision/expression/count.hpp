@@ -6,8 +6,9 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 
-#include <llamavision/expression/grammar.hpp>
+#include <llamavision/expression/walk.hpp>
 #include <llamavision/weights/matrix.hpp>
 
 namespace llamavision {
@@ -17,7 +18,7 @@ struct totals {
     std::size_t parameters = 0;
 
     /// What the tensors of a checkpoint take whose values are all stored in that type.
-    /// @pre f32, f16 or bf16; of blocks and panels, which only some tensors can be in, `weigh` knows more
+    /// @pre f32, f16 or bf16; of blocks, which only some tensors can be in, memory plans know more
     [[nodiscard]] constexpr std::size_t bytes(format type) const { return bytes_of(type, parameters); }
 
     constexpr totals& operator+=(totals const& other) {
@@ -29,45 +30,18 @@ struct totals {
     bool operator==(totals const&) const = default;
 };
 
-/// Tensors and parameters of the expression, as the checkpoint stores them.
+/// Tensors and parameters of the expression, as the checkpoint stores them; a weight that layers share counts once.
 template <expression E>
-[[nodiscard]] constexpr totals count(E);
-
-namespace detail {
-template <class... Parts>
-constexpr totals count_parts(part_list<Parts...>) {
+[[nodiscard]] constexpr totals count(E e) {
     totals sum;
-    ((sum += llamavision::count(Parts{})), ...);
+    fold(e, [&](auto node, std::size_t copies) {
+        for (parameter const& p : node.parameters)
+            if (p.tied_to.empty()) sum += totals{1, p.count()} * copies;
+    });
     return sum;
 }
-template <class E>
-struct counter {
-    static constexpr totals value = [] {
-        totals sum = count_parts(typename E::parts{});
-        for (parameter const& p : E::parameters) sum += {1, p.count()};
-        return sum;
-    }();
-};
-template <std::size_t N, class Block, class Taps>
-struct counter<grammar::repeat<N, Block, Taps>> {
-    static constexpr totals value = llamavision::count(Block{}) * N;
-};
-template <std::size_t N, class At, class A, class B>
-struct counter<grammar::interleave<N, At, A, B>> {
-    static constexpr totals value = [] {
-        using node = grammar::interleave<N, At, A, B>;
-        totals sum = llamavision::count(A{}) * node::count_a;
-        return sum += llamavision::count(B{}) * node::count_b;
-    }();
-};
-} // namespace detail
 
-template <expression E>
-constexpr totals count(E) {
-    return detail::counter<body<E>>::value;
-}
-
-/// The work that a run means: how many rows flow where. Counts, not bytes.
+/// The work of a pass: how many rows flow where. Counts, not bytes. `outputs_zero` takes it in place of a context.
 struct work {
     double tower_rows = 0;   ///< rows of the vision sequence, padding included
     double tower_pairs = 0;  ///< (query, key) pairs of one of its layers
@@ -80,7 +54,7 @@ struct work {
 };
 
 /// Floating point operations (a multiplication and an addition are two) of the products and attentions in E, given the
-/// rows that each word works on. `rows` is the number of rows that flow in; row-changing words update it.
+/// rows that each layer works on. `rows` is the number of rows that flow in; layers that change it update it.
 template <expression E>
 [[nodiscard]] constexpr double flops(E, work const& w, double& rows);
 
@@ -90,33 +64,30 @@ concept counts_flops = requires(work const& w, double& rows) {
     E::flops(w, rows);
 };
 
-template <class... Parts>
-constexpr double flops_of_parts(part_list<Parts...>, work const& w, double& rows) {
+template <class E, class... Parts, std::size_t... I>
+constexpr double flops_of_parts(work const& w, double& rows, part_list<Parts...>, std::index_sequence<I...>) {
     double sum = 0;
-    ((sum += llamavision::flops(Parts{}, w, rows)), ...);
+    auto const add = [&]<class Part>(Part part, std::size_t copies) {
+        if (!body<Part>::is_identity(w)) sum += static_cast<double>(copies) * llamavision::flops(part, w, rows);
+    };
+    if constexpr (E::is_stack)
+        (add(Parts{}, E::copies[I]), ...);
+    else
+        (add(Parts{}, 1), ...);
     return sum;
 }
 template <class E>
-constexpr double flops_of(E, work const& w, double& rows) {
+constexpr double flops_of(work const& w, double& rows) {
     if constexpr (counts_flops<E>)
         return E::flops(w, rows);
     else
-        return flops_of_parts(typename E::parts{}, w, rows);
-}
-template <std::size_t N, class Block, class Taps>
-constexpr double flops_of(grammar::repeat<N, Block, Taps>, work const& w, double& rows) {
-    return static_cast<double>(N) * llamavision::flops(Block{}, w, rows);
-}
-template <std::size_t N, class At, class A, class B>
-constexpr double flops_of(grammar::interleave<N, At, A, B> e, work const& w, double& rows) {
-    double const a = static_cast<double>(e.count_a) * llamavision::flops(A{}, w, rows);
-    return a + (w.sees_image ? static_cast<double>(e.count_b) * llamavision::flops(B{}, w, rows) : 0.0);
+        return flops_of_parts<E>(w, rows, typename E::parts{}, std::make_index_sequence<E::parts::size>{});
 }
 } // namespace detail
 
 template <expression E>
 constexpr double flops(E, work const& w, double& rows) {
-    return detail::flops_of(body<E>{}, w, rows);
+    return detail::flops_of<body<E>>(w, rows);
 }
 
 } // namespace llamavision

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <llamavision/expression/count.hpp>
 #include <llamavision/support/cold.hpp>
@@ -53,13 +54,13 @@ struct description {
     }
 };
 
-/// The layers i < n for which is(i) == wanted, as "layers 0-2, 4-7, 9".
-LLAMAVISION_COLD inline std::string layers_text(std::size_t n, bool (*is)(std::size_t), bool wanted) {
+/// The layers i < n that are of that kind of block, as "layers 0-2, 4-7, 9".
+LLAMAVISION_COLD inline std::string layers_text(std::size_t n, std::size_t (*block_of)(std::size_t), std::size_t kind) {
     std::string text;
     for (std::size_t i = 0; i < n; ++i) {
-        if (is(i) != wanted) continue;
+        if (block_of(i) != kind) continue;
         std::size_t last = i;
-        while (last + 1 < n && is(last + 1) == wanted) ++last;
+        while (last + 1 < n && block_of(last + 1) == kind) ++last;
         text += (text.empty() ? "layers " : ", ") + std::to_string(i);
         if (last > i) text += "-" + std::to_string(last);
         i = last;
@@ -81,33 +82,23 @@ void describe_parts(part_list<Parts...>, [[maybe_unused]] std::size_t depth, [[m
     (detail::describe(Parts{}, depth, d), ...);
 }
 
+template <class E, class... Blocks, std::size_t... I>
+void describe_layers(E e, part_list<Blocks...>, std::index_sequence<I...>, std::size_t depth, description& d) {
+    std::string const whole = sizeof...(Blocks) == 1 ? about(e) + taps_text(E::taps::layers) : std::string();
+    ((d.line(depth, layers_text(E::depth, &E::block_of, I), whole), detail::describe(Blocks{}, depth + 1, d)), ...);
+}
+
 template <class E>
 void describe_node(E e, std::size_t depth, description& d) {
     constexpr std::string_view title = E::label.empty() ? E::kind : E::label;
-    if constexpr (title.empty())
+    if constexpr (E::is_stack)
+        describe_layers(e, typename E::parts{}, std::make_index_sequence<E::parts::size>{}, depth, d);
+    else if constexpr (title.empty())
         describe_parts(typename E::parts{}, depth, d);
     else {
         d.line(depth, title, about(e));
         describe_parts(typename E::parts{}, depth + 1, d);
     }
-}
-
-template <std::size_t N, class Block, class Taps>
-void describe_node(grammar::repeat<N, Block, Taps> e, std::size_t depth, description& d) {
-    d.line(depth,
-           layers_text(
-               N, [](std::size_t) { return true; }, true),
-           about(e) + taps_text(Taps::layers));
-    describe(Block{}, depth + 1, d);
-}
-
-template <std::size_t N, class At, class A, class B>
-void describe_node(grammar::interleave<N, At, A, B>, std::size_t depth, description& d) {
-    constexpr auto is_b = &grammar::interleave<N, At, A, B>::is_b;
-    d.line(depth, layers_text(N, is_b, false), "");
-    describe(A{}, depth + 1, d);
-    d.line(depth, layers_text(N, is_b, true), "");
-    describe(B{}, depth + 1, d);
 }
 
 template <class E>

@@ -36,17 +36,13 @@ inline constexpr bool agree = [] {
     else
         return left_gives_right_takes<Left, Right>::agree;
 }();
-template <class E>
-inline constexpr bool is_stack = requires {
-    requires E::is_stack;
-};
 constexpr std::size_t either(std::size_t a, std::size_t b) { return a == any_width ? b : a; }
 } // namespace detail
 
+/// What all nodes share. A node declares its widths, its parts, and what follows from them for a pass; all readings but
+/// `run` (run.hpp) are derived from that.
 struct node : expression_base {
-    static constexpr bool is_grammar = true;
-    /// Whether the node is a stack of layers, which are modules, though the stack is not.
-    static constexpr bool is_stack = false;
+    static constexpr bool takes_scratch = true;
 };
 
 template <class F, class G>
@@ -55,7 +51,15 @@ struct chain : node {
     static constexpr std::size_t in = detail::either(width_in<F>, width_out<F> == any_width ? width_in<G> : any_width);
     static constexpr std::size_t out = detail::either(width_out<G>, width_out<F>);
     static constexpr bool in_place = works_in_place<F> && works_in_place<G>;
+    static constexpr bool reads_by_products = body<F>::reads_by_products;
+    static constexpr bool reads_before_writing = true;
     using parts = part_list<F, G>;
+
+    static constexpr std::size_t rows_after(auto const& c, std::size_t n) {
+        return body<G>::rows_after(c, body<F>::rows_after(c, n));
+    }
+    static constexpr bool outputs_zero(auto const& c) { return body<F>::outputs_zero(c) || body<G>::outputs_zero(c); }
+    static constexpr bool is_identity(auto const& c) { return body<F>::is_identity(c) && body<G>::is_identity(c); }
 };
 
 template <class F, class G>
@@ -64,6 +68,7 @@ struct product : node {
     static_assert(detail::agree<width_out<F>, width_out<G>>);
     static constexpr std::size_t in = detail::either(width_in<F>, width_in<G>);
     static constexpr std::size_t out = detail::either(width_out<F>, width_out<G>);
+    static constexpr bool reads_by_products = body<F>::reads_by_products && body<G>::reads_by_products;
     using parts = part_list<F, G>;
 };
 
@@ -77,6 +82,8 @@ struct residual : node {
     static constexpr std::size_t out = width_out<F>;
     static constexpr bool in_place = true;
     using parts = part_list<F, Gate>;
+
+    static constexpr bool is_identity(auto const& c) { return body<F>::outputs_zero(c); }
 };
 
 template <name Name, class F>
@@ -85,56 +92,64 @@ struct scope : node {
     static constexpr std::size_t in = width_in<F>;
     static constexpr std::size_t out = width_out<F>;
     static constexpr bool in_place = works_in_place<F>;
-    static constexpr bool is_observed = !detail::is_stack<body<F>>;
+    static constexpr bool is_observed = !body<F>::is_stack; // the layers of a stack are modules, the stack is not
+    static constexpr bool reads_by_products = body<F>::reads_by_products;
+    static constexpr bool reads_before_writing = body<F>::reads_before_writing;
     using parts = part_list<F>;
+
+    static constexpr std::size_t rows_after(auto const& c, std::size_t n) { return body<F>::rows_after(c, n); }
+    static constexpr bool outputs_zero(auto const& c) { return body<F>::outputs_zero(c); }
+    static constexpr bool is_identity(auto const& c) { return body<F>::is_identity(c); }
 };
 
-/// No layer is tapped.
-struct no_taps {
+/// No layer: of a stack without taps, or with one kind of block.
+struct no_layers {
     static constexpr std::array<std::size_t, 0> layers{};
 };
 
-template <std::size_t N, class Block, class Taps = no_taps>
-struct repeat : node {
-    static_assert(detail::agree<width_out<Block>, width_in<Block>>);
-    static_assert(works_in_place<Block>, "a repeated block keeps rows and width");
+/// N layers in a row, each one of the blocks, with weights of its own. The layers that `Second` names are of the second
+/// kind of block. The inputs of the layers that `Taps` names are kept for later.
+template <std::size_t N, class Second, class Taps, class... Blocks>
+struct stack : node {
+    static_assert((works_in_place<Blocks> && ...), "a block of a stack keeps rows and width");
     static constexpr bool is_stack = true;
-    static constexpr std::size_t count = N;
-    static constexpr std::size_t in = width_in<Block>;
-    static constexpr std::size_t out = width_out<Block>;
+    static constexpr std::size_t depth = N;
     static constexpr bool in_place = true;
     using taps = Taps;
-    using parts = part_list<Block>;
-};
+    static constexpr std::size_t taps_count = Taps::layers.size();
+    using parts = part_list<Blocks...>;
 
-template <std::size_t N, class At, class A, class B>
-struct interleave : node {
-    static_assert(detail::agree<width_out<A>, width_in<B>>);
-    static_assert(detail::agree<width_out<B>, width_in<A>>);
-    static_assert(works_in_place<A> && works_in_place<B>, "an interleaved block keeps rows and width");
-    static constexpr bool is_stack = true;
-    static constexpr std::size_t count = N;
-    static constexpr std::size_t in = width_in<A>;
-    static constexpr std::size_t out = width_out<A>;
-    static constexpr bool in_place = true;
-    /// Whether layer i is a B, and how many layers of its own kind precede it.
-    static constexpr bool is_b(std::size_t i) {
-        for (std::size_t at : At::layers)
-            if (at == i) return true;
-        return false;
+    static constexpr std::size_t in = [] {
+        std::size_t width = any_width;
+        ((width = detail::either(width, width_in<Blocks>)), ...);
+        return width;
+    }();
+    static constexpr std::size_t out = [] {
+        std::size_t width = any_width;
+        ((width = detail::either(width, width_out<Blocks>)), ...);
+        return width;
+    }();
+    static_assert((detail::agree<width_out<Blocks>, in> && ...));
+    static_assert((detail::agree<out, width_in<Blocks>> && ...));
+
+    /// Which of the blocks layer i is.
+    static constexpr std::size_t block_of(std::size_t i) {
+        for (std::size_t const at : Second::layers)
+            if (at == i) return 1;
+        return 0;
     }
+    /// How many layers of its own kind precede layer i.
     static constexpr std::size_t ordinal(std::size_t i) {
         std::size_t n = 0;
-        for (std::size_t k = 0; k < i; ++k) n += is_b(k) == is_b(i);
+        for (std::size_t k = 0; k < i; ++k) n += block_of(k) == block_of(i);
         return n;
     }
-    static constexpr std::size_t count_b = [] {
-        std::size_t n = 0;
-        for (std::size_t i = 0; i < N; ++i) n += is_b(i);
+    /// How many layers are of each kind.
+    static constexpr std::array<std::size_t, sizeof...(Blocks)> copies = [] {
+        std::array<std::size_t, sizeof...(Blocks)> n{};
+        for (std::size_t i = 0; i < N; ++i) ++n[block_of(i)];
         return n;
     }();
-    static constexpr std::size_t count_a = N - count_b;
-    using parts = part_list<A, B>;
 };
 
 } // namespace grammar
@@ -173,16 +188,16 @@ inline constexpr layer_set<I...> tap{};
 
 template <std::size_t N, expression Block>
 [[nodiscard]] constexpr auto repeat(Block) {
-    return grammar::repeat<N, Block>{};
+    return grammar::stack<N, grammar::no_layers, grammar::no_layers, Block>{};
 }
 template <std::size_t N, expression Block, class Taps>
 [[nodiscard]] constexpr auto repeat(Block, Taps) {
-    return grammar::repeat<N, Block, Taps>{};
+    return grammar::stack<N, grammar::no_layers, Taps, Block>{};
 }
 
 template <std::size_t N, class At, expression A, expression B>
 [[nodiscard]] constexpr auto interleave(A, B) {
-    return grammar::interleave<N, At, A, B>{};
+    return grammar::stack<N, At, grammar::no_layers, A, B>{};
 }
 
 } // namespace llamavision

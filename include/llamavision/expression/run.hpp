@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reading `run`: rows flow through the expression on a backend. With a watcher in the context the same reading is
-// `trace`; with a measuring arena it is `plan`. A backend that offers a kernel for a whole sentence is given the
-// sentence.
+// `trace`; with a measuring arena it is `plan`. A backend that offers a kernel for several layers together (`fused`) is
+// given all of them.
 #pragma once
 
-#include <cmath>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <string>
@@ -22,53 +22,14 @@ namespace llamavision {
 template <class B, expression E, class X>
 void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y);
 
+/// The backend's kernel for all of E, which is several layers. Empty where there is none; the headers of the layers
+/// specialise it, so that whoever sees the layers sees it. What it may have:
+/// - `run(backend, w, x, y)`: y = E(x); x is rows, or normed_rows.
+/// - `add(backend, w, x, scale, y)`: y += scale · E(x).
+template <class B, class E>
+struct fused {};
+
 namespace detail {
-
-/// How many rows come out when `n` go in; most expressions keep them.
-template <class E>
-std::size_t rows_after(E, context const& c, std::size_t n) {
-    if constexpr (requires { E::rows_after(c, n); })
-        return E::rows_after(c, n);
-    else
-        return n;
-}
-template <name Name, class F>
-std::size_t rows_after(grammar::scope<Name, F>, context const& c, std::size_t n);
-template <class F, class G>
-std::size_t rows_after(grammar::chain<F, G>, context const& c, std::size_t n) {
-    return rows_after(body<G>{}, c, rows_after(body<F>{}, c, n));
-}
-template <name Name, class F>
-std::size_t rows_after(grammar::scope<Name, F>, context const& c, std::size_t n) {
-    return rows_after(body<F>{}, c, n);
-}
-
-/// Idle: says zero for every row of this pass, so that its residual is the identity and need not be computed.
-template <class E>
-bool idle(E, context const& c) {
-    if constexpr (requires { E::idle(c); })
-        return E::idle(c);
-    else
-        return false;
-}
-template <class F, class G>
-bool idle(grammar::chain<F, G>, context const& c) {
-    return idle(body<F>{}, c) || idle(body<G>{}, c);
-}
-
-/// Leaves every row of this pass alone: a block whose residuals are all idle.
-template <class E>
-bool passes(E, context const&) {
-    return false;
-}
-template <class F, class Gate>
-bool passes(grammar::residual<F, Gate>, context const& c) {
-    return idle(body<F>{}, c);
-}
-template <class F, class G>
-bool passes(grammar::chain<F, G>, context const& c) {
-    return passes(body<F>{}, c) && passes(body<G>{}, c);
-}
 
 /// Adds `label` to the path of names while it lives, if somebody watches.
 class named {
@@ -101,12 +62,12 @@ class named {
 
 template <class B, class E, class X>
 void run_node(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
-    if constexpr (!E::is_grammar)
+    if constexpr (!E::takes_scratch)
         if (c.measuring()) return;
     E::run(backend, w, c, x, y);
 }
 
-/// What F says is as wide as F or G declare; where both take any width, as wide as x.
+/// What F outputs is as wide as F or G declare; where both take any width, as wide as x.
 template <class F, class G, class X>
 std::size_t width_between(X const& x) {
     if constexpr (width_out<F> != any_width)
@@ -117,83 +78,69 @@ std::size_t width_between(X const& x) {
         return x.width;
 }
 
-/// Whether E reads its input through products alone, which can make its norm as they read.
-template <class E>
-inline constexpr bool reads_by_products = requires {
-    requires E::reads_by_products;
-};
-template <is_module E>
-inline constexpr bool reads_by_products<E> = reads_by_products<body<E>>;
-template <class F, class G>
-inline constexpr bool reads_by_products<grammar::chain<F, G>> = reads_by_products<F>;
-template <class F, class G>
-inline constexpr bool reads_by_products<grammar::product<F, G>> = reads_by_products<F>&& reads_by_products<G>;
-template <name Name, class F>
-inline constexpr bool reads_by_products<grammar::scope<Name, F>> = reads_by_products<F>;
-
-/// Whether F | G, of rows, is a norm that the backend leaves to what reads it.
+/// Whether F | G, of rows, is a norm that G's products apply while they read their input.
 template <class B, class F, class G, class X>
-inline constexpr bool leaves_norm = fuses_norms<B>&& reads_by_products<G>&&
+inline constexpr bool norm_is_read = fuses<B, fusion::norms>&& body<G>::reads_by_products&&
     std::same_as<X, rows>&& requires(weights<F> const& w, rows x) {
-    F::left_to_reader(w, x);
+    F::for_reader(w, x);
 };
 
-template <class B, class F, class G, class X>
-void run_node(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, X x, rows y) {
-    if constexpr (leaves_norm<B, F, G, X>)
-        if (!c.watch) return run(backend, G{}, std::get<1>(w.parts), c, F::left_to_reader(std::get<0>(w.parts), x), y);
-    if constexpr (requires { run_fused(backend, grammar::chain<F, G>{}, w, x, y); })
-        if (!c.watch) { // a watcher wants to see the parts
-            if (!c.measuring()) run_fused(backend, grammar::chain<F, G>{}, w, x, y);
-            return;
+/// Whether the backend has a kernel for all of E. A watcher wants to see the parts, so it gets none.
+template <class B, class E>
+inline constexpr bool has_fused = requires(B const& backend, weights<E> const& w, rows x) {
+    fused<B, E>::run(backend, w, x, x);
+};
+/// Whether it has one for y += scale · E(x): the addition happens in the epilogue of E's last product.
+template <class B, class E>
+inline constexpr bool has_fused_add = requires(B const& backend, weights<E> const& w, rows x, float scale) {
+    fused<B, E>::add(backend, w, x, scale, x);
+};
+template <class B, is_module E>
+inline constexpr bool has_fused_add<B, E> = has_fused_add<B, body<E>>;
+template <class B, class F, class G>
+inline constexpr bool has_fused_add<B, grammar::chain<F, G>> = has_fused_add<B, G>;
+template <class B, name Name, class F>
+inline constexpr bool has_fused_add<B, grammar::scope<Name, F>> = has_fused_add<B, F>;
+
+/// Runs E by the backend's kernel for it. @return false: there is none, or somebody watches
+template <class B, class E, class X>
+bool ran_fused([[maybe_unused]] B const& backend, E, [[maybe_unused]] weights<E> const& w, [[maybe_unused]] context& c,
+               [[maybe_unused]] X x, [[maybe_unused]] rows y) {
+    if constexpr (has_fused<B, E>)
+        if (!c.watch) {
+            if (!c.measuring()) fused<B, E>::run(backend, w, x, y);
+            return true;
         }
+    return false;
+}
+
+template <class B, class F, class G, class X>
+void run_node(B const& backend, grammar::chain<F, G> e, weights<grammar::chain<F, G>> const& w, context& c, X x,
+              rows y) {
+    if constexpr (norm_is_read<B, F, G, X>)
+        if (!c.watch) return run(backend, G{}, std::get<1>(w.parts), c, F::for_reader(std::get<0>(w.parts), x), y);
+    if (ran_fused(backend, e, w, c, x, y)) return;
     if constexpr (works_in_place<G>) {
         run(backend, F{}, std::get<0>(w.parts), c, x, y);
         run(backend, G{}, std::get<1>(w.parts), c, y, y);
     } else {
         arena::frame const frame(c.scratch);
-        rows const between = c.scratch.take(rows_after(body<F>{}, c, x.count), width_between<F, G>(x));
+        rows const between = c.scratch.take(body<F>::rows_after(c, x.count), width_between<F, G>(x));
         run(backend, F{}, std::get<0>(w.parts), c, x, between);
         run(backend, G{}, std::get<1>(w.parts), c, between, y);
     }
 }
 
 template <class B, class F, class G, class X>
-void run_node(B const& backend, grammar::product<F, G>, weights<grammar::product<F, G>> const& w, context& c, X x,
+void run_node(B const& backend, grammar::product<F, G> e, weights<grammar::product<F, G>> const& w, context& c, X x,
               rows y) {
-    if constexpr (requires { run_fused(backend, grammar::product<F, G>{}, w, x, y); })
-        if (!c.watch) { // a watcher wants to see the parts
-            if (!c.measuring()) run_fused(backend, grammar::product<F, G>{}, w, x, y);
-            return;
-        }
+    if (ran_fused(backend, e, w, c, x, y)) return;
     arena::frame const frame(c.scratch);
     rows const second = c.scratch.take(y.count, y.width);
     run(backend, F{}, std::get<0>(w.parts), c, x, y);
     run(backend, G{}, std::get<1>(w.parts), c, x, second);
     if (!c.measuring()) backend.multiply(y.data, second.data, y.size(), y.data);
 }
-
-/// Whether a backend adds what E says to rows that are there already, in the epilogue of E's last product.
-template <class B, class E>
-inline constexpr bool adds = requires(B const& backend, weights<E> const& w, rows x, float scale) {
-    add_fused(backend, E{}, w, x, scale, x);
-};
-template <class B, is_module E>
-inline constexpr bool adds<B, E> = adds<B, body<E>>;
-template <class B, class F, class G>
-inline constexpr bool adds<B, grammar::chain<F, G>> = adds<B, G>;
-template <class B, name Name, class F>
-inline constexpr bool adds<B, grammar::scope<Name, F>> = adds<B, F>;
-
-/// Whether E has read all of its input before its last word writes.
-template <class E>
-inline constexpr bool reads_before_writing = false;
-template <is_module E>
-inline constexpr bool reads_before_writing<E> = reads_before_writing<body<E>>;
-template <class F, class G>
-inline constexpr bool reads_before_writing<grammar::chain<F, G>> = true;
-template <name Name, class F>
-inline constexpr bool reads_before_writing<grammar::scope<Name, F>> = reads_before_writing<F>;
 
 template <class B, class F, class G, class X>
 void add(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, X x, float scale,
@@ -202,21 +149,21 @@ template <class B, name Name, class F, class X>
 void add(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name, F>> const& w, context& c, X x,
          float scale, rows y);
 
-/// y += scale · E(x), for an E that the backend `adds`. y may be what x is made of, if E reads before it writes.
+/// y += scale · E(x), for an E that `has_fused_add`. y may be what x is made of, if E reads before it writes.
 template <class B, class E, class X>
 void add(B const& backend, E, weights<E> const& w, context& c, X x, float scale, rows y) {
     if constexpr (is_module<E>)
         add(backend, body<E>{}, w, c, x, scale, y);
     else if (!c.measuring())
-        add_fused(backend, E{}, w, x, scale, y);
+        fused<B, E>::add(backend, w, x, scale, y);
 }
 template <class B, class F, class G, class X>
 void add(B const& backend, grammar::chain<F, G>, weights<grammar::chain<F, G>> const& w, context& c, X x, float scale,
          rows y) {
-    if constexpr (leaves_norm<B, F, G, X> && reads_before_writing<G>)
-        return add(backend, G{}, std::get<1>(w.parts), c, F::left_to_reader(std::get<0>(w.parts), x), scale, y);
+    if constexpr (norm_is_read<B, F, G, X> && body<G>::reads_before_writing)
+        return add(backend, G{}, std::get<1>(w.parts), c, F::for_reader(std::get<0>(w.parts), x), scale, y);
     arena::frame const frame(c.scratch);
-    rows const between = c.scratch.take(rows_after(body<F>{}, c, x.count), width_between<F, G>(x));
+    rows const between = c.scratch.take(body<F>::rows_after(c, x.count), width_between<F, G>(x));
     run(backend, F{}, std::get<0>(w.parts), c, x, between);
     add(backend, G{}, std::get<1>(w.parts), c, between, scale, y);
 }
@@ -229,14 +176,14 @@ void add(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<Name,
 template <class B, class F, class Gate>
 void run_node(B const& backend, grammar::residual<F, Gate>, weights<grammar::residual<F, Gate>> const& w, context& c,
               rows x, rows y) {
-    if (!c.measuring() && (idle(body<F>{}, c) || x.data != y.data)) {
+    if (!c.measuring() && (body<F>::outputs_zero(c) || x.data != y.data)) {
         if (x.data != y.data) backend.copy(x.data, x.size(), y.data);
-        if (idle(body<F>{}, c)) return;
+        if (body<F>::outputs_zero(c)) return;
     }
     float scale = 1.0f;
     if constexpr (!std::same_as<Gate, grammar::no_gate>)
         if (!c.measuring()) scale = Gate::value(std::get<1>(w.parts));
-    if constexpr (reads_before_writing<F> && adds<B, F>) // y may be x
+    if constexpr (body<F>::reads_before_writing && has_fused_add<B, F>) // y may be x
         if (!c.watch) return add(backend, F{}, std::get<0>(w.parts), c, x, scale, y);
     arena::frame const frame(c.scratch);
     rows const f = c.scratch.take(x.count, x.width);
@@ -250,61 +197,43 @@ void run_node(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<
     run(backend, F{}, std::get<0>(w.parts), c, x, y);
 }
 
-/// The layers of a stack run in place on y.
-template <class B>
-void begin_stack(B const& backend, context const& c, rows x, rows y) {
-    if (!c.measuring() && x.data != y.data) backend.copy(x.data, x.size(), y.data);
-}
-inline void end_layer(context const& c) {
-    if (c.on_layer && !c.measuring()) (*c.on_layer)();
-}
-
-template <class B, std::size_t N, class Block, class Taps>
-void run_node(B const& backend, grammar::repeat<N, Block, Taps>, weights<grammar::repeat<N, Block, Taps>> const& w,
-              context& c, rows x, rows y) {
-    begin_stack(backend, c, x, y);
-    // Taps are the *inputs* of the named layers (Meta appends x before it calls the block).
-    auto const keep = [&](std::size_t done) {
-        if (c.measuring()) return;
-        for (std::size_t k = 0; k < Taps::layers.size(); ++k)
-            if (Taps::layers[k] + c.vision->tap_shift == done) backend.copy(y.data, y.size(), c.vision->taps[k]);
-    };
-    for (std::size_t i = 0; i < N; ++i) {
-        if constexpr (Taps::layers.size() > 0) keep(i);
-        c.layer = i;
-        named const layer(c, i);
-        run(backend, Block{}, w.layers[i], c, y, y);
-        layer.tell(y);
-        end_layer(c);
-        if (c.measuring()) return; // every layer takes the same
-    }
-    if constexpr (Taps::layers.size() > 0) keep(N);
-}
-
-/// A layer that would leave all rows alone is skipped, and says nothing (Hugging Face: cross layers without an image).
-template <class B, class Block>
-void run_layer(B const& backend, Block, weights<Block> const& w, context& c, rows y, named const& layer) {
-    if (!c.measuring() && passes(body<Block>{}, c)) return;
-    run(backend, Block{}, w, c, y, y);
+/// One layer of a stack, in place on y. One that would leave all rows alone is skipped, and is not shown to a watcher
+/// (Hugging Face skips the cross layers of a pass without an image).
+template <class B, class Block, class Layers>
+void run_layer(B const& backend, Block, Layers const& layers, context& c, rows y, named const& layer) {
+    if (!c.measuring() && body<Block>::is_identity(c)) return;
+    run(backend, Block{}, layers[c.layer], c, y, y);
     layer.tell(y);
 }
 
-template <class B, std::size_t N, class At, class F, class G>
-void run_node(B const& backend, grammar::interleave<N, At, F, G>, weights<grammar::interleave<N, At, F, G>> const& w,
-              context& c, rows x, rows y) {
-    using node = grammar::interleave<N, At, F, G>;
-    begin_stack(backend, c, x, y);
-    std::size_t f = 0, g = 0;
-    for (std::size_t i = 0; i < N; ++i) {
-        bool const is_g = node::is_b(i);
+template <class B, class E, class... Blocks, std::size_t... I>
+void run_layers(B const& backend, E, part_list<Blocks...>, std::index_sequence<I...>, weights<E> const& w, context& c,
+                rows y) {
+    // Taps are the *inputs* of the named layers (Meta appends x before it calls the block).
+    auto const tap = [&]([[maybe_unused]] std::size_t done) {
+        if constexpr (E::taps::layers.size() > 0)
+            for (std::size_t k = 0; k < E::taps::layers.size(); ++k)
+                if (!c.measuring() && E::taps::layers[k] + c.vision->tap_shift == done)
+                    backend.copy(y.data, y.size(), c.vision->taps[k]);
+    };
+    std::array<std::size_t, sizeof...(Blocks)> done{}; // layers of each kind
+    for (std::size_t i = 0; i < E::depth; ++i) {
+        tap(i);
+        std::size_t const block = E::block_of(i);
+        if (c.measuring() && done[block] > 0) continue; // every layer of a kind takes the same
         named const layer(c, i);
-        c.layer = is_g ? g : f;
-        if (is_g)
-            run_layer(backend, G{}, w.b[g++], c, y, layer);
-        else
-            run_layer(backend, F{}, w.a[f++], c, y, layer);
-        end_layer(c);
+        c.layer = done[block]++;
+        ((block == I ? run_layer(backend, Blocks{}, std::get<I>(w.parts), c, y, layer) : void()), ...);
+        if (c.on_layer && !c.measuring()) (*c.on_layer)();
     }
+    tap(E::depth);
+}
+
+template <class B, std::size_t N, class Second, class Taps, class... Blocks>
+void run_node(B const& backend, grammar::stack<N, Second, Taps, Blocks...> e,
+              weights<grammar::stack<N, Second, Taps, Blocks...>> const& w, context& c, rows x, rows y) {
+    if (!c.measuring() && x.data != y.data) backend.copy(x.data, x.size(), y.data);
+    run_layers(backend, e, part_list<Blocks...>{}, std::index_sequence_for<Blocks...>{}, w, c, y);
 }
 
 } // namespace detail
@@ -313,9 +242,11 @@ void run_node(B const& backend, grammar::interleave<N, At, F, G>, weights<gramma
 /// Memory beyond x and y comes from `c.scratch`. Nothing is allocated.
 template <class B, expression E, class X>
 void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
+    static_assert(detail::fusions_agree<B>());
     using node = body<E>;
     detail::named const module(c, node::label);
-    detail::run_node(backend, node{}, w, c, x, y);
+    weights<node> const& of_node = w; // a module's are those of what it is
+    detail::run_node(backend, node{}, of_node, c, x, y);
     if constexpr (!node::label.empty() && node::is_observed) module.tell(y);
 }
 

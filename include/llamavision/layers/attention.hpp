@@ -5,15 +5,25 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <tuple>
 #include <vector>
 
 #include <llamavision/expression/count.hpp>
 #include <llamavision/expression/run.hpp>
+#include <llamavision/layers/rope.hpp>
 
 namespace llamavision {
+
+/// Where an attention layer's keys and values come from.
+enum class key_source : std::uint8_t {
+    rows, ///< the rows at hand
+    past, ///< the rows at hand and, from a cache, those of the conversation before them
+    image ///< the image memory
+};
 
 namespace layer {
 
@@ -27,15 +37,23 @@ struct attend_base : expression_base {
     static_assert(left_gives_right_takes<width_out<K>, width_out<V>>::agree, "keys and values are equally wide");
     static_assert(width_out<Q> % Heads == 0, "the heads divide the queries' width");
     static_assert(width_out<K> % (width_out<Q> / Heads) == 0, "keys are made of heads as wide as the queries'");
-    static constexpr bool is_grammar = true;
+    static constexpr bool takes_scratch = true;
     static constexpr std::size_t in = width_in<Q>;
     static constexpr std::size_t out = width_out<Q>;
     static constexpr std::size_t head_dim = out / Heads;
     static constexpr std::size_t kv_width = width_out<K>;
     static constexpr attention_shape shape{Heads, kv_width / head_dim, head_dim};
+    static constexpr key_source keys_from = key_source::rows;
     static constexpr bool reads_by_products =
-        detail::reads_by_products<Q> && detail::reads_by_products<K> && detail::reads_by_products<V>;
+        body<Q>::reads_by_products && body<K>::reads_by_products && body<V>::reads_by_products;
     using parts = part_list<Q, K, V>;
+
+    /// Whether a backend may make queries, keys and values in one pass (fusion::projections).
+    using query = detail::projection_of<Q>;
+    using key = detail::projection_of<K>;
+    using value = detail::projection_of<V>;
+    static constexpr bool in_one_pass =
+        query::is_plain && key::is_plain && value::is_plain && query::rope_dim == key::rope_dim && value::rope_dim == 0;
 
     /// Queries, keys and values that are all made of the rows at hand.
     template <class B, class W, class X>
@@ -43,10 +61,16 @@ struct attend_base : expression_base {
         auto const& wq = std::get<0>(w.parts); // not bound together: clang 14 lets no `requires` see such names
         auto const& wk = std::get<1>(w.parts);
         auto const& wv = std::get<2>(w.parts);
-        if constexpr (requires { project_fused(backend, wq, wk, wv, c, x, q, k, v); })
+        if constexpr (fuses<B, fusion::projections> && in_one_pass)
             if (!c.watch) { // a watcher wants to see each
-                if (!c.measuring()) project_fused(backend, wq, wk, wv, c, x, q, k, v);
-                return;
+                if (c.measuring()) return;
+                constexpr std::size_t rope_dim = query::rope_dim;
+                std::array const all{projection{query::weight(wq), q.data, rope_dim > 0},
+                                     projection{key::weight(wk), k.data, rope_dim > 0},
+                                     projection{value::weight(wv), v.data, false}};
+                rotation by;
+                if constexpr (rope_dim > 0) by = {c.text->cos, c.text->sin, rope_dim};
+                return backend.fused_projections(all, x.data, x.count, by);
             }
         llamavision::run(backend, Q{}, wq, c, x, q);
         llamavision::run(backend, K{}, wk, c, x, k);
@@ -64,6 +88,7 @@ struct attend_base : expression_base {
 template <std::size_t Heads, class Q, class K, class V>
 struct attend_past : attend_base<Heads, Q, K, V> {
     static constexpr std::string_view kind = "attend to itself and the past";
+    static constexpr key_source keys_from = key_source::past;
     using base = attend_base<Heads, Q, K, V>;
 
     static constexpr double flops(work const& w, double& rows) {
@@ -172,6 +197,7 @@ struct attend_tiles : attend_base<Heads, Q, K, V> {
 /// What an image says to a cross-attention layer; computed once for each image, by `memorise`.
 template <class K, class V>
 struct from_image : expression_base {
+    static constexpr bool is_of_image = true;
     using parts = part_list<K, V>;
 };
 
@@ -179,7 +205,9 @@ struct from_image : expression_base {
 template <std::size_t Heads, class Q, class K, class V>
 struct attend_image : attend_base<Heads, Q, K, V> {
     static constexpr std::string_view kind = "attend to the image";
+    static constexpr key_source keys_from = key_source::image;
     using base = attend_base<Heads, Q, K, V>;
+    using parts = part_list<Q, from_image<K, V>>;
 
     /// Keys and values belong to the image, queries and scores to the text.
     static constexpr double flops(work const& w, double& rows) {
@@ -203,15 +231,9 @@ struct attend_image : attend_base<Heads, Q, K, V> {
     template <class B>
     static void memorise(B const& backend, weights<attend_image> const& w, context& c, rows features, rows keys,
                          rows values) {
-        llamavision::run(backend, K{}, std::get<1>(w.parts), c, features, keys);
-        llamavision::run(backend, V{}, std::get<2>(w.parts), c, features, values);
-    }
-
-    /// Visits what `memorise` runs: f(node, weights<node>&, path).
-    template <class F>
-    static void walk_memorised(weights<attend_image> const& w, std::string const& path, F const& f) {
-        walk(K{}, std::get<1>(w.parts), path, f);
-        walk(V{}, std::get<2>(w.parts), path, f);
+        auto const& of_image = std::get<1>(w.parts);
+        llamavision::run(backend, K{}, std::get<0>(of_image.parts), c, features, keys);
+        llamavision::run(backend, V{}, std::get<1>(of_image.parts), c, features, values);
     }
 
   private:

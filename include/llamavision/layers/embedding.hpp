@@ -17,7 +17,7 @@ struct embedding : expression_base {
     static constexpr std::string_view label = Name.view();
     static constexpr std::size_t in = token_ids;
     static constexpr std::size_t out = Width;
-    static constexpr std::array parameters{parameter{".weight", {Rows, Width}, 2, true}};
+    static constexpr std::array parameters{parameter{".weight", weight_role::table, {Rows, Width}}};
 
     template <class B>
     static void run(B const& backend, weights<embedding> const& w, context&, id_rows x, rows y) {
@@ -29,7 +29,7 @@ struct embedding : expression_base {
 /// them.
 struct wanted_rows : expression_base {
     static constexpr std::string_view kind = "rows that want logits";
-    static std::size_t rows_after(context const& c, std::size_t) { return c.text->logit_rows(); }
+    static std::size_t rows_after(context const& c, std::size_t /*n*/) { return c.text->logit_rows(); }
     static constexpr double flops(work const& w, double& rows) {
         rows = w.logit_rows;
         return 0;

@@ -13,7 +13,7 @@ namespace layer {
 template <name Name>
 struct tanh_gate : expression_base {
     static constexpr std::string_view label = Name.view();
-    static constexpr std::array parameters{parameter{"", {1}}};
+    static constexpr std::array parameters{parameter{"", weight_role::gate, {1}}};
 
     [[nodiscard]] static float value(weights<tanh_gate> const& w) { return std::tanh(*w.own[0].floats()); }
 };

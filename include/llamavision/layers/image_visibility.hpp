@@ -5,6 +5,7 @@
 
 #include <cstddef>
 
+#include <llamavision/expression/count.hpp>
 #include <llamavision/expression/run.hpp>
 
 namespace llamavision {
@@ -24,10 +25,11 @@ struct rows_seeing_image : expression_base {
         return s.sees() || (What == masked::attention && s.leak && !s.images.empty());
     }
 
-    /// No row of this pass is kept: the block is the identity.
-    static bool idle(context const& c) {
+    /// No row of this pass is kept.
+    static bool outputs_zero(context const& c) {
         return What == masked::attention ? !c.text->any_attends() : !c.text->any_sees();
     }
+    static constexpr bool outputs_zero(work const& w) { return !w.sees_image; }
 
     template <class B>
     static void run(B const& backend, weights<rows_seeing_image> const&, context& c, rows x, rows y) {

@@ -18,14 +18,14 @@ struct rms_norm : expression_base {
     static constexpr std::size_t in = Row;
     static constexpr std::size_t out = Row;
     static constexpr bool in_place = true;
-    static constexpr std::array parameters{parameter{".weight", {Width}}};
+    static constexpr std::array parameters{parameter{".weight", weight_role::scale, {Width}}};
 
     template <class B>
     static void run(B const& backend, weights<rms_norm> const& w, context&, rows x, rows y) {
         backend.rms_norm(x.data, x.count * (Row / Width), Width, w.own[0].floats(), Eps::value, y.data);
     }
-    /// For products that make the norm as they read x.
-    [[nodiscard]] static normed_rows left_to_reader(weights<rms_norm> const& w, rows x) requires(Row == Width) {
+    /// The norm as products apply it while they read x.
+    [[nodiscard]] static normed_rows for_reader(weights<rms_norm> const& w, rows x) requires(Row == Width) {
         return {{x.data, w.own[0].floats(), nullptr, Eps::value}, x.count, x.width};
     }
 };
@@ -37,14 +37,15 @@ struct layer_norm : expression_base {
     static constexpr std::size_t in = Width;
     static constexpr std::size_t out = Width;
     static constexpr bool in_place = true;
-    static constexpr std::array parameters{parameter{".weight", {Width}}, parameter{".bias", {Width}}};
+    static constexpr std::array parameters{parameter{".weight", weight_role::scale, {Width}},
+                                           parameter{".bias", weight_role::bias, {Width}}};
 
     template <class B>
     static void run(B const& backend, weights<layer_norm> const& w, context&, rows x, rows y) {
         backend.layer_norm(x.data, x.count, Width, w.own[0].floats(), w.own[1].floats(), Eps::value, y.data);
     }
-    /// For products that make the norm as they read x.
-    [[nodiscard]] static normed_rows left_to_reader(weights<layer_norm> const& w, rows x) {
+    /// The norm as products apply it while they read x.
+    [[nodiscard]] static normed_rows for_reader(weights<layer_norm> const& w, rows x) {
         return {{x.data, w.own[0].floats(), w.own[1].floats(), Eps::value}, x.count, x.width};
     }
 };

@@ -36,7 +36,7 @@ struct patch_projection : expression_base {
     static constexpr std::string_view label = Name.view();
     static constexpr std::size_t in = Channels * Patch * Patch;
     static constexpr std::size_t out = Width;
-    static constexpr std::array parameters{parameter{".weight", {Width, Channels, Patch, Patch}, 4, true, true}};
+    static constexpr std::array parameters{parameter{".weight", weight_role::product, {Width, Channels, Patch, Patch}}};
 
     static constexpr double flops(work const&, double& rows) {
         return 2 * rows * static_cast<double>(in) * static_cast<double>(out);
@@ -55,7 +55,7 @@ struct class_token : expression_base {
     static constexpr bool is_observed = false;
     static constexpr std::size_t in = Width;
     static constexpr std::size_t out = Width;
-    static constexpr std::array parameters{parameter{"", {Width}}};
+    static constexpr std::array parameters{parameter{"", weight_role::vector, {Width}}};
 
     static std::size_t rows_after(context const& c, std::size_t) { return c.vision->slots.size() * c.vision->tokens(); }
 
@@ -89,8 +89,9 @@ struct pad_rows : expression_base {
     }
 };
 
-/// [what the tower says | what was tapped], token rows of the kept tiles only. Tapped values are interleaved: feature
-/// Width + d·Taps + k is channel d of tap k (both references stack the taps along a new last axis and merge it).
+/// [the last layer's output | what was tapped], token rows of the kept tiles only. Tapped values are interleaved:
+/// feature Width + d·Taps + k is channel d of tap k (both references stack the taps along a new last axis and merge
+/// it).
 template <std::size_t Taps, std::size_t Width>
 struct concat_taps : expression_base {
     static constexpr std::string_view kind = "concatenate what was tapped";

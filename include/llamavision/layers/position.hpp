@@ -22,9 +22,10 @@ struct tile_position : expression_base {
     static constexpr std::size_t in = Width;
     static constexpr std::size_t out = Width;
     static constexpr bool in_place = true;
-    static constexpr bool is_grammar = true; // takes scratch
-    static constexpr std::array parameters{parameter{".embedding.weight", {Arrangements + 1, Tiles* Width}, 2, true},
-                                           parameter{".gate", {1}}};
+    static constexpr bool takes_scratch = true;
+    static constexpr std::array parameters{
+        parameter{".embedding.weight", weight_role::tile_table, {Arrangements + 1, Tiles* Width}},
+        parameter{".gate", weight_role::gate, {1}}};
 
     /// Whether an arrangement gives two tile slots the same vector.
     template <class B>
@@ -57,10 +58,10 @@ struct gated_position : expression_base {
     static constexpr std::size_t in = Width;
     static constexpr std::size_t out = Width;
     static constexpr bool in_place = true;
-    static constexpr bool is_grammar = true; // takes scratch
+    static constexpr bool takes_scratch = true;
     static constexpr std::array parameters{
-        parameter{".embedding", {Tokens, Width}, 2, true}, parameter{".gate", {1}},
-        parameter{".tile_embedding.weight", {Arrangements + 1, Tiles* Tokens* Width}, 2, true}};
+        parameter{".embedding", weight_role::table, {Tokens, Width}}, parameter{".gate", weight_role::gate, {1}},
+        parameter{".tile_embedding.weight", weight_role::tile_table, {Arrangements + 1, Tiles* Tokens* Width}}};
 
     /// Whether an arrangement gives two tile slots the same vectors.
     template <class B>

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rotary position embedding: each head's halves (i, i + head_dim/2) are coordinates that turn with the position.
+// Rotary position embedding: each head's halves (i, i + head_dim/2) are coordinates that rotate with the position.
 #pragma once
 
 #include <cmath>
 #include <cstddef>
 #include <numbers>
+#include <tuple>
 #include <vector>
 
 #include <llamavision/config/numbers.hpp>
 #include <llamavision/expression/run.hpp>
+#include <llamavision/layers/linear.hpp>
 
 namespace llamavision {
 
 namespace layer {
 
-/// Turns every head of a row by the angles of its position (`text_rows::cos` and `sin`).
+/// Rotates every head of a row by the angles of its position (`text_rows::cos` and `sin`).
 template <std::size_t HeadDim>
 struct rope : expression_base {
     static constexpr std::string_view kind = "rope";
@@ -33,6 +35,32 @@ struct rope : expression_base {
 /// C is a text configuration.
 template <class C>
 inline constexpr layer::rope<C::width / C::heads> rope{};
+
+namespace detail {
+
+/// What backends that make several projections of attention in one pass know of each: linear, or linear | rope.
+template <class E>
+struct projection_of {
+    static constexpr bool is_plain = false; // something else
+    static constexpr std::size_t rope_dim = 0;
+};
+template <name Name, std::size_t In, std::size_t Out>
+struct projection_of<layer::linear<Name, In, Out>> {
+    static constexpr bool is_plain = true;
+    static constexpr std::size_t rope_dim = 0; // no rope after it
+    static matrix const& weight(weights<layer::linear<Name, In, Out>> const& w) { return w.own[0]; }
+};
+template <name Name, std::size_t In, std::size_t Out, std::size_t HeadDim>
+struct projection_of<grammar::chain<layer::linear<Name, In, Out>, layer::rope<HeadDim>>> {
+    static constexpr bool is_plain = true;
+    static constexpr std::size_t rope_dim = HeadDim;
+    template <class W>
+    static matrix const& weight(W const& w) {
+        return std::get<0>(w.parts).own[0];
+    }
+};
+
+} // namespace detail
 
 /// The head_dim/2 angular frequencies f_i = theta^(-2i/head_dim), in float as both references compute them. The
 /// "llama3" scaling divides those whose wavelength exceeds the original context by `factor`, keeps those that turn

@@ -6,15 +6,15 @@
 
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/expression/count.hpp>
-#include <llamavision/model/mllama.hpp>
+#include <llamavision/model/model_of.hpp>
 
 namespace llamavision {
 
 /// Operations for a picture of that many tiles; the cross-attention's keys and values included. Collapsed: rows of
 /// padding that are alike are computed once.
-template <configuration C>
+template <encodes M>
 [[nodiscard]] constexpr double image_flops(std::size_t tiles, bool collapsed = false) {
-    using V = typename C::vision;
+    using V = typename M::configured::vision;
     std::size_t const slots = collapsed && tiles < V::tiles ? tiles + 1 : V::tiles;
     std::size_t const pads = collapsed && config::pads<V> > 0 ? 1 : config::pads<V>;
     work w;
@@ -23,12 +23,12 @@ template <configuration C>
     w.feature_rows = static_cast<double>(tiles * config::tokens<V>);
     w.sees_image = true;
     double patch_rows = static_cast<double>(tiles * config::patches<V>), no_text = 0;
-    return flops(mllama<C>.encoder, w, patch_rows) + flops(mllama<C>.reader, w, no_text);
+    return flops(M::encoder, w, patch_rows) + flops(M::reader, w, no_text);
 }
 
 /// Operations for reading `count` tokens after `before` others, with that many rows of image in sight; logits of the
 /// last one.
-template <configuration C>
+template <network_model M>
 [[nodiscard]] constexpr double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) {
     auto const n = static_cast<double>(count), past = static_cast<double>(before);
     work w;
@@ -38,7 +38,7 @@ template <configuration C>
     w.logit_rows = 1;
     w.sees_image = image_rows > 0;
     double rows_in = n;
-    return flops(mllama<C>.reader, w, rows_in);
+    return flops(M::reader, w, rows_in);
 }
 
 } // namespace llamavision

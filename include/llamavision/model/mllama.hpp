@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole model, at compile time: an image encoder, and a language model that looks at what it says.
+// Llama 3.2 Vision, the whole model: an image encoder, and a language model that looks at what it outputs.
 #pragma once
 
 #include <llamavision/config/llama_3_2.hpp>
@@ -8,18 +8,25 @@
 
 namespace llamavision {
 
+/// From what the tower outputs to the text's width.
+template <configuration C>
+struct projector : module {
+    static constexpr model_part part = model_part::projector;
+    static constexpr std::size_t features = C::vision::width * (1 + C::vision::taps.size());
+    static constexpr auto is = linear_with_bias<"multi_modal_projector", features, C::text::width>;
+};
+
 /// Tiles to the rows that cross-attention reads: (kept tiles · tokens, text width).
 template <configuration C>
 struct image_encoder : module {
-    static constexpr std::size_t features = C::vision::width * (1 + C::vision::taps.size());
-    static constexpr auto is =
-        vision_model<typename C::vision>{} | linear_with_bias<"multi_modal_projector", features, C::text::width>;
+    static constexpr auto is = vision_model<typename C::vision>{} | projector<C>{};
 };
 
 /// Both halves side by side. They meet in the image memory: `encoder` fills it, the cross-attention of `reader` reads
 /// it.
 template <configuration C>
 struct mllama_of {
+    using configured = C;
     static constexpr image_encoder<C> encoder{};
     static constexpr language_model<typename C::text> reader{};
 };
@@ -29,9 +36,9 @@ inline constexpr mllama_of<C> mllama{};
 
 /// Tensors and parameters of both halves.
 template <configuration C>
-[[nodiscard]] constexpr totals count(mllama_of<C> m) {
-    totals sum = count(m.encoder);
-    return sum += count(m.reader);
+[[nodiscard]] constexpr totals count(mllama_of<C>) {
+    totals sum = count(mllama_of<C>::encoder);
+    return sum += count(mllama_of<C>::reader);
 }
 
 static_assert(count(mllama<llama_3_2_11b_vision>) == totals{906, 10'670'220'835});

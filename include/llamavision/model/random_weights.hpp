@@ -16,8 +16,7 @@
 
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/config/numbers.hpp>
-#include <llamavision/expression/bind.hpp>
-#include <llamavision/model/mllama.hpp>
+#include <llamavision/model/model_of.hpp>
 #include <llamavision/support/half.hpp>
 #include <llamavision/support/splitmix64.hpp>
 
@@ -66,22 +65,21 @@ inline void draw_tile_table(std::uint64_t stream, std::size_t tiles, std::span<s
 
 /// Scaled so that activations neither vanish nor explode: variance 1/fan-in for products, one for embeddings; norms at
 /// one, biases at zero, gates half open.
-inline checkpoint::tensor random_tensor(std::string const& name, std::vector<std::size_t> shape, std::size_t tiles,
-                                        std::uint64_t seed) {
-    std::uint64_t const stream = stream_of(name, seed);
-    checkpoint::tensor t{checkpoint::dtype::bf16, std::move(shape), {}, {}};
-    std::size_t const fan_in = values_of(t) / t.shape[0];
-    if (name.ends_with("tile_embedding.weight") || name.ends_with("positional_embedding.embedding.weight"))
-        t.make = [=](std::span<std::byte> buffer) { draw_tile_table(stream, tiles, buffer); };
-    else if (t.shape.size() > 1) {
-        bool const looked_up = name.find("embed_tokens") != std::string::npos || name.ends_with(".embedding");
-        float const deviation = looked_up ? 1.0f : 1.0f / std::sqrt(static_cast<float>(fan_in));
-        t.make = [=](std::span<std::byte> buffer) { draw_bf16(stream, std::sqrt(3.0f) * deviation, buffer); };
-    } else if (name.ends_with("class_embedding"))
-        t.make = [=](std::span<std::byte> buffer) { draw_bf16(stream, 1.0f, buffer); };
-    else {
-        float const value = name.ends_with(".bias") ? 0.0f : name.ends_with(".weight") ? 1.0f : 0.5f;
-        t.make = [=](std::span<std::byte> buffer) { fill_bf16(value, buffer); };
+inline checkpoint::tensor random_tensor(weight_facts const& w, std::size_t tiles, std::uint64_t seed) {
+    std::uint64_t const stream = stream_of(w.name, seed);
+    checkpoint::tensor t{checkpoint::dtype::bf16, shape_of(w.kind), {}, {}};
+    auto const spread = [&](float deviation) {
+        t.make = [=, limit = std::sqrt(3.0f) * deviation](std::span<std::byte> to) { draw_bf16(stream, limit, to); };
+    };
+    auto const all = [&](float value) { t.make = [=](std::span<std::byte> to) { fill_bf16(value, to); }; };
+    switch (w.kind.role) {
+    case weight_role::product: spread(1.0f / std::sqrt(static_cast<float>(w.kind.count() / w.kind.shape[0]))); break;
+    case weight_role::table: spread(1.0f); break;
+    case weight_role::tile_table: t.make = [=](std::span<std::byte> to) { draw_tile_table(stream, tiles, to); }; break;
+    case weight_role::vector: t.make = [=](std::span<std::byte> to) { draw_bf16(stream, 1.0f, to); }; break;
+    case weight_role::scale: all(1.0f); break;
+    case weight_role::bias: all(0.0f); break;
+    case weight_role::gate: all(0.5f); break;
     }
     return t;
 }
@@ -92,13 +90,10 @@ inline checkpoint::tensor random_tensor(std::string const& name, std::vector<std
 /// allocated before a tensor is bound or written.
 template <configuration C>
 [[nodiscard]] checkpoint::named_tensors random_weights(std::uint64_t seed) {
+    std::size_t const tiles = config::numbers_of<C>().vision.tiles;
     checkpoint::named_tensors all;
-    auto const add = [&](auto const& part) {
-        for (auto& [name, shape] : tensor_names(part))
-            all.tensors.emplace(name, detail::random_tensor(name, std::move(shape), C::vision::tiles, seed));
-    };
-    add(mllama<C>.encoder);
-    add(mllama<C>.reader);
+    for (weight_facts const& w : all_weights<model_of<C>>())
+        all.tensors.emplace(w.name, detail::random_tensor(w, tiles, seed));
     return all;
 }
 

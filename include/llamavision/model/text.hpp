@@ -8,7 +8,6 @@
 #include <llamavision/layers/activation.hpp>
 #include <llamavision/layers/attention.hpp>
 #include <llamavision/layers/embedding.hpp>
-#include <llamavision/layers/fusion.hpp>
 #include <llamavision/layers/gate.hpp>
 #include <llamavision/layers/image_visibility.hpp>
 #include <llamavision/layers/linear.hpp>
@@ -21,7 +20,7 @@ namespace llamavision {
 template <class C>
 inline constexpr std::size_t kv_width = C::kv_heads*(C::width / C::heads);
 
-// The sentences are laid out by hand.
+// The modules are laid out by hand.
 // clang-format off
 
 template <class C>
@@ -48,12 +47,14 @@ struct cross_attention : module {
 
 template <class C>
 struct text_block : module {
+    static constexpr model_part part = model_part::self;
     static constexpr auto is = residual(rms_norm<"input_layernorm", C> | scope<"self_attn">(self_attention<C>{}))
                              | residual(rms_norm<"post_attention_layernorm", C> | scope<"mlp">(swiglu<C>{}));
 };
 
 template <class C>
 struct cross_block : module {
+    static constexpr model_part part = model_part::cross;
     static constexpr auto is = residual(rms_norm<"input_layernorm", C> | scope<"cross_attn">(cross_attention<C>{})
                                             | rows_seeing_image<masked::attention>, tanh_gate<"cross_attn_attn_gate">)
                              | residual(rms_norm<"post_attention_layernorm", C> | scope<"mlp">(swiglu<C>{})
@@ -66,15 +67,27 @@ struct cross_layers {
     static constexpr auto layers = C::cross_layers;
 };
 
+template <class C, std::size_t Rows>
+struct token_embedding : module {
+    static constexpr model_part part = model_part::embedding;
+    static constexpr auto is = embedding<"embed_tokens", Rows, C::width>;
+};
+
+template <class C>
+struct output_head : module {
+    static constexpr model_part part = model_part::head;
+    static constexpr auto is = linear<"lm_head", C::width, C::vocabulary>;
+};
+
 template <class C>
 struct language_model : module {
     static constexpr auto is = scope<"language_model">(
           scope<"model">(
-              embedding<"embed_tokens", C::vocabulary + config::extra_tokens, C::width>
+              token_embedding<C, C::vocabulary + config::extra_tokens>{}
             | scope<"layers">(interleave<C::layers, cross_layers<C>>(text_block<C>{}, cross_block<C>{}))
             | wanted_rows
             | rms_norm<"norm", C>)
-        | linear<"lm_head", C::width, C::vocabulary>);
+        | output_head<C>{});
 };
 
 // clang-format on

@@ -6,7 +6,6 @@
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/layers/activation.hpp>
 #include <llamavision/layers/attention.hpp>
-#include <llamavision/layers/fusion.hpp>
 #include <llamavision/layers/gate.hpp>
 #include <llamavision/layers/linear.hpp>
 #include <llamavision/layers/norm.hpp>
@@ -15,7 +14,7 @@
 
 namespace llamavision {
 
-// The sentences are laid out by hand.
+// The modules are laid out by hand.
 // clang-format off
 
 template <class C>
@@ -58,6 +57,7 @@ struct tapped_layers {
 
 template <class C>
 struct vision_model : module {
+    static constexpr model_part part = model_part::vision;
     static constexpr auto is = scope<"vision_model">(
           patchify<C>{}
         | tile_position<"pre_tile_positional_embedding", C>

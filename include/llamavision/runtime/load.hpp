@@ -147,7 +147,7 @@ model assemble(checkpoint::opened folder, B kernels, load_options const& options
     how.memory_budget = available_to(kernels);
     if constexpr (owns_memory<B>) how.host_memory_budget = available_memory();
     how.beyond_memory = options.beyond_memory;
-    auto net = std::make_shared<compiled_network<C, B> const>(std::move(folder.tensors), std::move(kernels), how);
+    auto net = std::make_shared<network_of<C, B> const>(std::move(folder.tensors), std::move(kernels), how);
     model_defaults defaults = defaults_of(folder, tokenizer, options);
     return model(std::move(net), std::move(tokenizer), std::move(defaults), options.images);
 }

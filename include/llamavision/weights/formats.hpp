@@ -2,11 +2,9 @@
 // What weights are kept in while the model runs, chosen for each part of the model.
 #pragma once
 
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string_view>
 
 namespace llamavision {
@@ -30,6 +28,17 @@ enum class weight_format : std::uint8_t { stored, bf16, i8, q8, q4 };
     return std::nullopt;
 }
 
+/// The parts of a model that may be kept in different formats. Modules declare theirs (model/text.hpp).
+enum class model_part : std::uint8_t {
+    vision,    ///< the tower
+    projector, ///< from the tower to the text's width
+    cross,     ///< text layers that look at the image
+    self,      ///< the other text layers
+    embedding,
+    head,
+    other ///< small weights outside of these
+};
+
 /// One format for each part of the model.
 struct weight_formats {
     weight_format vision = weight_format::stored;    ///< the tower; only here `i8` is offered
@@ -48,26 +57,17 @@ struct weight_formats {
 
     friend bool operator==(weight_formats const&, weight_formats const&) = default;
 
-    /// The format of the weight of that name, as Hugging Face spells it; `cross_layers` are the indices of the text
-    /// layers that look at the image.
-    [[nodiscard]] weight_format of(std::string_view name, std::span<std::size_t const> cross_layers) const {
-        if (name.starts_with("vision_model.")) return vision;
-        if (name.starts_with("multi_modal_projector.")) return projector;
-        if (name.starts_with("language_model.lm_head.")) return head;
-        std::optional<std::size_t> const layer = text_layer(name);
-        if (!layer) return embedding;
-        for (std::size_t const c : cross_layers)
-            if (c == *layer) return cross;
-        return self;
-    }
-
-    /// The layer of the text that the weight of that name belongs to, if it does to one.
-    [[nodiscard]] static std::optional<std::size_t> text_layer(std::string_view name) {
-        constexpr std::string_view layers = "language_model.model.layers.";
-        if (!name.starts_with(layers)) return std::nullopt;
-        std::size_t layer = 0;
-        std::from_chars(name.data() + layers.size(), name.data() + name.size(), layer);
-        return layer;
+    /// The format of that part's products.
+    [[nodiscard]] constexpr weight_format of(model_part part) const {
+        switch (part) {
+        case model_part::vision: return vision;
+        case model_part::projector: return projector;
+        case model_part::cross: return cross;
+        case model_part::self: return self;
+        case model_part::embedding: return embedding;
+        case model_part::head: return head;
+        default: return weight_format::stored;
+        }
     }
 };
 

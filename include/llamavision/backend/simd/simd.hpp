@@ -38,6 +38,9 @@ inline namespace LLAMAVISION_ARCH {
 /// from the fused kernels or their parts. Bits differ between tiers.
 class simd : public scalar {
   public:
+    static constexpr fusion fusions =
+        fusion::swiglu | fusion::linear_gelu | fusion::linear_add | fusion::norms | fusion::projections;
+
     explicit simd(std::size_t threads = 0) : simd(simd_options{threads, best_tier(), nullptr}) {}
     explicit simd(std::shared_ptr<thread_pool> pool) : simd(simd_options{0, best_tier(), std::move(pool)}) {}
     /// Throws `error` if the machine lacks the tier.
@@ -105,9 +108,7 @@ class simd : public scalar {
     blocks::block_table const* blocks_;
 };
 
-static_assert(
-    backend<
-        simd> && fuses_swiglu<simd> && fuses_linear_add<simd> && fuses_linear_gelu<simd> && fuses_norms<simd> && fuses_projections<simd> && repacks_weights<simd> && keeps_keys<simd>);
+static_assert(backend<simd> && repacks_weights<simd> && keeps_keys<simd>);
 
 } // namespace LLAMAVISION_ARCH
 } // namespace llamavision

@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,13 +27,8 @@
 
 namespace llamavision {
 
-/// Whether a tensor of that name (Hugging Face's) is the matrix of a product, or the embedding: norms, biases, gates,
-/// the convolution and the tables of positions are small, and stay as they are.
-[[nodiscard]] inline bool is_converted(std::string_view name) {
-    constexpr std::string_view endings[] = {"_proj.weight",      ".fc1.weight",    ".fc2.weight",
-                                            "_projector.weight", "lm_head.weight", "embed_tokens.weight"};
-    return std::any_of(std::begin(endings), std::end(endings), [&](std::string_view e) { return name.ends_with(e); });
-}
+/// The formats that tensors are wanted in, by their names; those that it does not name stay as they are.
+using formats_of_tensors = std::map<std::string, weight_format, std::less<>>;
 
 /// What a file holds in that format. Throws argument_error for i8, which only a backend's memory holds.
 [[nodiscard]] inline std::optional<checkpoint::dtype> stored_type(weight_format f) {
@@ -75,18 +71,18 @@ inline void convert_on(thread_pool& pool, checkpoint::dtype from, std::span<std:
 
 } // namespace detail
 
-/// The tensors in the formats chosen for their parts. What is stored so already, and rows without whole blocks, stay.
+/// The tensors in the formats that are wanted. What is stored so already, and rows without whole blocks, stay.
 /// Converted bytes are made each time that they are asked for, a tensor at a time, and pages that were read are given
-/// back. @param cross_layers indices of the text layers that look at the image
+/// back.
 /// Throws argument_error for i8, mismatch_error for tensors that hold no real numbers. Making a tensor of integers
 /// throws format_error, naming it, if a value is infinite or no number.
 [[nodiscard]] inline checkpoint::named_tensors quantised(checkpoint::named_tensors source,
-                                                         weight_formats const& formats,
-                                                         std::span<std::size_t const> cross_layers,
+                                                         formats_of_tensors const& formats,
                                                          std::shared_ptr<thread_pool> const& pool) {
     for (auto& [name, value] : source.tensors) {
-        if (!is_converted(name) || value.shape.size() != 2) continue;
-        auto const type = stored_type(formats.of(name, cross_layers));
+        auto const wanted = formats.find(name);
+        if (wanted == formats.end() || value.shape.size() != 2) continue;
+        auto const type = stored_type(wanted->second);
         if (!type || *type == value.type || value.shape[1] % checkpoint::block_of(*type).values != 0) continue;
         if (!checkpoint::is_plain_weight(value.type) && !checkpoint::is_block_type(value.type))
             throw mismatch_error("the tensor \"" + name + "\" is " + std::string(checkpoint::name_of(value.type))

@@ -50,10 +50,10 @@ inline constexpr char const* read_as_needed =
 /// @throws memory_error with the figures
 inline void check_host_memory(weight_memory const& w, std::size_t budget, bool beyond) {
     using detail::in_gigabytes;
-    bool const in_files = w.beside <= budget; // what is too much
-    if (in_files && (beyond || w.beside + w.mapped <= budget)) return;
-    throw memory_error("what the model leaves to the CPU takes "
-                       + in_gigabytes(in_files ? w.beside + w.mapped : w.beside) + " of the machine's memory"
+    bool const in_files = w.host <= budget; // what is too much
+    if (in_files && (beyond || w.host + w.mapped <= budget)) return;
+    throw memory_error("what the model leaves to the CPU takes " + in_gigabytes(in_files ? w.host + w.mapped : w.host)
+                       + " of the machine's memory"
                        + (in_files ? " (of which " + in_gigabytes(w.mapped) + " lie in files)" : "") + ", and "
                        + in_gigabytes(budget)
                        + " are available; more layers on the GPU (--gpu-layers) or smaller formats leave less, and "

@@ -3,64 +3,33 @@
 // that were chosen, and the layouts of the backend.
 #pragma once
 
-#include <cstddef>
-#include <memory>
-#include <string>
-#include <utility>
-
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
-#include <llamavision/expression/bind.hpp>
-#include <llamavision/model/mllama.hpp>
-#include <llamavision/runtime/weights/repacking.hpp>
+#include <llamavision/model/model_of.hpp>
+#include <llamavision/runtime/weights/placement.hpp>
 #include <llamavision/weights/formats.hpp>
 #include <llamavision/weights/memory.hpp>
 
 namespace llamavision {
 
-namespace detail {
-
-/// How `bind` settles one tensor, in bytes.
-template <backend B>
-weight_memory memory_of(B const& backend, stored_weight const& w, weight_format chosen, bool packed) {
-    weight_placement const to = placement_of(backend, w, chosen, packed);
-    bool const beside = owns_memory<B> && to.where == home::memory;
-    weight_memory m;
-    (to.where == home::file ? m.mapped : beside ? m.beside : m.own) = to.padded_bytes();
-    m.decoded = w.kind.is_product ? to.bytes : 0;
-    return m;
-}
-
-} // namespace detail
-
-/// @param tensors under Hugging Face's names; those that are absent count as nothing
+/// @param all the model's weights (all_weights); those that the checkpoint lacks count as nothing
+/// @param tensors under the names of those weights
 /// @param packed whether what does not stay in the checkpoint's files goes into a packed file, not into memory
-template <configuration C, backend B>
-[[nodiscard]] weight_memory measure_weights(B const& backend, checkpoint::named_tensors const& tensors,
-                                            weight_formats const& formats, bool packed) {
-    auto const of_node = [&](auto node, std::string const& path) {
-        weight_memory sum;
-        for (parameter const& p : node.parameters) {
-            auto const at = tensors.tensors.find(path + std::string(p.suffix));
-            if (at != tensors.tensors.end())
-                sum += detail::memory_of(backend, binder::stored(at->first, p, at->second),
-                                         formats.of(at->first, C::text::cross_layers), packed);
-        }
-        return sum;
-    };
+template <backend B>
+[[nodiscard]] weight_memory measure_weights(B const& backend, std::span<weight_facts const> all,
+                                            checkpoint::named_tensors const& tensors, weight_formats const& formats,
+                                            bool packed) {
     weight_memory sum;
-    auto const encoder = std::make_unique<weights<image_encoder<C>>>();
-    walk(mllama<C>.encoder, *encoder, "",
-         [&](auto node, auto const&, std::string const& path) { sum += of_node(node, path); });
-    sum.decoded = 0;
-    auto const reader = std::make_unique<weights<language_model<typename C::text>>>();
-    walk(mllama<C>.reader, *reader, "", [&](auto node, auto const& w, std::string const& path) {
-        sum += of_node(node, path);
-        if constexpr (requires { node.walk_memorised(w, path, of_node); }) // once an image, not once a token
-            node.walk_memorised(w, path, [&](auto part, auto const&, std::string const& below) {
-                sum.decoded -= of_node(part, below).decoded;
-            });
-    });
+    for (weight_facts const& facts : all) {
+        auto const at = tensors.tensors.find(facts.name);
+        if (at == tensors.tensors.end()) continue;
+        stored_weight const w = binder::stored(facts, at->second);
+        weight_placement const to = placement_of(backend, w, formats.of(facts.part), packed);
+        bool const on_host = owns_memory<B> && to.where == home::memory;
+        (to.where == home::file ? sum.mapped : on_host ? sum.host : sum.own) += to.padded_bytes();
+        bool const of_encoder = facts.part == model_part::vision || facts.part == model_part::projector;
+        if (facts.kind.is_product() && !of_encoder && !facts.of_image) sum.decoded += to.bytes;
+    }
     return sum;
 }
 

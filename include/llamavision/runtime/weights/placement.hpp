@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a weight comes to lie, and in which layout. The plan adds it up (measure.hpp) and loading does it
+// In which memory a weight lies, and in which layout. The plan adds it up (measure.hpp) and loading does it
 // (repacking.hpp): one decision for both.
 #pragma once
 
@@ -13,7 +13,7 @@ namespace llamavision {
 
 struct weight_placement {
     home where;
-    bool anew;         ///< in the backend's layout; otherwise as it is stored
+    bool repacked;     ///< in the backend's layout; otherwise as it is stored
     bool moves;        ///< into a packed file, or memory taken for it; otherwise it stays where it is found or made
     std::size_t bytes; ///< that its values take
 
@@ -34,25 +34,27 @@ template <backend B>
 }
 
 /// Matrices stay in the checkpoint's files as long as that is how kernels want them. All else goes into memory or into
-/// a packed file; to a backend with memory of its own goes everything but numbers, which kernels take as such, and what
-/// it leaves to a second backend.
+/// a packed file. To a backend with memory of its own goes everything but single numbers, which kernels take as such,
+/// and what it leaves to a second backend.
 template <backend B>
 [[nodiscard]] weight_placement placement_of(B const& backend, stored_weight const& w, weight_format format,
                                             bool packed) {
-    if constexpr (divides<B>)
-        if (auto const layer = weight_formats::text_layer(w.name);
-            w.kind.is_product && layer && *layer >= backend.layers())
+    if constexpr (divides<B>) {
+        bool const of_text = w.facts.part == model_part::self || w.facts.part == model_part::cross;
+        if (w.facts.kind.is_product() && of_text && w.facts.layer && *w.facts.layer >= backend.layers())
             return placement_of(backend.host(), w, format, packed);
-    std::size_t anew = 0;
+    }
+    std::size_t repacked = 0;
     if constexpr (repacks_weights<B>)
-        if (w.kind.is_product && format != weight_format::stored) anew = backend.repacked_bytes(w.extents, format);
-    std::size_t const bytes = anew > 0 ? anew : bytes_of(w.extents.type, w.extents.size());
+        if (w.facts.kind.is_product() && format != weight_format::stored)
+            repacked = backend.repacked_bytes(w.extents, format);
+    std::size_t const bytes = repacked > 0 ? repacked : bytes_of(w.extents.type, w.extents.size());
     if constexpr (owns_memory<B>) {
         bool const number = w.extents.size() == 1;
-        return {number ? home::memory : home::device, anew > 0, !number, bytes};
+        return {number ? home::memory : home::device, repacked > 0, !number, bytes};
     } else {
-        bool const stays = anew == 0 && !w.made;
-        return {stays || packed ? home::file : home::memory, anew > 0, !stays && (anew > 0 || packed), bytes};
+        bool const stays = repacked == 0 && !w.made;
+        return {stays || packed ? home::file : home::memory, repacked > 0, !stays && (repacked > 0 || packed), bytes};
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts a model's weights where a backend wants them, and as it wants them: into memory, the backend's own memory, or a
-// packed file.
+// Repacks a model's weights into the layouts of a backend, and puts them where its kernels read them: into memory, the
+// backend's own memory, or a packed file.
 #pragma once
 
 #include <cstddef>
@@ -30,23 +30,23 @@ template <backend B>
 class weight_repacker final : public repacker {
   public:
     /// Refers to all of its arguments.
-    weight_repacker(B const& backend, weight_formats const& formats, std::span<std::size_t const> cross_layers,
-                    packing const& packed)
-        : backend_(backend), formats_(formats), cross_layers_(cross_layers), packed_(packed) {}
+    weight_repacker(B const& backend, weight_formats const& formats, packing const& packed)
+        : backend_(backend), formats_(formats), packed_(packed) {}
 
     /// @throws argument_error if a packed file is wanted, and all weights lie in the backend's own memory; what
     ///         packed_file throws; memory_error
     void expect(std::span<stored_weight const> weights) override {
         bool const packs = !packed_.file.empty();
         std::vector<packed_weight> list;
-        std::size_t apart = 0;
+        std::size_t on_device = 0;
         for (stored_weight const& w : weights) {
-            weight_format const format = formats_.of(w.name, cross_layers_);
+            weight_format const format = formats_.of(w.facts.part);
             weight_placement const to = placement_of(backend_, w, format, packs);
-            list_.push_back({w.name, w.extents, format, to, to.where == home::device ? apart : list.size()});
-            if (to.where == home::device) apart += to.padded_bytes();
+            list_.push_back({w.facts.name, w.extents, format, to, to.where == home::device ? on_device : list.size()});
+            if (to.where == home::device) on_device += to.padded_bytes();
             if (to.where == home::file && to.moves)
-                list.push_back({w.name + " " + std::string(to.anew ? name_of(format) : name_of(w.extents.type)) + " of "
+                list.push_back({w.facts.name + " "
+                                    + std::string(to.repacked ? name_of(format) : name_of(w.extents.type)) + " of "
                                     + std::string(name_of(w.extents.type)) + " " + std::to_string(w.extents.rows) + " "
                                     + std::to_string(w.extents.columns),
                                 to.bytes});
@@ -55,13 +55,13 @@ class weight_repacker final : public repacker {
             throw argument_error(packed_.file.string() + ": the " + std::string(backend_.name())
                                  + " backend has all weights in memory of its own, and none to pack");
         if (packs) file_.emplace(packed_.file, packed_.source, list);
-        if (apart > 0) apart_ = allocate(backend_, apart);
+        if (on_device > 0) device_memory_ = allocate(backend_, on_device);
     }
 
     [[nodiscard]] repacked repack(std::size_t index, std::function<void const*()> const& data) override {
         item const& w = list_[index];
         if (!w.to.moves) return {};
-        if (w.to.where == home::device) return put(backend_, w, apart_.get() + w.place, apart_, data);
+        if (w.to.where == home::device) return put(backend_, w, device_memory_.get() + w.place, device_memory_, data);
         auto const& backend = host_backend(backend_);
         if (w.to.where == home::memory) {
             auto const buffer = aligned_bytes(w.to.bytes);
@@ -93,7 +93,7 @@ class weight_repacker final : public repacker {
                         std::function<void const*()> const& data) {
         repacked result{w.extents, {to, w.to.bytes}, std::move(owner), w.to.where};
         result.weight.data = to;
-        if (w.to.anew) {
+        if (w.to.repacked) {
             if constexpr (repacks_weights<Reader>) {
                 if (data) {
                     // Whatever a layout leaves free is zero, so that equal weights are equal bytes; in a new file it
@@ -118,11 +118,10 @@ class weight_repacker final : public repacker {
 
     B const& backend_;
     weight_formats const& formats_;
-    std::span<std::size_t const> cross_layers_;
     packing const& packed_;
     std::vector<item> list_;
     std::optional<packed_file> file_;
-    std::shared_ptr<std::byte> apart_;
+    std::shared_ptr<std::byte> device_memory_;
 };
 
 } // namespace llamavision

@@ -43,6 +43,9 @@ namespace llamavision::gpu {
 template <class Device>
 class device_backend {
   public:
+    static constexpr fusion fusions =
+        fusion::swiglu | fusion::linear_gelu | fusion::linear_add | fusion::norms | fusion::projections;
+
     explicit device_backend(Device device) : device_(std::move(device)) {}
 
     [[nodiscard]] std::string_view name() const { return device_.name(); }

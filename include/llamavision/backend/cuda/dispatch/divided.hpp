@@ -22,59 +22,59 @@ namespace llamavision::gpu {
 /// Activations of the products that stay cross to the host and back, a few rows of them for a token.
 template <class Device, class Host>
 class divided_backend : public device_backend<Device> {
-    static_assert(fuses_swiglu<Host> && fuses_linear_gelu<Host> && fuses_linear_add<Host> && !owns_memory<Host>);
+    static_assert(fuses<Host, fusion::swiglu | fusion::linear_gelu | fusion::linear_add> && !owns_memory<Host>);
     using base = device_backend<Device>;
 
   public:
     static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
 
     /// @param layers the first so many layers of the text are the device's
-    divided_backend(base there, Host here, std::size_t layers = all)
-        : base(std::move(there)), here_(std::move(here)), layers_(layers) {}
+    divided_backend(base device, Host host, std::size_t layers = all)
+        : base(std::move(device)), host_(std::move(host)), layers_(layers) {}
 
-    [[nodiscard]] Host const& here() const { return here_; }
+    [[nodiscard]] Host const& host() const { return host_; }
     [[nodiscard]] std::size_t layers() const { return layers_; }
     [[nodiscard]] std::string kernels() const {
-        return base::kernels() + (layers_ == all ? "" : ", " + std::to_string(layers_) + " layers; " + here_.kernels());
+        return base::kernels() + (layers_ == all ? "" : ", " + std::to_string(layers_) + " layers; " + host_.kernels());
     }
 
     void linear(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const {
-        if (there(w)) return base::linear(w, bias, x, rows, y);
+        if (on_device(w)) return base::linear(w, bias, x, rows, y);
         brought in = read(x, rows, w.columns), add(*this, bias, w.rows), out(rows * w.rows);
-        here_.linear(w, add.data(), in.data(), rows, out.data());
+        host_.linear(w, add.data(), in.data(), rows, out.data());
         out.back(*this, y);
     }
     void fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const {
-        if (there(w)) return base::fused_linear_gelu(w, bias, x, rows, y);
+        if (on_device(w)) return base::fused_linear_gelu(w, bias, x, rows, y);
         brought in = read(x, rows, w.columns), add(*this, bias, w.rows), out(rows * w.rows);
-        here_.fused_linear_gelu(w, add.data(), in.data(), rows, out.data());
+        host_.fused_linear_gelu(w, add.data(), in.data(), rows, out.data());
         out.back(*this, y);
     }
     void fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows, float scale,
                           float* y) const {
-        if (there(w)) return base::fused_linear_add(w, bias, x, rows, scale, y);
+        if (on_device(w)) return base::fused_linear_add(w, bias, x, rows, scale, y);
         brought in(*this, x, rows * w.columns), add(*this, bias, w.rows), out(*this, y, rows * w.rows);
-        here_.fused_linear_add(w, add.data(), in.data(), rows, scale, out.data());
+        host_.fused_linear_add(w, add.data(), in.data(), rows, scale, out.data());
         out.back(*this, y);
     }
     void fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows, float* y) const {
-        if (there(gate)) return base::fused_swiglu(gate, up, x, rows, y);
+        if (on_device(gate)) return base::fused_swiglu(gate, up, x, rows, y);
         brought in = read(x, rows, gate.columns), out(rows * gate.rows);
-        here_.fused_swiglu(gate, up, in.data(), rows, out.data());
+        host_.fused_swiglu(gate, up, in.data(), rows, out.data());
         out.back(*this, y);
     }
     /// What they read crosses once.
     void fused_projections(std::span<projection const> of, normed const& x, std::size_t rows,
                            rotation const& by) const {
-        if (std::all_of(of.begin(), of.end(), [&](projection const& p) { return there(p.w); }))
+        if (std::all_of(of.begin(), of.end(), [&](projection const& p) { return on_device(p.w); }))
             return base::fused_projections(of, x, rows, by);
         brought in = read(x, rows, of[0].w.columns);
         for (projection const& p : of) {
-            if (there(p.w))
+            if (on_device(p.w))
                 base::linear(p.w, nullptr, x, rows, p.y);
             else {
                 brought out(rows * p.w.rows);
-                here_.linear(p.w, nullptr, in.data(), rows, out.data());
+                host_.linear(p.w, nullptr, in.data(), rows, out.data());
                 out.back(*this, p.y);
             }
             if (p.rotated) this->rope(p.y, rows, p.w.rows / by.head_dim, by.head_dim, by.cos, by.sin);
@@ -111,15 +111,15 @@ class divided_backend : public device_backend<Device> {
         if (!x.weight) return values;
         brought weight(*this, x.weight, width), bias(*this, x.bias, width);
         if (x.bias)
-            here_.layer_norm(values.data(), rows, width, weight.data(), bias.data(), x.eps, values.data());
+            host_.layer_norm(values.data(), rows, width, weight.data(), bias.data(), x.eps, values.data());
         else
-            here_.rms_norm(values.data(), rows, width, weight.data(), x.eps, values.data());
+            host_.rms_norm(values.data(), rows, width, weight.data(), x.eps, values.data());
         return values;
     }
 
-    [[nodiscard]] bool there(matrix const& w) const { return layers_ == all || this->device().holds(w.data); }
+    [[nodiscard]] bool on_device(matrix const& w) const { return layers_ == all || this->device().holds(w.data); }
 
-    Host here_;
+    Host host_;
     std::size_t layers_;
 };
 

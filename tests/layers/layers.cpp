@@ -122,8 +122,8 @@ TEST_CASE("rows that see no image say nothing in a cross block; Hugging Face mas
 
     auto const idle = [&](std::vector<lv::image_visibility> const& list) {
         now.visibility = list;
-        return std::pair(lv::layer::rows_seeing_image<lv::masked::attention>::idle(c),
-                         lv::layer::rows_seeing_image<lv::masked::mlp>::idle(c));
+        return std::pair(lv::layer::rows_seeing_image<lv::masked::attention>::outputs_zero(c),
+                         lv::layer::rows_seeing_image<lv::masked::mlp>::outputs_zero(c));
     };
     CHECK(idle({blind}) == std::pair(true, true));
     CHECK(idle({blind, leak}) == std::pair(false, true));
