@@ -30,6 +30,8 @@ def check(folder):
     golden = os.path.join(folder, "golden")
     cases = json.load(open(os.path.join(golden, "cases.json")))["cases"]
     config = json.load(open(os.path.join(folder, "hf", "config.json")))
+    if config["model_type"] == "llama":
+        return check_text_model(golden, cases, config)
     text, side = config["text_config"], config["vision_config"]["image_size"]
     images, faults = load(os.path.join(golden, "images.safetensors")), []
 
@@ -56,6 +58,26 @@ def check(folder):
             for i in range(text["num_hidden_layers"]):
                 if case["images"] or i not in text["cross_attention_layers"]:
                     expect(g[f"{reference}.layers.{i}"].shape == (len(ids), text["hidden_size"]), f"{name}: {reference} layer {i}")
+    return len(cases), faults
+
+
+def check_text_model(golden, cases, config):
+    faults = []
+
+    def expect(condition, what):
+        if not condition:
+            faults.append(what)
+
+    for name, case in cases.items():
+        g = load(os.path.join(golden, f"{name}.safetensors"))
+        rows, tokens = len(g["input_ids"]), g["hf.greedy"]
+        expect(rows == case["tokens"], f"{name}: tokens")
+        expect(g["hf.logits"].shape == (rows, config["vocab_size"]), f"{name}: logits")
+        expect(len(tokens) == 24 and tokens.min() >= 6 and tokens.max() < config["vocab_size"], f"{name}: greedy text")
+        expect(g["hf.logits"][-1].argmax() == tokens[0], f"{name}: the first token is not the best one")
+        expect(g["hf.greedy_margin"].min() > 1.5e-3, f"{name}: near tie")
+        for i in range(config["num_hidden_layers"]):
+            expect(g[f"hf.layers.{i}"].shape == (rows, config["hidden_size"]), f"{name}: layer {i}")
     return len(cases), faults
 
 

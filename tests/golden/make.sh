@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Makes the goldens anew: tests/data/golden/{g1,g1_ids,g2}. Same versions, same bytes.
+# Makes the goldens anew: tests/data/golden/{g1,g1_ids,g2,llama_tied,llama_untied}. Same versions, same bytes.
 #   tests/golden/make.sh             in a virtual environment of its own, with the pinned versions of requirements.txt
 #   tests/golden/make.sh PYTHON      with an interpreter that has the packages already
 set -eu
@@ -21,4 +21,7 @@ export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PYTHONHASHSEED=0 PYTHONDONTWRITEBYTEC
 for shape in g1 g1_ids g2; do
     "$python" "$here/make.py" "$shape" "$data/$shape"
 done
-"$python" "$here/check.py" "$data"/*
+for shape in llama_tied llama_untied; do
+    "$python" "$here/llama.py" "$shape" "$data/$shape"
+done
+"$python" "$here/check.py" "$data"/*/
