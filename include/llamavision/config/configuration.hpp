@@ -79,6 +79,11 @@ namespace config {
 /// Rows that embed_tokens has beyond the vocabulary; the first of them is the image token.
 inline constexpr std::size_t extra_tokens = 8;
 
+/// Rows of embed_tokens: ids below it can be read. A text model alone has no row beyond the vocabulary.
+[[nodiscard]] inline std::size_t embedding_rows(numbers const& n) {
+    return n.text.vocabulary + (n.kind == family::mllama ? extra_tokens : 0);
+}
+
 /// Patches of a tile, V a vision configuration.
 template <class V>
 inline constexpr std::size_t patches = (V::tile / V::patch) * (V::tile / V::patch);
