@@ -17,7 +17,7 @@ constexpr auto widen = lv::linear_with_bias<"widen", 2, 3>;
 std::vector<given_tensor> const widen_weights{{"widen.weight", {3, 2}, {1, 0, 0, 1, 1, 1}},
                                               {"widen.bias", {3}, {10, 20, 30}}};
 
-/// A word of the test's own that changes the number of rows: it keeps every other one.
+/// A layer of the test's own that changes the number of rows: it keeps every other one.
 struct every_other : lv::expression_base {
     static constexpr std::size_t in = lv::any_width;
     static std::size_t rows_after(lv::context const&, std::size_t n) { return n / 2; }
@@ -26,13 +26,13 @@ struct every_other : lv::expression_base {
         for (std::size_t r = 0; r < y.count; ++r) backend.copy(x.data + 2 * r * x.width, x.width, y.data + r * y.width);
     }
 };
-/// Says zero, and knows it: its residual need not be computed.
+/// Outputs zero, and says so: its residual need not be computed.
 struct nothing : lv::expression_base {
     static constexpr std::size_t in = 2, out = 2;
-    static bool idle(lv::context const&) { return true; }
+    static bool outputs_zero(lv::context const&) { return true; }
     template <class B>
     static void run(B const&, lv::weights<nothing> const&, lv::context&, lv::rows, lv::rows) {
-        FAIL("an idle expression is not run");
+        FAIL("what outputs zero is not run");
     }
 };
 } // namespace
@@ -79,7 +79,7 @@ TEST_CASE("a residual adds; its gate scales what is added") {
     CHECK(shut({1, 2}, 2, 2) == floats{1, 2});
 }
 
-TEST_CASE("a residual of what is idle leaves the rows alone, and computes nothing") {
+TEST_CASE("a residual of what outputs zero leaves the rows alone, and computes nothing") {
     bound const f(residual(nothing{}), {});
     CHECK(f({1, 2}, 2, 2) == floats{1, 2});
     bound const g(twice | residual(swap | nothing{}), {twice_weight, swap_weight});
@@ -195,11 +195,17 @@ TEST_CASE("walk visits every node with its path") {
         if constexpr (decltype(node)::parameters.size() > 0) paths.push_back(place.path);
     });
     CHECK(paths == std::vector<std::string>{"m.0.swap", "m.1.swap", "m.2.twice", "m.widen"});
-    std::size_t visited = 0;
+    std::vector<std::string> names, without_weights;
     for_each_weight(e, w, [&](lv::weight_facts const& facts, lv::matrix& to) {
-        to.rows = facts.kind.count();
-        CHECK(facts.name == paths[visited++] + ".weight");
+        to.rows = names.size(); // which of them it is
+        names.push_back(facts.name);
     });
-    CHECK(visited == 4);
-    CHECK(std::get<0>(std::get<1>(std::get<0>(std::get<0>(w.parts).parts).parts)[0].parts).own[0].rows == 4);
+    for_each_weight(e, [&](lv::weight_facts const& facts) { without_weights.push_back(facts.name); });
+    CHECK(names
+          == std::vector<std::string>{"m.0.swap.weight", "m.1.swap.weight", "m.2.twice.weight", "m.widen.weight",
+                                      "m.widen.bias"});
+    CHECK(without_weights == names);
+    auto const& stack = std::get<0>(std::get<0>(std::get<0>(w.parts).parts).parts);
+    CHECK(std::get<0>(std::get<0>(stack.parts)[1].parts).own[0].rows == 1);
+    CHECK(std::get<0>(std::get<1>(stack.parts)[0].parts).own[0].rows == 2);
 }

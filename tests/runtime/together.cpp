@@ -212,7 +212,7 @@ TEST_CASE("one that cannot read keeps all as they were") {
     CHECK(contains(refused(lv::argument_error(""), wrong), "images given: 0"));
     wrong = read;
     wrong[7].to = wrong[2].to;
-    CHECK(contains(refused(lv::argument_error(""), wrong), "a session reads one passage at a time"));
+    CHECK(contains(refused(lv::argument_error(""), wrong), "a session reads one input at a time"));
     lv::session other(other_network(), {64, 8, lv::parity::usual});
     wrong[7].to = &other;
     CHECK(contains(refused(lv::argument_error(""), wrong), "sessions of different models"));

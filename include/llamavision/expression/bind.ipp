@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a tensor of a checkpoint becomes a bound weight: found, compared with what the model wants, and put where kernels
+// read it.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include <llamavision/expression/bind.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/pages.hpp>
+
+namespace llamavision {
+
+namespace detail {
+
+[[nodiscard]] inline std::shared_ptr<void const> made(checkpoint::tensor const& tensor, std::size_t size) {
+    std::shared_ptr<float[]> const buffer(new float[(size + sizeof(float) - 1) / sizeof(float)]);
+    tensor.make({reinterpret_cast<std::byte*>(buffer.get()), size});
+    return {buffer, buffer.get()};
+}
+
+[[nodiscard]] inline std::shared_ptr<void const> copied(std::span<std::byte const> bytes) {
+    std::shared_ptr<float[]> const buffer(new float[(bytes.size() + sizeof(float) - 1) / sizeof(float)]);
+    std::memcpy(buffer.get(), bytes.data(), bytes.size());
+    return {buffer, buffer.get()};
+}
+
+[[nodiscard]] inline std::shared_ptr<void const> widened(matrix const& m) {
+    std::shared_ptr<float[]> const floats(new float[m.size()]);
+    visit(m, [&](auto values) {
+        for (std::size_t i = 0; i < m.size(); ++i)
+            floats[static_cast<std::ptrdiff_t>(i)] = static_cast<float>(values[i]);
+    });
+    return {floats, floats.get()};
+}
+
+/// Empty if a weight with rows of so many values can be of this type.
+[[nodiscard]] inline std::string why_not(checkpoint::dtype type, parameter const& p, std::size_t columns) {
+    if (checkpoint::is_plain_weight(type)) return {};
+    if (type != checkpoint::dtype::q8_0 && type != checkpoint::dtype::q4_0)
+        return "weights are F32, F16, BF16, Q8_0 or Q4_0";
+    if (!p.is_matrix()) return "only matrices are stored in blocks";
+    if (columns % checkpoint::block_of(type).values != 0)
+        return "rows of " + std::to_string(columns) + " values have no whole blocks of 32";
+    return {};
+}
+
+[[nodiscard]] inline std::string to_text(std::vector<std::size_t> const& shape) {
+    std::string text = "[";
+    for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+    return text + "]";
+}
+
+[[nodiscard]] inline std::string listed(std::vector<std::string> const& names, std::string const& what) {
+    if (names.empty()) return {};
+    std::string text = "\n  " + std::to_string(names.size()) + " " + what + ":";
+    for (std::string const& n : names) text += "\n    " + n;
+    return text;
+}
+
+} // namespace detail
+
+LLAMAVISION_INLINE void binder::bind(weight_facts const& facts, matrix& to) {
+    std::string const& name = facts.name;
+    parameter const& p = facts.kind;
+    auto const at = tensors_.tensors.find(name);
+    std::vector<std::size_t> const shape = shape_of(p);
+    if (at == tensors_.tensors.end()) {
+        missing_.push_back(name + " " + detail::to_text(shape));
+        return;
+    }
+    used_.insert(name);
+    checkpoint::tensor const& tensor = at->second;
+    if (tensor.shape != shape) {
+        misshapen_.push_back(name + " is " + detail::to_text(tensor.shape) + ", the model's is "
+                             + detail::to_text(shape));
+        return;
+    }
+    using checkpoint::dtype;
+    std::size_t const columns = p.count() / shape[0];
+    if (std::string const fault = detail::why_not(tensor.type, p, columns); !fault.empty()) {
+        misshapen_.push_back(name + " is " + std::string(checkpoint::name_of(tensor.type)) + ", " + fault);
+        return;
+    }
+    std::size_t const size = checkpoint::bytes_of(tensor.type, p.count());
+    if (!tensor.make && tensor.bytes.size() != size) {
+        misshapen_.push_back(name + " " + detail::to_text(shape) + " has " + std::to_string(tensor.bytes.size())
+                             + " bytes, and takes " + std::to_string(size));
+        return;
+    }
+    weights_.push_back(stored(facts, tensor));
+    to = weights_.back().extents;
+    pending_.push_back({&to, &tensor, size});
+}
+
+LLAMAVISION_INLINE void binder::check() {
+    surplus_.clear();
+    for (auto const& [name, tensor] : tensors_.tensors)
+        if (!used_.contains(name)) surplus_.push_back(name + " " + detail::to_text(tensor.shape));
+    std::string const problems = detail::listed(missing_, "missing") + detail::listed(misshapen_, "misshapen")
+                                 + detail::listed(surplus_, "surplus");
+    if (!problems.empty()) throw mismatch_error("the checkpoint's tensors are not the model's:" + problems);
+}
+
+LLAMAVISION_INLINE std::vector<std::shared_ptr<void const>> binder::finish(progress const& on_progress) {
+    check();
+    if (repacker_) repacker_->expect(weights_);
+    bound_.resize(weights_.size());
+    std::size_t done = 0;
+    for (std::size_t const i : in_order()) {
+        settle(i);
+        if (on_progress) on_progress(++done, weights_.size());
+    }
+    if (repacker_) repacker_->finish();
+    std::vector<std::shared_ptr<void const>> owners = std::move(tensors_.owners);
+    owners.insert(owners.end(), copies_.begin(), copies_.end());
+    return owners;
+}
+
+LLAMAVISION_INLINE stored_weight binder::stored(weight_facts facts, checkpoint::tensor const& t) {
+    parameter const p = facts.kind;
+    format const type = p.is_matrix() ? format_of(t.type) : format::f32;
+    return {std::move(facts),
+            {nullptr, type, p.shape[0], p.count() / p.shape[0]},
+            !p.is_matrix() || t.make || is_misaligned(t)};
+}
+
+LLAMAVISION_INLINE std::vector<std::size_t> binder::in_order() const {
+    std::vector<std::size_t> order(pending_.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    auto const made = [this](std::size_t i) { return pending_[i].tensor->make ? pending_[i].size : 0; };
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return made(a) > made(b); });
+    return order;
+}
+
+LLAMAVISION_INLINE void binder::settle(std::size_t index) {
+    pending const& p = pending_[index];
+    stored_weight const& w = weights_[index];
+    std::shared_ptr<void const> owner;
+    auto const data = [&]() -> void const* {
+        if (p.tensor->make)
+            owner = detail::made(*p.tensor, p.size);
+        else if (is_misaligned(*p.tensor))
+            owner = detail::copied(p.tensor->bytes);
+        void const* const values = owner ? owner.get() : p.tensor->bytes.data();
+        if (w.facts.kind.is_matrix()) return values;
+        owner = detail::widened({values, format_of(p.tensor->type), w.extents.rows, w.extents.columns});
+        return owner.get();
+    };
+    repacked result = repacker_ ? repacker_->repack(index, data) : repacked{};
+    if (result.owner) {
+        owner = std::move(result.owner);
+        if (!p.tensor->make) give_back(p.tensor->bytes); // read once, and not again
+    } else {
+        result.weight = w.extents;
+        result.weight.data = data();
+        std::size_t const size = bytes_of(w.extents.type, w.extents.size());
+        result.bytes = {static_cast<std::byte const*>(result.weight.data), size};
+        result.where = owner ? home::memory : home::file;
+    }
+    *p.weight = result.weight;
+    bound_[index] = {w.facts, result.weight.type, result.bytes, result.where};
+    if (owner) copies_.push_back(std::move(owner));
+}
+
+} // namespace llamavision
