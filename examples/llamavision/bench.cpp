@@ -133,8 +133,8 @@ class benchmark {
             found = &built_in_named(options_.config);
             lv::weight_formats table; // as in the files that `quantize` writes
             table.embedding = formats_.head;
-            tensors = lv::quantised(found->random(options_.seed),
-                                    lv::formats_by_name(lv::expected_tensors(found->numbers), table), pool_);
+            tensors = lv::checkpoint::quantised(
+                found->random(options_.seed), lv::formats_by_name(lv::expected_tensors(found->numbers), table), pool_);
             how.packed.source = std::string(found->name) + ", random " + std::to_string(options_.seed);
         } else {
             auto const path = model_path(options_.model);

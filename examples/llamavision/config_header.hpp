@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-namespace llamavision::config {
+namespace program {
 
 /// A name for the type that describes the model in `folder`, made from the folder's name: "Llama-3.2-11B" becomes
 /// "llama_3_2_11b_config". The suffix keeps it apart from keywords, macros and functions of the C library.
@@ -60,8 +60,9 @@ namespace detail {
 /// A header that defines `type_name` with the numbers `n` in the global namespace, and names it in the macro
 /// LLAMAVISION_PROGRAM_CONFIG_TYPES, from which the program takes the configurations that it is built for. Throws
 /// argument_error if `type_name` is no identifier. The aspect ratios follow from the number of tiles.
-[[nodiscard]] inline std::string to_header(numbers const& n, std::string_view type_name) {
-    if (!detail::is_identifier(type_name)) throw argument_error(in_quotes(type_name) + " cannot be the name of a type");
+[[nodiscard]] inline std::string to_header(llamavision::config::numbers const& n, std::string_view type_name) {
+    if (!detail::is_identifier(type_name))
+        throw llamavision::argument_error(llamavision::in_quotes(type_name) + " cannot be the name of a type");
     std::string const name(type_name);
     std::string result;
     auto const line = [&result](std::string const& text) { result += text + '\n'; };
@@ -72,7 +73,8 @@ namespace detail {
         return "        static constexpr std::size_t " + list + ";";
     };
     auto const epsilon = [](double value) {
-        return "        static constexpr float norm_eps = " + print_number(static_cast<float>(value)) + "f;";
+        return "        static constexpr float norm_eps = " + llamavision::print_number(static_cast<float>(value))
+               + "f;";
     };
 
     line("// SPDX-License-Identifier: Apache-2.0");
@@ -83,7 +85,7 @@ namespace detail {
     line("struct " + name + " {");
     line("    static constexpr std::string_view name = \"" + name + "\";");
 
-    vision_numbers const& v = n.vision;
+    llamavision::config::vision_numbers const& v = n.vision;
     line("    struct vision {");
     line(members({{"width", v.width},
                   {"mlp", v.mlp},
@@ -95,20 +97,20 @@ namespace detail {
     line(epsilon(v.norm_eps));
     line("    };");
 
-    text_numbers const& t = n.text;
+    llamavision::config::text_numbers const& t = n.text;
     line("    struct text {");
     line(members(
         {{"width", t.width}, {"mlp", t.mlp}, {"heads", t.heads}, {"kv_heads", t.kv_heads}, {"layers", t.layers}}));
     line("        static constexpr " + detail::array_of("cross_layers", t.cross_layers) + ";");
     line(members({{"vocabulary", t.vocabulary}, {"context", t.context}}));
     line(epsilon(t.norm_eps));
-    line("        static constexpr llamavision::config::rope_numbers rope{" + print_number(t.rope.theta) + ", "
-         + (t.rope.scaled ? "true" : "false") + ", " + print_number(t.rope.factor) + ", "
-         + print_number(t.rope.low_freq_factor) + ", " + print_number(t.rope.high_freq_factor) + ", "
-         + std::to_string(t.rope.original_context) + "};");
+    line("        static constexpr llamavision::config::rope_numbers rope{" + llamavision::print_number(t.rope.theta)
+         + ", " + (t.rope.scaled ? "true" : "false") + ", " + llamavision::print_number(t.rope.factor) + ", "
+         + llamavision::print_number(t.rope.low_freq_factor) + ", " + llamavision::print_number(t.rope.high_freq_factor)
+         + ", " + std::to_string(t.rope.original_context) + "};");
     line("    };\n};\n");
     line("#define LLAMAVISION_PROGRAM_CONFIG_TYPES " + name);
     return result;
 }
 
-} // namespace llamavision::config
+} // namespace program

@@ -26,6 +26,7 @@
 #include <llamavision/checkpoint/write/safetensors.hpp>
 #include <llamavision/checkpoint/write/shards.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/listed.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
 
@@ -140,7 +141,7 @@ void check_gguf(cp::opened const& source) {
 cp::opened open_source(convert_options const& o) {
     cp::opened source = cp::open(o.source, {}, cp::faults::thrown, dialect_of(o.gguf));
     for (std::string const& warning : source.warnings) say("Mind: " + warning);
-    if (!o.config.empty()) source.model = lv::config::read(o.config);
+    if (!o.config.empty()) source.model = lv::checkpoint::read_config(o.config);
     if (source.form == cp::kind::gguf) check_gguf(source);
     if (!o.adapter.empty()) source.tensors = cp::merge_adapter(std::move(source.tensors), cp::open_adapter(o.adapter));
     return source;

@@ -159,7 +159,7 @@ small_files meta_files(description const& d, std::vector<std::string>& notes) {
 }
 
 void write(small_files const& files, fs::path const& folder) {
-    for (auto const& [name, text] : files) lv::checkpoint::detail::write_text_file(folder / name, text);
+    for (auto const& [name, text] : files) lv::write_text_file(folder / name, text);
 }
 
 } // namespace program

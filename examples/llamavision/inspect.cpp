@@ -14,11 +14,12 @@
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
 #include <llamavision/checkpoint/form/hugging_face/hub_cache.hpp>
 #include <llamavision/checkpoint/form/meta/checkpoint.hpp>
+#include <llamavision/checkpoint/recognise.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/listed.hpp>
 #include <llamavision/support/machine_memory.hpp>
 #include <llamavision/support/print_number.hpp>
-#include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
 
 #include "console.hpp"
@@ -154,8 +155,7 @@ std::string plan_in_words(inspection const& i) {
 
 std::string adapter_in_words(adapter_facts const& a) {
     auto const& c = a.config;
-    std::string scale = "rank " + std::to_string(c.rank) + ", alpha "
-                        + lv::config::print_number(static_cast<float>(c.alpha))
+    std::string scale = "rank " + std::to_string(c.rank) + ", alpha " + lv::print_number(static_cast<float>(c.alpha))
                         + (c.by_root ? " over the rank's root (rsLoRA)" : "");
     if (!c.ranks.empty() || !c.alphas.empty()) scale += "; some modules have their own";
     return line("base model", c.base.empty() ? "not named" : c.base) + line("scale", scale)
@@ -288,7 +288,7 @@ void print_header_of(lv::checkpoint::description const& d) {
                                  + "; write them into the header of a checkpoint in Hugging Face's form, or by hand");
     bool const inside = lv::checkpoint::detail::is_original(d.folder);
     auto const folder = (inside ? d.folder / ".." : d.folder).lexically_normal();
-    print(lv::config::to_header(d.model->values, lv::config::type_name(folder)));
+    print(to_header(d.model->values, type_name(folder)));
 }
 
 /// Needs nothing but config.json, where there is one.
@@ -303,7 +303,7 @@ int print_header(std::filesystem::path const& given, lv::checkpoint::gguf_dialec
                       : path.extension() == ".json" ? path
                                                     : path.parent_path() / "config.json";
     auto const folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
-    print(lv::config::to_header(lv::config::read(file).values, lv::config::type_name(folder)));
+    print(to_header(lv::checkpoint::read_config(file).values, type_name(folder)));
     return 0;
 }
 

@@ -115,7 +115,7 @@ std::string conversations_of(lv::checkpoint::chat_template const& chat) {
 }
 
 /// Throws mismatch_error unless these are the tensors that the model's numbers ask for.
-void check_tensors(lv::config::read_result const& model, lv::checkpoint::named_tensors tensors) {
+void check_tensors(lv::checkpoint::model_config const& model, lv::checkpoint::named_tensors tensors) {
     lv::config::numbers n = model.values;
     auto const& unstated = model.unstated;
     auto const projector = tensors.tensors.find("multi_modal_projector.weight");
@@ -144,7 +144,7 @@ adapter_facts facts_of(lv::checkpoint::adapter const& adapter) {
 
 } // namespace
 
-std::optional<lv::memory_plan> check_fit(lv::config::read_result const& model, built_in const* known,
+std::optional<lv::memory_plan> check_fit(lv::checkpoint::model_config const& model, built_in const* known,
                                          lv::checkpoint::named_tensors tensors, std::filesystem::path const& path) {
     lv::checkpoint::widen_blocks(tensors, lv::checkpoint::dtype::f16);
     try {

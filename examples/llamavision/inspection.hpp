@@ -67,8 +67,8 @@ struct inspection {
 /// How the model would lie in memory; nothing if this program was built for none such (`known` is null). Makes no
 /// tensor.
 /// Throws mismatch_error, naming `path`, unless the tensors are those that the numbers ask for.
-std::optional<llamavision::memory_plan> check_fit(llamavision::config::read_result const& model, built_in const* known,
-                                                  llamavision::checkpoint::named_tensors tensors,
+std::optional<llamavision::memory_plan> check_fit(llamavision::checkpoint::model_config const& model,
+                                                  built_in const* known, llamavision::checkpoint::named_tensors tensors,
                                                   std::filesystem::path const& path);
 
 /// Looks at everything, and lists whatever is wrong instead of throwing it.

@@ -9,6 +9,7 @@
 
 #include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
 #include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/recognise.hpp>
 #include <llamavision/checkpoint/write/safetensors.hpp>
 #include <llamavision/image/open.hpp>
 #include <llamavision/image/tiles.hpp>

@@ -60,9 +60,9 @@ int quantize(quantize_options const& options) {
     cp::opened const source = cp::open(path, {}, cp::faults::thrown, dialect_of(options.gguf));
     for (std::string const& warning : source.warnings) say("Mind: " + warning);
     lv::weight_formats const formats = file_formats(options.formats);
-    auto const tensors =
-        lv::quantised(source.tensors, lv::formats_by_name(lv::expected_tensors(source.model->values), formats),
-                      std::make_shared<lv::thread_pool>(options.threads));
+    auto const tensors = lv::checkpoint::quantised(
+        source.tensors, lv::formats_by_name(lv::expected_tensors(source.model->values), formats),
+        std::make_shared<lv::thread_pool>(options.threads));
     if (!options.out.empty()) write(options, source, tensors);
     if (options.report) report(options, source.tensors, tensors);
     return 0;

@@ -29,7 +29,7 @@ namespace {
 
 struct row {
     std::string name, formats;
-    lv::quantisation_error error;
+    lv::checkpoint::quantisation_error error;
 };
 
 /// "language_model.model.layers.3" of a name that goes on behind it; whatever belongs to no layer stands for itself.
@@ -47,8 +47,8 @@ std::vector<row> compare(lv::checkpoint::named_tensors const& stored, lv::checkp
     for (auto const& [name, was] : stored.tensors) {
         auto const& is = converted.tensors.at(name);
         if (is.type != was.type)
-            rows.push_back(
-                {name, std::string(name_of(was.type)) + " to " + std::string(name_of(is.type)), lv::compare(was, is)});
+            rows.push_back({name, std::string(name_of(was.type)) + " to " + std::string(name_of(is.type)),
+                            lv::checkpoint::compare(was, is)});
         if (shown) shown(++done, stored.tensors.size());
     }
     return rows;
@@ -172,7 +172,7 @@ std::string text_rows(std::string const& title, std::vector<row> const& rows) {
 void report(quantize_options const& options, lv::checkpoint::named_tensors const& stored,
             lv::checkpoint::named_tensors const& converted) {
     std::vector<row> const tensors = compare(stored, converted), layers = by_layer(tensors);
-    lv::quantisation_error all;
+    lv::checkpoint::quantisation_error all;
     for (row const& t : tensors) all += t.error;
     logit_change const moved = compare(ask(options, {}), ask(options, options.formats));
     if (options.json) {

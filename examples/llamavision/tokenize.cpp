@@ -15,6 +15,7 @@
 
 #include <llamavision/checkpoint/form/hugging_face/chat_template.hpp>
 #include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/recognise.hpp>
 #include <llamavision/runtime/conversation/open_tokenizer.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/text_file.hpp>

@@ -23,12 +23,12 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
     attempt([&] {
         auto const document = parse_json({reinterpret_cast<char const*>(data), size}, "input");
         attempt([&] {
-            auto const values = config::read(document, "input").values;
+            auto const values = checkpoint::read_config(document, "input").values;
             if (!config::contradictions(values).empty() || !config::differences(values, values).empty()) std::abort();
-            static_cast<void>(config::to_header(values, "x"));
+            static_cast<void>(program::to_header(values, "x"));
         });
         attempt([&] {
-            auto const values = config::read_params(document, "input").values;
+            auto const values = checkpoint::read_params(document, "input").values;
             if (!config::differences(values, values).empty()) std::abort();
             if (values.text.cross_layers.size() >= values.text.layers) std::abort();
         });

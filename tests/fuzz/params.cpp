@@ -15,9 +15,9 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
     using namespace llamavision;
     try {
         auto const document = parse_json({reinterpret_cast<char const*>(data), size}, "input");
-        auto const n = config::read_params(document, "input").values;
+        auto const n = checkpoint::read_params(document, "input").values;
         if (!checkpoint::unsayable_in_params(n).empty()) return 0;
-        auto const again = config::read_params(parse_json(checkpoint::params_text(n), "again"), "again").values;
+        auto const again = checkpoint::read_params(parse_json(checkpoint::params_text(n), "again"), "again").values;
         if (!(again.text == n.text) || again.vision.tile != n.vision.tile) std::abort();
     } catch (error const&) {
         return 0; // what a hostile file is for

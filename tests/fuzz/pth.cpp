@@ -22,8 +22,8 @@ using namespace llamavision;
 using namespace llamavision::checkpoint;
 
 /// The numbers of the model in tests/data/meta, which is among the seeds.
-config::read_result model() {
-    config::read_result result;
+checkpoint::model_config model() {
+    checkpoint::model_config result;
     result.values.vision = {16, 64, 4, 1, 1, 14, 7, 3, 4, {0}, config::all_arrangements(4), 1e-5};
     auto& t = result.values.text;
     t.width = 16;

@@ -19,6 +19,8 @@
 #include <llamavision/image/tiles.hpp>
 #include <llamavision/model/model_of.hpp>
 
+#include "random_floats.hpp"
+
 struct small {
     static constexpr std::string_view name = "small";
     struct vision {
@@ -34,26 +36,6 @@ struct small {
         static constexpr float norm_eps = 1e-5f;
         static constexpr llamavision::config::rope_numbers rope{10000.0, false, 8.0, 1.0, 4.0, 8192};
     };
-};
-
-/// The same numbers on every platform (Knuth's linear congruential generator).
-class random_floats {
-  public:
-    explicit random_floats(std::uint64_t seed) : state_(seed * 2654435761u + 97u) {}
-
-    /// In [-scale, scale).
-    float next(float scale = 1.0f) {
-        state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-        return scale * static_cast<float>(static_cast<std::int32_t>(state_ >> 32)) * 0x1p-31f;
-    }
-    std::vector<float> many(std::size_t count, float scale = 1.0f) {
-        std::vector<float> values(count);
-        for (float& v : values) v = next(scale);
-        return values;
-    }
-
-  private:
-    std::uint64_t state_;
 };
 
 /// A tensor of those floats, which `owner` keeps alive.

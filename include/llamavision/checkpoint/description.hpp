@@ -3,7 +3,7 @@
 #pragma once
 
 #include <llamavision/checkpoint/kind.hpp>
-#include <llamavision/checkpoint/model_numbers.hpp>
+#include <llamavision/checkpoint/model_config.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 
 #include <array>
@@ -65,8 +65,8 @@ struct description {
     std::filesystem::path path;   ///< as given: a folder, or a file
     std::filesystem::path folder; ///< where the small files are
     kind form = kind::unknown;
-    std::optional<config::read_result> model; ///< always there unless faults were collected
-    generation_defaults generation;           ///< stop ids, bos and pad are config.json's where the file names none
+    std::optional<model_config> model; ///< always there unless faults were collected
+    generation_defaults generation;    ///< stop ids, bos and pad are config.json's where the file names none
     preprocessor pictures;
     chat_template chat;
     std::filesystem::path tokenizer_json, tokenizer_model; ///< empty if not there

@@ -6,8 +6,8 @@
 #include <llamavision/checkpoint/form/hugging_face/checkpoint.hpp>
 #include <llamavision/checkpoint/form/hugging_face/hub_cache.hpp>
 #include <llamavision/checkpoint/form/meta/checkpoint.hpp>
-#include <llamavision/checkpoint/kind.hpp>
 #include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/recognise.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/text_file.hpp>
 

@@ -5,10 +5,18 @@
 #include <llamavision/config/numbers.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace llamavision::config {
+
+/// No model has larger extents, and products of three such still fit into 64 bits.
+inline constexpr std::uint64_t extent_limit = std::uint64_t{1} << 21;
+
+/// Bounds of the epsilon that keeps a norm from dividing by zero: a positive float, far below the mean square that it
+/// is added to.
+inline constexpr double least_epsilon = 1e-30, largest_epsilon = 0.1;
 
 namespace detail {
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <string>
 
-namespace llamavision::config {
+namespace llamavision {
 
 /// The shortest digits that give `value` back, in the form "500000.0" or "1e-05". `value` is finite.
 template <class Real>
@@ -21,4 +21,4 @@ template <class Real>
     return result;
 }
 
-} // namespace llamavision::config
+} // namespace llamavision

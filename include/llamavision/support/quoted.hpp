@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace llamavision {
 
@@ -25,17 +24,6 @@ namespace llamavision {
     }
     if (text.size() > limit) result += "...";
     return result + '"';
-}
-
-/// "a, b, c and 4 more": the first `limit` of `items`.
-[[nodiscard]] inline std::string listed(std::vector<std::string> const& items, std::size_t limit = 8) {
-    std::string result;
-    for (std::size_t i = 0; i < items.size() && i < limit; ++i) {
-        if (i != 0) result += ", ";
-        result += items[i];
-    }
-    if (items.size() > limit) result += " and " + std::to_string(items.size() - limit) + " more";
-    return result;
 }
 
 } // namespace llamavision

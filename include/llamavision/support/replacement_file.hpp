@@ -21,7 +21,7 @@
 #include <unistd.h>
 #endif
 
-namespace llamavision::checkpoint::detail {
+namespace llamavision {
 
 /// Opens a new file beside `path`; `commit` moves it there, and without that it vanishes. A symbolic link stays one,
 /// and a device ("/dev/null") is written into. After a kill, "PATH.part" and a number may remain.
@@ -88,9 +88,9 @@ class replacement_file {
     bool in_place_ = false, committed_ = false;
 };
 
-/// Lets the disk remember the names in `folder`: what was renamed into it is there after a power failure. As far as the
-/// system allows.
-inline void remember_names(std::filesystem::path const& folder) {
+/// Writes the names in `folder` to the disk, as far as the system allows: what was renamed into it is there after a
+/// power failure.
+inline void sync_folder(std::filesystem::path const& folder) {
 #ifdef LLAMAVISION_HAS_FSYNC
     int const number = ::open(folder.c_str(), O_RDONLY | O_CLOEXEC);
     if (number < 0) return;
@@ -108,4 +108,4 @@ inline void write_text_file(std::filesystem::path const& path, std::string_view 
     file.commit();
 }
 
-} // namespace llamavision::checkpoint::detail
+} // namespace llamavision

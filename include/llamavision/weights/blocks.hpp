@@ -46,9 +46,7 @@ namespace detail {
         largest = std::max(largest, std::bit_cast<std::int32_t>(from[i]) & 0x7fffffff);
     return largest;
 }
-inline constexpr std::int32_t infinity_bits = 0x7f800000;
 
-/// Rounding to integers would make ordinary numbers of them, and a damaged file a model that answers.
 [[noreturn]] LLAMAVISION_COLD inline void refuse_infinite() {
     throw format_error("a weight is infinite or no number, and no integer stands for that");
 }
@@ -60,6 +58,14 @@ inline constexpr std::int32_t infinity_bits = 0x7f800000;
 }
 
 } // namespace detail
+
+/// Refuses what rounding to integers would turn into an ordinary number.
+/// @param magnitude the largest one of the values, as its bits
+/// @throws format_error if it is infinite or no number
+inline void check_finite(std::int32_t magnitude) {
+    constexpr std::int32_t infinity = 0x7f800000;
+    if (magnitude >= infinity) detail::refuse_infinite();
+}
 
 /// 32 values of 8 bits: scale * q.
 struct q8_0 {
@@ -75,7 +81,7 @@ struct q8_0 {
     /// @throws format_error if one of them is infinite or no number
     [[nodiscard]] static q8_0 encode(float const* from) {
         std::int32_t const top = detail::largest_bits(from, values);
-        if (top >= detail::infinity_bits) detail::refuse_infinite();
+        check_finite(top);
         float const d = std::bit_cast<float>(top) / 127, inverse = detail::reciprocal(d);
         q8_0 block{f16::round(d), {}};
         for (std::size_t i = 0; i < values; ++i) {
@@ -102,7 +108,7 @@ struct q4_0 {
     /// @throws format_error if one of them is infinite or no number
     [[nodiscard]] static q4_0 encode(float const* from) {
         std::int32_t const top = detail::largest_bits(from, values);
-        if (top >= detail::infinity_bits) detail::refuse_infinite();
+        check_finite(top);
         float extreme = from[0];
         for (std::size_t i = values; i-- > 0;)
             extreme = (std::bit_cast<std::int32_t>(from[i]) & 0x7fffffff) == top ? from[i] : extreme;

@@ -8,6 +8,7 @@
 #include <llamavision/checkpoint/encoding/convert.hpp>
 #include <llamavision/checkpoint/form/hugging_face/names.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/listed.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
 

@@ -146,7 +146,7 @@ class gguf_value {
         } else if (type_ == gguf_type::f32) {
             auto const narrow = std::bit_cast<float>(static_cast<std::uint32_t>(detail::little_endian(bytes_)));
             if (!std::isfinite(narrow)) fail("a finite number");
-            auto const digits = config::print_number(narrow);
+            auto const digits = print_number(narrow);
             std::from_chars(digits.data(), digits.data() + digits.size(), value);
         } else {
             value = static_cast<double>(natural());

@@ -25,17 +25,17 @@
 #include <llamavision/weights/blocks.hpp>
 #include <llamavision/weights/formats.hpp>
 
-namespace llamavision {
+namespace llamavision::checkpoint {
 
 /// The formats that tensors are wanted in, by their names; those that it does not name stay as they are.
 using formats_of_tensors = std::map<std::string, weight_format, std::less<>>;
 
 /// What a file holds in that format. Throws argument_error for i8, which only a backend's memory holds.
-[[nodiscard]] inline std::optional<checkpoint::dtype> stored_type(weight_format f) {
+[[nodiscard]] inline std::optional<dtype> stored_type(weight_format f) {
     switch (f) {
-    case weight_format::bf16: return checkpoint::dtype::bf16;
-    case weight_format::q8: return checkpoint::dtype::q8_0;
-    case weight_format::q4: return checkpoint::dtype::q4_0;
+    case weight_format::bf16: return dtype::bf16;
+    case weight_format::q8: return dtype::q8_0;
+    case weight_format::q4: return dtype::q4_0;
     case weight_format::i8:
         throw argument_error("weights with one scale an output (i8) are made while a model is loaded; files hold "
                              "bf16, q8 or q4");
@@ -49,23 +49,21 @@ namespace detail {
 inline constexpr std::size_t quantised_piece = 4096;
 
 /// `bytes` of `from` as `to`, pieces on all threads.
-inline void convert_on(thread_pool& pool, checkpoint::dtype from, std::span<std::byte const> bytes,
-                       checkpoint::dtype to, std::span<std::byte> result) {
-    using checkpoint::dtype;
-    std::size_t const count = bytes.size() / checkpoint::block_of(from).bytes * checkpoint::block_of(from).values;
+inline void convert_on(thread_pool& pool, dtype from, std::span<std::byte const> bytes, dtype to,
+                       std::span<std::byte> result) {
+    std::size_t const count = bytes.size() / block_of(from).bytes * block_of(from).values;
     pool.run((count + quantised_piece - 1) / quantised_piece, [&](std::size_t i) {
         std::size_t const first = i * quantised_piece, values = std::min(quantised_piece, count - first);
-        auto const piece = bytes.subspan(checkpoint::bytes_of(from, first), checkpoint::bytes_of(from, values));
-        std::byte* const at = result.data() + checkpoint::bytes_of(to, first);
+        auto const piece = bytes.subspan(bytes_of(from, first), bytes_of(from, values));
+        std::byte* const at = result.data() + bytes_of(to, first);
         std::array<float, quantised_piece> wide;
-        checkpoint::retype(from, piece, dtype::f32, std::as_writable_bytes(std::span(wide).first(values)));
+        retype(from, piece, dtype::f32, std::as_writable_bytes(std::span(wide).first(values)));
         if (to == dtype::q8_0)
             encode_blocks<q8_0>(wide.data(), values, at);
         else if (to == dtype::q4_0)
             encode_blocks<q4_0>(wide.data(), values, at);
         else
-            checkpoint::retype(dtype::f32, std::as_bytes(std::span(wide).first(values)), to,
-                               {at, checkpoint::bytes_of(to, values)});
+            retype(dtype::f32, std::as_bytes(std::span(wide).first(values)), to, {at, bytes_of(to, values)});
     });
 }
 
@@ -76,26 +74,25 @@ inline void convert_on(thread_pool& pool, checkpoint::dtype from, std::span<std:
 /// back.
 /// Throws argument_error for i8, mismatch_error for tensors that hold no real numbers. Making a tensor of integers
 /// throws format_error, naming it, if a value is infinite or no number.
-[[nodiscard]] inline checkpoint::named_tensors quantised(checkpoint::named_tensors source,
-                                                         formats_of_tensors const& formats,
-                                                         std::shared_ptr<thread_pool> const& pool) {
+[[nodiscard]] inline named_tensors quantised(named_tensors source, formats_of_tensors const& formats,
+                                             std::shared_ptr<thread_pool> const& pool) {
     for (auto& [name, value] : source.tensors) {
         auto const wanted = formats.find(name);
         if (wanted == formats.end() || value.shape.size() != 2) continue;
         auto const type = stored_type(wanted->second);
-        if (!type || *type == value.type || value.shape[1] % checkpoint::block_of(*type).values != 0) continue;
-        if (!checkpoint::is_plain_weight(value.type) && !checkpoint::is_block_type(value.type))
-            throw mismatch_error("the tensor \"" + name + "\" is " + std::string(checkpoint::name_of(value.type))
+        if (!type || *type == value.type || value.shape[1] % block_of(*type).values != 0) continue;
+        if (!is_plain_weight(value.type) && !is_block_type(value.type))
+            throw mismatch_error("the tensor \"" + name + "\" is " + std::string(name_of(value.type))
                                  + ", which holds no weights");
-        checkpoint::tensor converted{*type, value.shape, {}, {}};
+        tensor converted{*type, value.shape, {}, {}};
         converted.make = [name = name, from = std::move(value), to = *type, pool](std::span<std::byte> result) {
             std::vector<std::byte> buffer;
-            auto const bytes = checkpoint::bytes_of(from, buffer);
+            auto const bytes = bytes_of(from, buffer);
             try {
                 detail::convert_on(*pool, from.type, bytes, to, result);
             } catch (format_error const& fault) {
-                throw format_error("the tensor " + in_quotes(name) + " as " + std::string(checkpoint::name_of(to))
-                                   + ": " + fault.what());
+                throw format_error("the tensor " + in_quotes(name) + " as " + std::string(name_of(to)) + ": "
+                                   + fault.what());
             }
             if (!from.make) give_back(bytes);
         };
@@ -130,21 +127,19 @@ struct quantisation_error {
 };
 
 /// Compares two tensors of one shape, of any types that hold weights.
-[[nodiscard]] inline quantisation_error compare(checkpoint::tensor const& stored, checkpoint::tensor const& converted) {
-    using checkpoint::dtype;
+[[nodiscard]] inline quantisation_error compare(tensor const& stored, tensor const& converted) {
     std::vector<std::byte> room_a, room_b;
-    auto const a = checkpoint::bytes_of(stored, room_a), b = checkpoint::bytes_of(converted, room_b);
+    auto const a = bytes_of(stored, room_a), b = bytes_of(converted, room_b);
     quantisation_error e;
     e.bytes_before = a.size();
     e.bytes_after = b.size();
     std::array<float, detail::quantised_piece> was, is;
-    std::size_t const count = checkpoint::values_of(stored);
+    std::size_t const count = values_of(stored);
     for (std::size_t first = 0; first < count; first += was.size()) {
         std::size_t const n = std::min(was.size(), count - first);
-        auto const widen = [&](checkpoint::tensor const& t, std::span<std::byte const> bytes, std::span<float> to) {
-            checkpoint::retype(t.type,
-                               bytes.subspan(checkpoint::bytes_of(t.type, first), checkpoint::bytes_of(t.type, n)),
-                               dtype::f32, std::as_writable_bytes(to));
+        auto const widen = [&](tensor const& t, std::span<std::byte const> bytes, std::span<float> to) {
+            retype(t.type, bytes.subspan(bytes_of(t.type, first), bytes_of(t.type, n)), dtype::f32,
+                   std::as_writable_bytes(to));
         };
         widen(stored, a, std::span(was).first(n));
         widen(converted, b, std::span(is).first(n));
@@ -160,4 +155,4 @@ struct quantisation_error {
     return e;
 }
 
-} // namespace llamavision
+} // namespace llamavision::checkpoint

@@ -88,7 +88,7 @@ using json_text = nlohmann::ordered_json;
 }
 
 /// The text of a config.json in the spelling of transformers 4.45 to 4.55, which every release reads.
-[[nodiscard]] inline std::string config_text(config::read_result const& model, generation_defaults const& generation,
+[[nodiscard]] inline std::string config_text(model_config const& model, generation_defaults const& generation,
                                              dtype type) {
     std::string const name = torch_name(type);
     detail::json_text const document{{"architectures", {"MllamaForConditionalGeneration"}},

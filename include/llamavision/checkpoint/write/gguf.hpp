@@ -128,7 +128,7 @@ inline void write_gguf(std::filesystem::path const& path, gguf_to_write const& f
     std::string const header = detail::gguf_header(file);
     std::size_t done = 0, total = 0;
     for (auto const& [name, value] : file.tensors) total += size_in_bytes(value);
-    detail::replacement_file out(path);
+    replacement_file out(path);
     out.write(header);
     for (auto const& [name, value] : file.tensors) {
         stream(value, [&](std::span<std::byte const> piece) {

@@ -6,7 +6,7 @@
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/config/numbers.hpp>
 #include <llamavision/support/error.hpp>
-#include <llamavision/support/quoted.hpp>
+#include <llamavision/support/listed.hpp>
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
@@ -25,7 +25,7 @@ namespace detail {
                                                                                       std::size_t mlp) {
     for (std::size_t const multiple : {std::size_t{4096}, std::size_t{1024}, std::size_t{256}, mlp})
         for (std::optional<double> const multiplier : {std::optional<double>(1.3), std::optional<double>()})
-            if (config::feed_forward_width(width, multiple, multiplier) == mlp) return {multiple, multiplier};
+            if (feed_forward_width(width, multiple, multiplier) == mlp) return {multiple, multiplier};
     // Half of what 8/3 of the width lacks or has too much: int(multiplier · 8/3 · width) lies between 1 and mlp.
     return {mlp, static_cast<double>(mlp) / (16.0 * static_cast<double>(width) / 3.0)};
 }
@@ -36,14 +36,14 @@ namespace detail {
 [[nodiscard]] inline std::vector<std::string> unsayable_in_params(config::numbers const& n) {
     std::vector<std::string> found;
     auto const& t = n.text;
-    if (config::spread_cross_layers(t.layers - t.cross_layers.size(), t.cross_layers.size()) != t.cross_layers)
+    if (spread_cross_layers(t.layers - t.cross_layers.size(), t.cross_layers.size()) != t.cross_layers)
         found.push_back("its cross-attention layers stand where Meta's code would not put them");
     config::rope_numbers scaling = t.rope;
     scaling.theta = config::rope_numbers{}.theta;
     if (t.rope.scaled && !(scaling == config::rope_numbers{}))
         found.push_back("its rotary frequencies are scaled by other numbers than in Meta's code");
     auto const [multiple, multiplier] = detail::feed_forward_words(t.width, t.mlp);
-    if (config::feed_forward_width(t.width, multiple, multiplier) != t.mlp)
+    if (feed_forward_width(t.width, multiple, multiplier) != t.mlp)
         found.push_back("no multiple_of and ffn_dim_multiplier make its MLP's width");
     return found;
 }
@@ -51,7 +51,7 @@ namespace detail {
 /// Sentences about the numbers that params.json leaves out, and that a reader has to know; those of the published
 /// models need none.
 [[nodiscard]] inline std::vector<std::string> unsaid_in_params(config::numbers const& n) {
-    auto const published = config::detail::published_tower(n.vision.tile, n.vision.tiles);
+    auto const published = detail::published_tower(n.vision.tile, n.vision.tiles);
     std::vector<std::string> found;
     if (!(n.vision == published)) found.push_back("the numbers of the vision tower");
     if (n.text.context != config::text_numbers{}.context) found.push_back("the longest conversation");

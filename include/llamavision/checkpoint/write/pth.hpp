@@ -128,7 +128,7 @@ inline void write_pth(std::filesystem::path const& path, std::span<tensor_to_wri
         total += *size;
     }
     std::string const root = path.stem().string() + "/";
-    detail::replacement_file file(path);
+    replacement_file file(path);
     detail::zip_writer archive(file);
     archive.add(root + "data.pkl", detail::state_dict_pickle(tensors));
     archive.add(root + "byteorder", "little");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/listed.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/replacement_file.hpp>
 
@@ -110,7 +111,7 @@ class replacement_folder {
 
     /// Throws file_error.
     void commit() {
-        detail::remember_names(part_);
+        sync_folder(part_);
         std::error_code fault;
         bool const replaces = std::filesystem::exists(std::filesystem::symlink_status(target_, fault));
         auto old = target_;
@@ -125,7 +126,7 @@ class replacement_folder {
         }
         if (fault) throw file_error(target_.string() + ": cannot be put into its place: " + fault.message());
         committed_ = true;
-        detail::remember_names(target_.has_parent_path() ? target_.parent_path() : ".");
+        sync_folder(target_.has_parent_path() ? target_.parent_path() : ".");
         if (replaces) std::filesystem::remove_all(old, fault);
     }
 

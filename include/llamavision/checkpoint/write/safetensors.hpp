@@ -113,7 +113,7 @@ inline void write_safetensors(std::filesystem::path const& path, std::span<tenso
 
     std::size_t done = 0, total = 0;
     for (tensor_to_write const* const t : order) total += *bytes_of(t->shape, t->type);
-    detail::replacement_file file(path);
+    replacement_file file(path);
     file.write(length);
     file.write(header);
     for (tensor_to_write const* const t : order) {

@@ -87,7 +87,7 @@ inline void write_sharded(std::filesystem::path const& folder, std::span<tensor_
         nlohmann::ordered_json index;
         index["metadata"]["total_size"] = total;
         index["weight_map"] = located;
-        detail::write_text_file(folder / "model.safetensors.index.json", index.dump(2) + "\n");
+        write_text_file(folder / "model.safetensors.index.json", index.dump(2) + "\n");
     }
     if (report) report(total, total);
 }

@@ -190,7 +190,7 @@ class image_cache {
             std::vector<std::byte> values(image.bytes);
             net.download(image.storage.get(), values);
             header const h = header_of(key, values);
-            checkpoint::detail::replacement_file file(path_of(key));
+            replacement_file file(path_of(key));
             file.write(std::as_bytes(std::span(&h, 1)));
             file.write(values);
             file.commit();

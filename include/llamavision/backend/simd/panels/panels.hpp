@@ -77,7 +77,7 @@ void pack_i8(W values, std::size_t rows, std::size_t columns, std::size_t index,
             float const value = static_cast<float>(values[row * columns + k]);
             top = std::max(top, std::bit_cast<std::int32_t>(value) & 0x7fffffff);
         }
-        if (top >= llamavision::detail::infinity_bits) llamavision::detail::refuse_infinite();
+        check_finite(top);
         float const largest = std::bit_cast<float>(top);
         scale[o] = largest / 127.0f;
         float const inverse = largest > 0.0f ? 127.0f / largest : 0.0f;

@@ -157,7 +157,7 @@ inline void read_own_files(description& d, gguf_content const& content) {
         if (at == files.end()) return std::nullopt;
         return parse_json(at->second, file + ": " + name, {.bytes = std::size_t{4} << 20});
     };
-    if (auto const document = parsed("config.json")) d.model = config::read(*document, file + ": config.json");
+    if (auto const document = parsed("config.json")) d.model = read_config(*document, file + ": config.json");
     if (auto const document = parsed("generation_config.json"))
         d.generation = read_generation(*document, file + ": generation_config.json");
     for (char const* const name : {"preprocessor_config.json", "processor_config.json"})

@@ -9,6 +9,8 @@
 #include <llamavision/config/check.hpp>
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/listed.hpp>
+#include <llamavision/support/quoted.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -60,7 +62,7 @@ class gguf_key_reader {
         throw format_error(file_ + ": the key \"" + std::string(key) + "\" is missing");
     }
     [[nodiscard]] std::size_t extent(std::string_view key) const {
-        return static_cast<std::size_t>(at(key).positive(config::detail::extent_limit));
+        return static_cast<std::size_t>(at(key).positive(config::extent_limit));
     }
     [[nodiscard]] std::size_t extent(std::string_view key, std::size_t otherwise) const {
         return find(key) ? extent(key) : otherwise;
@@ -74,8 +76,8 @@ class gguf_key_reader {
     }
     [[nodiscard]] double epsilon(std::string_view key) const {
         double const number = positive(key, 1e-5);
-        if (!(number >= config::detail::least_epsilon && number <= config::detail::largest_epsilon))
-            find(key)->fail("a number from 1e-30 to 0.1, found " + config::print_number(number));
+        if (!(number >= config::least_epsilon && number <= config::largest_epsilon))
+            find(key)->fail("a number from 1e-30 to 0.1, found " + print_number(number));
         return number;
     }
 
@@ -97,7 +99,7 @@ class gguf_key_reader {
     v.patch = keys.extent(at + "patch_size");
     v.channels = keys.extent(at + "num_channels", 3);
     v.tiles = static_cast<std::size_t>(keys.at(at + "max_num_tiles").positive(64));
-    v.taps = keys.at(at + "intermediate_layers_indices").naturals(config::detail::extent_limit);
+    v.taps = keys.at(at + "intermediate_layers_indices").naturals(config::extent_limit);
     v.aspect_ratios = config::all_arrangements(v.tiles);
     v.norm_eps = keys.epsilon(at + "attention.layer_norm_epsilon");
     return v;
@@ -111,7 +113,7 @@ class gguf_key_reader {
     t.heads = keys.extent(at + "attention.head_count");
     t.kv_heads = keys.extent(at + "attention.head_count_kv", t.heads);
     t.layers = keys.extent(at + "block_count");
-    t.cross_layers = keys.at(at + "attention.cross_attention_layers").naturals(config::detail::extent_limit);
+    t.cross_layers = keys.at(at + "attention.cross_attention_layers").naturals(config::extent_limit);
     t.context = static_cast<std::size_t>(keys.at(at + "context_length").positive(INT32_MAX));
     t.norm_eps = keys.epsilon(at + "attention.layer_norm_rms_epsilon");
     t.rope.theta = keys.positive(at + "rope.freq_base", 500000.0);
@@ -149,17 +151,17 @@ inline void read_gguf_rope(config::text_numbers& t, named_tensors const& tensors
 
 /// The numbers of a model file and, if there are two, its projector. Throws format_error for keys that are missing, of
 /// another type or contradict each other, mismatch_error for another architecture.
-[[nodiscard]] inline config::read_result read_gguf_config(gguf_content const& model, gguf_content const* projector,
-                                                          std::string const& file) {
+[[nodiscard]] inline model_config read_gguf_config(gguf_content const& model, gguf_content const* projector,
+                                                   std::string const& file) {
     detail::gguf_key_reader const keys(model, projector, file);
     if (auto const architecture = keys.at("general.architecture").text(); architecture != "mllama")
         throw mismatch_error(file + ": is a model of the architecture " + in_quotes(architecture)
                              + ", but this library runs \"mllama\" (Llama 3.2 Vision)");
-    config::read_result result;
+    model_config result;
     result.values.vision = detail::read_gguf_vision(keys);
     result.values.text = detail::read_gguf_text(keys, model.content);
     if (auto const found = config::contradictions(result.values); !found.empty())
-        throw format_error(file + ": " + config::detail::joined(found));
+        throw format_error(file + ": " + joined(found));
     detail::read_gguf_rope(result.values.text, model.content, file);
     result.image_token = static_cast<std::int32_t>(result.values.text.vocabulary);
 
@@ -180,7 +182,7 @@ inline void read_gguf_rope(config::text_numbers& t, named_tensors const& tensors
 }
 
 /// The keys that read_gguf_config reads, with `general.architecture` first.
-inline void add_gguf_config(gguf_to_write& file, config::read_result const& model) {
+inline void add_gguf_config(gguf_to_write& file, model_config const& model) {
     auto const add = [&](std::string_view key, gguf_value_to_write value) {
         file.keys.emplace_back("mllama." + std::string(key), std::move(value));
     };

@@ -98,7 +98,7 @@ constexpr std::string_view position_gate = "vision_model.gated_positional_embedd
 /// vectors and the tables of positions become F32, as its readers expect. The owners of `source` must outlive the
 /// result. @param dialect any but as_marked; of a pair, all tensors: the projector's begin with "v." and "mm."
 /// Throws mismatch_error for names that are not this model's, and as gguf_to_hugging_face.
-[[nodiscard]] inline gguf_to_write hugging_face_to_gguf(named_tensors const& source, config::read_result const& model,
+[[nodiscard]] inline gguf_to_write hugging_face_to_gguf(named_tensors const& source, model_config const& model,
                                                         gguf_dialect dialect) {
     gguf_to_write file;
     add_gguf_config(file, model);

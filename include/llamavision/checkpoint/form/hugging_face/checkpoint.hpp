@@ -12,6 +12,7 @@
 #include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
 #include <llamavision/checkpoint/form/hugging_face/shards.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/listed.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
@@ -105,7 +106,7 @@ inline void warn_of_guard(description& d) {
 inline void describe_hugging_face(description& d, faults mode) {
     auto const step = [&](auto const& f) { detail::attempt(mode, d.problems, f); };
     step([&] {
-        d.model = config::read(d.folder / "config.json");
+        d.model = read_config(d.folder / "config.json");
         d.warnings = d.model->warnings;
     });
     step([&] { detail::read_generation_into(d); });

@@ -33,9 +33,9 @@ namespace llamavision::checkpoint {
     }
     if (auto const value = root.find("top_k"); value && value->natural() != 0) result.top_k = value->natural();
     if (auto const value = root.find("repetition_penalty")) result.repetition_penalty = value->positive_number();
-    result.stop_ids = config::token_ids(root, "eos_token_id");
-    result.bos = config::token_id(root, "bos_token_id");
-    result.pad = config::token_id(root, "pad_token_id");
+    result.stop_ids = token_ids(root, "eos_token_id");
+    result.bos = token_id(root, "bos_token_id");
+    result.pad = token_id(root, "pad_token_id");
     return result;
 }
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <llamavision/support/error.hpp>
-#include <llamavision/support/quoted.hpp>
+#include <llamavision/support/listed.hpp>
 #include <llamavision/support/text_file.hpp>
 
 #include <algorithm>

@@ -10,6 +10,7 @@
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>
+#include <llamavision/support/listed.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>

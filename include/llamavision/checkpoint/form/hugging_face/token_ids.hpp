@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace llamavision::config {
+namespace llamavision::checkpoint {
 
 /// The id under `key`; nothing if it is absent, null or -1. Throws format_error.
 [[nodiscard]] inline std::optional<std::int32_t> token_id(json_view const& object, std::string_view key) {
@@ -28,4 +28,4 @@ namespace llamavision::config {
     return result;
 }
 
-} // namespace llamavision::config
+} // namespace llamavision::checkpoint

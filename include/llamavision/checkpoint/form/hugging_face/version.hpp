@@ -9,7 +9,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace llamavision::config {
+namespace llamavision::checkpoint {
 
 /// The first two numbers of a release, in order of time.
 struct version {
@@ -30,4 +30,4 @@ struct version {
     return result;
 }
 
-} // namespace llamavision::config
+} // namespace llamavision::checkpoint

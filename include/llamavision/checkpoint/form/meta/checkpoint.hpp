@@ -12,8 +12,8 @@
 #include <llamavision/checkpoint/form/meta/params.hpp>
 #include <llamavision/checkpoint/form/meta/shards.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/listed.hpp>
 #include <llamavision/support/progress.hpp>
-#include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
 
 #include <cstddef>
@@ -121,7 +121,7 @@ inline void find_meta_tokenizer(description& d) {
 inline void describe_meta(description& d, faults mode) {
     auto const step = [&](auto const& f) { detail::attempt(mode, d.problems, f); };
     if (!is_there(d.folder / "params.json") && is_there(d.folder / "original" / "params.json")) d.folder /= "original";
-    step([&] { d.model = config::read_params(d.folder / "params.json"); });
+    step([&] { d.model = read_params(d.folder / "params.json"); });
     step([&] {
         auto const name = d.path.filename().string();
         if (is_folder(d.path) || name == "consolidated.pth" || detail::shard_number(name))

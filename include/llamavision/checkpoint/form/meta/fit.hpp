@@ -8,6 +8,7 @@
 #include <llamavision/checkpoint/pieces.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/listed.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -101,7 +102,7 @@ inline void check_text(meta_shapes& shapes, config::text_numbers const& t, std::
 /// Completes what read_params said by the shapes of `tensors`, those of the whole model in Meta's form, merged from so
 /// many `files`. Heads and taps of a tower that is not the published one are in no file: they become `unstated`.
 /// `where` is for errors. Throws mismatch_error for what contradicts params.json.
-inline void fit_to_tensors(config::read_result& model, named_tensors const& tensors, std::size_t files,
+inline void fit_to_tensors(model_config& model, named_tensors const& tensors, std::size_t files,
                            std::string const& where) {
     detail::meta_shapes shapes(tensors);
     auto& v = model.values.vision;
@@ -119,7 +120,7 @@ inline void fit_to_tensors(config::read_result& model, named_tensors const& tens
     detail::check_text(shapes, model.values.text, files);
     auto fitted = model.values;
     fitted.vision.heads = std::max<std::size_t>(v.heads, 1);
-    auto const more = config::detail::params_contradictions(fitted);
+    auto const more = detail::params_contradictions(fitted);
     if (more.empty()) {
         std::size_t const side = v.tile / v.patch;
         shapes.expect("vision_model.vision_encoder.positional_embedding", 0, side * side + 1,
@@ -127,7 +128,7 @@ inline void fit_to_tensors(config::read_result& model, named_tensors const& tens
     }
     shapes.found.insert(shapes.found.end(), more.begin(), more.end());
     if (!shapes.found.empty())
-        throw mismatch_error(where + ": params.json contradicts the tensors: " + config::detail::joined(shapes.found));
+        throw mismatch_error(where + ": params.json contradicts the tensors: " + joined(shapes.found));
 }
 
 } // namespace llamavision::checkpoint

@@ -9,6 +9,7 @@
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/config/numbers.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/listed.hpp>
 #include <llamavision/support/quoted.hpp>
 
 #include <algorithm>

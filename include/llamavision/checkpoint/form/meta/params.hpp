@@ -10,6 +10,7 @@
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>
+#include <llamavision/support/listed.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -22,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-namespace llamavision::config {
+namespace llamavision::checkpoint {
 
 /// Width of SwiGLU's hidden layer (Meta: FeedForward.__init__, called with hidden_dim = 4 · dim): two thirds of that,
 /// times the multiplier, rounded up to a multiple. Both products lose what stands behind the point. Nothing if the
@@ -31,7 +32,7 @@ namespace llamavision::config {
                                                                    std::optional<double> multiplier) {
     double width = std::trunc(8.0 * static_cast<double>(dim) / 3.0);
     if (multiplier) width = std::trunc(*multiplier * width);
-    if (!(width >= 1) || width > static_cast<double>(detail::extent_limit)) return std::nullopt;
+    if (!(width >= 1) || width > static_cast<double>(config::extent_limit)) return std::nullopt;
     auto const whole = static_cast<std::size_t>(width);
     return (whole + multiple_of - 1) / multiple_of * multiple_of;
 }
@@ -63,14 +64,14 @@ namespace detail {
     return value->positive(10000);
 }
 
-[[nodiscard]] inline text_numbers read_params_text(json_view const& root) {
-    text_numbers t; // absent keys: the defaults of Meta's ModelArgs
-    t.width = root.at("dim").positive(extent_limit);
+[[nodiscard]] inline config::text_numbers read_params_text(json_view const& root) {
+    config::text_numbers t; // absent keys: the defaults of Meta's ModelArgs
+    t.width = root.at("dim").positive(config::extent_limit);
     std::size_t const self = root.at("n_layers").positive(10000), cross = read_cross_count(root);
-    t.heads = root.at("n_heads").positive(extent_limit);
-    t.kv_heads = extent(root, "n_kv_heads", t.heads);
+    t.heads = root.at("n_heads").positive(config::extent_limit);
+    t.kv_heads = extent_or(root, "n_kv_heads", t.heads);
     t.vocabulary = root.at("vocab_size").positive(std::uint64_t{1} << 24);
-    t.norm_eps = epsilon(root, "norm_eps");
+    t.norm_eps = epsilon_or_usual(root, "norm_eps");
     t.rope.theta = 500000.0;
     if (auto const value = root.find("rope_theta")) t.rope.theta = value->positive_number();
     auto const scaled = root.find("use_scaled_rope");
@@ -83,7 +84,7 @@ namespace detail {
     t.layers = self + cross;
     t.cross_layers = *spread;
 
-    std::size_t const multiple = extent(root, "multiple_of", 256);
+    std::size_t const multiple = extent_or(root, "multiple_of", 256);
     std::optional<double> multiplier;
     if (auto const value = root.find("ffn_dim_multiplier")) multiplier = value->positive_number();
     auto const mlp = feed_forward_width(t.width, multiple, multiplier);
@@ -93,8 +94,8 @@ namespace detail {
 }
 
 /// What contradicts itself, in the words of `params.json`.
-[[nodiscard]] inline std::vector<std::string> params_contradictions(numbers const& n) {
-    auto found = contradictions(n);
+[[nodiscard]] inline std::vector<std::string> params_contradictions(config::numbers const& n) {
+    auto found = config::contradictions(n);
     constexpr std::pair<std::string_view, std::string_view> spellings[] = {
         {"text_config.hidden_size", "dim"},
         {"text_config.num_attention_heads", "n_heads"},
@@ -111,8 +112,8 @@ namespace detail {
 }
 
 /// Meta: multimodal/model.py, VisionEncoder, where every published model has the same tower.
-[[nodiscard]] inline vision_numbers published_tower(std::size_t tile, std::size_t tiles) {
-    return {1280, 5120, 16, 32, 8, tile, 14, 3, tiles, {3, 7, 15, 23, 30}, all_arrangements(tiles), 1e-5};
+[[nodiscard]] inline config::vision_numbers published_tower(std::size_t tile, std::size_t tiles) {
+    return {1280, 5120, 16, 32, 8, tile, 14, 3, tiles, {3, 7, 15, 23, 30}, config::all_arrangements(tiles), 1e-5};
 }
 
 } // namespace detail
@@ -121,7 +122,7 @@ namespace detail {
 /// special tokens are where Meta's tokenizer puts them, in the last 256 places of the vocabulary, and answers end where
 /// Instruct's end. Throws format_error for wrong types and numbers that contradict each other, mismatch_error for a
 /// model without vision and for quantised weights.
-[[nodiscard]] inline read_result read_params(nlohmann::json const& document, std::string const& file) {
+[[nodiscard]] inline model_config read_params(nlohmann::json const& document, std::string const& file) {
     json_view const outer(document, file);
     auto const inner = outer.find("model");
     json_view const root = inner && inner->json().is_object() ? *inner : outer;
@@ -130,14 +131,14 @@ namespace detail {
             throw mismatch_error(root.place() + key
                                  + ": quantised or adapted weights in Meta's form are not "
                                    "supported; use the original model");
-    read_result result;
+    model_config result;
     result.values.text = detail::read_params_text(root);
     auto const tile = root.at("vision_chunk_size").positive(16384);
-    result.values.vision = detail::published_tower(tile, detail::extent(root, "vision_max_num_chunks", 4, 64));
-    numbers text_only = result.values; // the tower's own patches are not known yet
+    result.values.vision = detail::published_tower(tile, detail::extent_or(root, "vision_max_num_chunks", 4, 64));
+    config::numbers text_only = result.values; // the tower's own patches are not known yet
     text_only.vision.tile = text_only.vision.patch;
     if (auto const found = detail::params_contradictions(text_only); !found.empty())
-        throw format_error(root.place() + detail::joined(found));
+        throw format_error(root.place() + joined(found));
     auto const vocabulary = static_cast<std::int32_t>(result.values.text.vocabulary);
     result.image_token = vocabulary;
     if (vocabulary > 256) {
@@ -152,8 +153,8 @@ namespace detail {
 }
 
 /// Reads the file `path`. Throws as above, and file_error.
-[[nodiscard]] inline read_result read_params(std::filesystem::path const& path) {
+[[nodiscard]] inline model_config read_params(std::filesystem::path const& path) {
     return read_params(read_json(path, {.bytes = std::size_t{1} << 20}), path.string());
 }
 
-} // namespace llamavision::config
+} // namespace llamavision::checkpoint

@@ -2,9 +2,9 @@
 // Files that torch wrote (make_pth.py), and files that it would not have written.
 #include <llamavision/checkpoint/container/pth.hpp>
 
-#include "../support/message.hpp"
+#include "../../support/message.hpp"
+#include "../temporary_folder.hpp"
 #include "archive.hpp"
-#include "temporary_folder.hpp"
 
 #include <cstddef>
 #include <cstdint>

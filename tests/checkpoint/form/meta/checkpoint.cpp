@@ -3,11 +3,12 @@
 // can be wrong with one.
 #include <llamavision/checkpoint/form/meta/checkpoint.hpp>
 #include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/recognise.hpp>
 #include <llamavision/checkpoint/write/pth.hpp>
 #include <llamavision/checkpoint/write/safetensors.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../../support/message.hpp"
+#include "../../temporary_folder.hpp"
 
 #include <cstddef>
 #include <doctest/doctest.h>

@@ -7,7 +7,7 @@
 #include <llamavision/config/llama_3_2.hpp>
 #include <llamavision/config/tiny.hpp>
 
-#include "../support/message.hpp"
+#include "../../support/message.hpp"
 
 #include <doctest/doctest.h>
 #include <filesystem>
@@ -18,19 +18,19 @@ using namespace llamavision::checkpoint;
 
 namespace {
 
-config::read_result read_back(std::string const& text) { return config::read(parse_json(text, "config"), "config"); }
+model_config read_back(std::string const& text) { return read_config(parse_json(text, "config"), "config"); }
 
 std::vector<config::numbers> several() {
     return {config::numbers_of<llama_3_2_11b_vision>(), config::numbers_of<llama_3_2_11b_vision_448>(),
             config::numbers_of<llama_3_2_90b_vision>(), config::numbers_of<tiny>(),
-            config::read(std::filesystem::path(LLAMAVISION_TEST_DATA) / "golden/p1/hf/config.json").values};
+            read_config(std::filesystem::path(LLAMAVISION_TEST_DATA) / "golden/p1/hf/config.json").values};
 }
 
 } // namespace
 
 TEST_CASE("config.json, generation_config.json and preprocessor_config.json are read back as they were") {
     for (auto const& n : several()) {
-        config::read_result model;
+        model_config model;
         model.values = n;
         model.image_token = static_cast<std::int32_t>(n.text.vocabulary);
         generation_defaults generation;
@@ -61,7 +61,7 @@ TEST_CASE("config.json, generation_config.json and preprocessor_config.json are 
         CHECK(p.tile == n.vision.tile);
         CHECK(p.mean == published_preprocessor(1, 1).mean);
     }
-    config::read_result plain;
+    model_config plain;
     plain.values = config::numbers_of<tiny>();
     plain.image_token = static_cast<std::int32_t>(plain.values.text.vocabulary);
     plain.values.text.rope.scaled = false;
@@ -79,7 +79,7 @@ TEST_CASE("the type in a config.json is changed wherever it stands, and nothing 
 
 TEST_CASE("params.json is read back as the same text model") {
     for (auto n : several()) {
-        auto const back = config::read_params(parse_json(params_text(n), "params"), "params").values;
+        auto const back = checkpoint::read_params(parse_json(params_text(n), "params"), "params").values;
         n.text.context = back.text.context; // which it does not hold
         CHECK(n.text.norm_eps == back.text.norm_eps);
         CHECK(back.text == n.text);
@@ -90,7 +90,7 @@ TEST_CASE("params.json is read back as the same text model") {
     CHECK(published["ffn_dim_multiplier"] == 1.3);
     CHECK(published["n_layers"] == 80);
     CHECK(
-        unsaid_in_params(config::read(std::filesystem::path(LLAMAVISION_TEST_DATA) / "golden/p1/hf/config.json").values)
+        unsaid_in_params(read_config(std::filesystem::path(LLAMAVISION_TEST_DATA) / "golden/p1/hf/config.json").values)
             .size()
         == 1);
 }

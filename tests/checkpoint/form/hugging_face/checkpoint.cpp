@@ -2,10 +2,11 @@
 // Whole folders: one file or shards, every JSON file, and what can be wrong with each.
 #include <llamavision/checkpoint/form/hugging_face/names.hpp>
 #include <llamavision/checkpoint/open.hpp>
+#include <llamavision/checkpoint/recognise.hpp>
 #include <llamavision/checkpoint/write/safetensors.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../../support/message.hpp"
+#include "../../temporary_folder.hpp"
 
 #include <array>
 #include <cstddef>

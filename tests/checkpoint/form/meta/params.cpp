@@ -4,7 +4,7 @@
 #include <llamavision/config/differences.hpp>
 #include <llamavision/config/llama_3_2.hpp>
 
-#include "../support/message.hpp"
+#include "../../../support/message.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -16,6 +16,7 @@
 #include <vector>
 
 using namespace llamavision;
+using namespace llamavision::checkpoint;
 using namespace llamavision::config;
 
 namespace {

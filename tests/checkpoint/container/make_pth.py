@@ -157,7 +157,7 @@ def write_meta(out):
 
 
 if __name__ == "__main__":
-    out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data")
+    out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "data")
     for name, write in (("pth", write_views), ("meta", write_meta)):
         os.makedirs(os.path.join(out, name), exist_ok=True)
         write(os.path.join(out, name))

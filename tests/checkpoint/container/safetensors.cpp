@@ -2,8 +2,8 @@
 // The safetensors reader: files that keep the format, and every way to break it.
 #include <llamavision/checkpoint/container/safetensors.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../support/message.hpp"
+#include "../temporary_folder.hpp"
 
 #include <cstring>
 #include <doctest/doctest.h>

@@ -2,7 +2,7 @@
 // Archives of every layout that is allowed, and hostile ones.
 #include <llamavision/checkpoint/container/zip.hpp>
 
-#include "../support/message.hpp"
+#include "../../support/message.hpp"
 #include "archive.hpp"
 
 #include <doctest/doctest.h>

@@ -5,8 +5,8 @@
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/support/sha256.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../../support/message.hpp"
+#include "../../temporary_folder.hpp"
 
 #include <algorithm>
 #include <bit>

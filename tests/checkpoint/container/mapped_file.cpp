@@ -3,8 +3,8 @@
 #include <llamavision/checkpoint/container/mapped_file.hpp>
 #include <llamavision/support/text_file.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../support/message.hpp"
+#include "../temporary_folder.hpp"
 
 #include <doctest/doctest.h>
 #include <string>

@@ -5,7 +5,7 @@
 #include <llamavision/checkpoint/form/meta/shards.hpp>
 #include <llamavision/checkpoint/open.hpp>
 
-#include "../support/message.hpp"
+#include "../../../support/message.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -3,8 +3,8 @@
 #include <llamavision/checkpoint/form/hugging_face/shards.hpp>
 #include <llamavision/checkpoint/write/shards.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../support/message.hpp"
+#include "../temporary_folder.hpp"
 
 #include <cmath>
 #include <cstring>

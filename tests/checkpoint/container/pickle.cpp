@@ -2,7 +2,7 @@
 // The machine that reads pickles: what it understands, and that it does nothing else.
 #include <llamavision/checkpoint/container/pickle.hpp>
 
-#include "../support/message.hpp"
+#include "../../support/message.hpp"
 #include "archive.hpp"
 
 #include <cstdint>

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-namespace llamavision::config {
+namespace llamavision::checkpoint {
 
 /// What a `config.json` says. Token ids are those of the library: std::int32_t.
-struct read_result {
-    numbers values;
+struct model_config {
+    config::numbers values;
     std::int32_t image_token = 128256;  ///< image_token_index: the id that stands for an image at the model's input
     std::vector<std::int32_t> stop_ids; ///< eos_token_id, an integer or a list
     std::optional<std::int32_t> bos, pad;
@@ -29,4 +29,4 @@ struct read_result {
     std::vector<std::string> warnings;
 };
 
-} // namespace llamavision::config
+} // namespace llamavision::checkpoint

@@ -2,8 +2,8 @@
 // The safetensors writer: what it writes reads back, the same every time, and a fault leaves the old file.
 #include <llamavision/checkpoint/write/safetensors.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../support/message.hpp"
+#include "../temporary_folder.hpp"
 
 #include <algorithm>
 #include <cstring>

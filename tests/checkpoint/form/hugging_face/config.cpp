@@ -2,7 +2,7 @@
 // config.json in the spellings of all releases, and what no model can be built from.
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
 
-#include "../support/message.hpp"
+#include "../../../support/message.hpp"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -10,6 +10,7 @@
 #include <vector>
 
 using namespace llamavision;
+using namespace llamavision::checkpoint;
 using namespace llamavision::config;
 using nlohmann::json;
 
@@ -22,19 +23,19 @@ template <class E>
 std::string fault(char const* pointer, json value) {
     auto document = sample();
     document[json::json_pointer(pointer)] = std::move(value);
-    return message_of<E>([&] { return read(document, "config.json"); });
+    return message_of<E>([&] { return read_config(document, "config.json"); });
 }
 
-read_result with(char const* pointer, json value) {
+model_config with(char const* pointer, json value) {
     auto document = sample();
     document[json::json_pointer(pointer)] = std::move(value);
-    return read(document, "config.json");
+    return read_config(document, "config.json");
 }
 
 } // namespace
 
 TEST_CASE("a file that transformers 4.45 wrote") {
-    auto const result = read(std::filesystem::path(LLAMAVISION_TEST_DATA "/config/p1_4_45.json"));
+    auto const result = read_config(std::filesystem::path(LLAMAVISION_TEST_DATA "/config/p1_4_45.json"));
     auto const& v = result.values.vision;
     CHECK(v.width == 48);
     CHECK(v.mlp == 192);
@@ -86,7 +87,7 @@ TEST_CASE("the spelling of transformers 5 says the same") {
     vision["num_attention_heads"] = vision["attention_heads"];
     vision.erase("attention_heads");
     document["transformers_version"] = "5.23.0";
-    auto const result = read(document, "config.json"), older = read(sample(), "config.json");
+    auto const result = read_config(document, "config.json"), older = read_config(sample(), "config.json");
     CHECK(result.values == older.values);
     CHECK(result.image_token == older.image_token);
     CHECK(result.dtype == older.dtype);
@@ -102,9 +103,9 @@ TEST_CASE("RoPE in its spellings") {
     document["text_config"].erase("rope_theta");
     document["text_config"]["rope_scaling"]["type"] = "llama3"; // before rope_type
     document["text_config"]["rope_scaling"].erase("rope_type");
-    CHECK(read(document, "f").values.text.rope == rope_numbers{});
+    CHECK(read_config(document, "f").values.text.rope == rope_numbers{});
     document["text_config"]["rope_theta"] = 10000;
-    CHECK(read(document, "f").values.text.rope.theta == 10000.0);
+    CHECK(read_config(document, "f").values.text.rope.theta == 10000.0);
 
     CHECK(contains(fault<mismatch_error>("/text_config/rope_scaling/rope_type", "yarn"),
                    R"(rope_scaling.rope_type "yarn" is not supported)"));
@@ -126,7 +127,8 @@ TEST_CASE("RoPE in its spellings") {
 }
 
 TEST_CASE("absent keys mean the 11B base model, as in transformers") {
-    auto const result = read(json::parse(R"({"model_type": "mllama", "text_config": {}, "vision_config": {}})"), "f");
+    auto const result =
+        read_config(json::parse(R"({"model_type": "mllama", "text_config": {}, "vision_config": {}})"), "f");
     CHECK(result.values.text.width == 4096);
     CHECK(result.values.text.cross_layers.size() == 8);
     CHECK(result.values.vision.tile == 448);
@@ -224,7 +226,7 @@ TEST_CASE("numbers that contradict each other are all named") {
     auto document = sample();
     document["text_config"]["num_attention_heads"] = 5;
     document["vision_config"]["image_size"] = 71;
-    auto const both = message_of<format_error>([&] { return read(document, "config.json"); });
+    auto const both = message_of<format_error>([&] { return read_config(document, "config.json"); });
     CHECK(contains(both, "num_attention_heads 5"));
     CHECK(contains(both, "image_size 71"));
 }
@@ -232,16 +234,16 @@ TEST_CASE("numbers that contradict each other are all named") {
 TEST_CASE("what the library does not run is refused by name") {
     CHECK(contains(fault<mismatch_error>("/model_type", "llama"),
                    R"(model_type is "llama", but this library runs "mllama")"));
-    CHECK(contains(message_of<format_error>([] { return read(json::object(), "f"); }),
+    CHECK(contains(message_of<format_error>([] { return read_config(json::object(), "f"); }),
                    "f: has neither model_type nor text_config"));
-    CHECK(contains(message_of<format_error>([] { return read(json::array(), "f"); }),
+    CHECK(contains(message_of<format_error>([] { return read_config(json::array(), "f"); }),
                    "f: expected an object, found a list"));
     CHECK(contains(fault<mismatch_error>("/text_config/hidden_act", "gelu"),
                    R"(text_config.hidden_act "gelu" is not supported, "silu" is)"));
     CHECK(contains(fault<mismatch_error>("/vision_config/hidden_act", "quick_gelu"), "vision_config.hidden_act"));
     CHECK(contains(fault<mismatch_error>("/text_config/tie_word_embeddings", true), "text_config.tie_word_embeddings"));
     CHECK(with("/vision_config/tie_word_embeddings", true).values
-          == read(sample(), "f").values); // 4.45 writes it, nothing reads it
+          == read_config(sample(), "f").values); // 4.45 writes it, nothing reads it
     CHECK(contains(fault<mismatch_error>("/quantization_config", json{{"quant_method", "bitsandbytes"}}),
                    "quantised (bitsandbytes)"));
     CHECK(contains(fault<mismatch_error>("/text_config/quantization_config", json::object()),
@@ -257,16 +259,16 @@ TEST_CASE("what the library does not run is refused by name") {
 TEST_CASE("the text model alone says nothing of a tower") {
     json document = sample().at("text_config");
     document["model_type"] = "mllama_text_model";
-    auto const result = read(document, "f");
+    auto const result = read_config(document, "f");
     CHECK(result.text_alone);
-    CHECK(result.values.text == read(sample(), "f").values.text);
+    CHECK(result.values.text == read_config(sample(), "f").values.text);
     CHECK(result.image_token == static_cast<std::int32_t>(result.values.text.vocabulary));
-    CHECK(differences(result.values, read(sample(), "f").values, result.unstated).empty());
+    CHECK(differences(result.values, read_config(sample(), "f").values, result.unstated).empty());
     CHECK(vision_names().size() == 12); // as many as differences() compares
     document["num_attention_heads"] = 5;
-    CHECK(contains(message_of<format_error>([&] { return read(document, "f"); }), "num_attention_heads 5"));
+    CHECK(contains(message_of<format_error>([&] { return read_config(document, "f"); }), "num_attention_heads 5"));
     document["hidden_act"] = "gelu";
-    CHECK(contains(message_of<mismatch_error>([&] { return read(document, "f"); }), "hidden_act"));
+    CHECK(contains(message_of<mismatch_error>([&] { return read_config(document, "f"); }), "hidden_act"));
 }
 
 TEST_CASE("which release wrote the file") {

@@ -2,8 +2,8 @@
 // A folder appears whole or not at all, and nothing is replaced that is not a checkpoint.
 #include <llamavision/checkpoint/write/replacement_folder.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../support/message.hpp"
+#include "../temporary_folder.hpp"
 
 #include <doctest/doctest.h>
 #include <string>
@@ -30,12 +30,12 @@ TEST_CASE("a folder is there after commit, and not before") {
     auto const target = around.path() / "model";
     {
         replacement_folder const given_up(target, false);
-        detail::write_text_file(given_up.path() / "config.json", "{}");
+        write_text_file(given_up.path() / "config.json", "{}");
         CHECK(!std::filesystem::exists(target));
     }
     CHECK(entries(around.path()) == 0);
     replacement_folder made(target / "", false); // with a slash at its end
-    detail::write_text_file(made.path() / "config.json", "new");
+    write_text_file(made.path() / "config.json", "new");
     made.commit();
     CHECK(entries(around.path()) == 1);
     CHECK(text_of_file(target / "config.json") == "new");
@@ -49,7 +49,7 @@ TEST_CASE("what is there stays, unless it is a checkpoint and may be replaced") 
     CHECK(contains(refusal(target, false), "is there already, and is not empty"));
     {
         replacement_folder made(target, true);
-        detail::write_text_file(made.path() / "params.json", "new");
+        write_text_file(made.path() / "params.json", "new");
         CHECK(text_of_file(target / "config.json") == "old");
         made.commit();
     }

@@ -6,8 +6,8 @@
 #include <llamavision/checkpoint/write/gguf.hpp>
 #include <llamavision/support/sha256.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../../support/message.hpp"
+#include "../../temporary_folder.hpp"
 
 #include <algorithm>
 #include <cstddef>

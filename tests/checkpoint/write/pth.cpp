@@ -3,8 +3,8 @@
 // reads them is tests/golden/convert.py's to show.
 #include <llamavision/checkpoint/write/pth.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../support/message.hpp"
+#include "../temporary_folder.hpp"
 
 #include <cstring>
 #include <doctest/doctest.h>

@@ -2,7 +2,7 @@
 // Both spellings of Hugging Face's names, and an adapter's.
 #include <llamavision/checkpoint/form/hugging_face/names.hpp>
 
-#include "../support/message.hpp"
+#include "../../../support/message.hpp"
 
 #include <doctest/doctest.h>
 

@@ -16,8 +16,8 @@
 #include <llamavision/config/tiny.hpp>
 #include <llamavision/model/expected_tensors.hpp>
 
-#include "../backend/backends.hpp"
-#include "../support/message.hpp"
+#include "../../support/message.hpp"
+#include "../../support/random_floats.hpp"
 
 namespace lv = llamavision;
 using lv::checkpoint::dtype;
@@ -27,8 +27,7 @@ namespace {
 lv::checkpoint::named_tensors some(std::vector<std::string> const& names, std::size_t rows, std::size_t columns) {
     lv::checkpoint::named_tensors all;
     for (std::string const& name : names) {
-        auto const values =
-            std::make_shared<std::vector<float>>(backends::numbers(name.size()).floats(rows * columns, 0.1f));
+        auto const values = std::make_shared<std::vector<float>>(random_floats(name.size()).many(rows * columns, 0.1f));
         all.tensors[name] = {dtype::f32, {rows, columns}, std::as_bytes(std::span(*values)), {}};
         all.owners.push_back(values);
     }
@@ -48,7 +47,8 @@ lv::checkpoint::named_tensors quantised(lv::checkpoint::named_tensors source, lv
                                         std::shared_ptr<lv::thread_pool> const& pool) {
     auto numbers = lv::config::numbers_of<lv::tiny>();
     numbers.text.cross_layers = {3};
-    return lv::quantised(std::move(source), lv::formats_by_name(lv::expected_tensors(numbers), formats), pool);
+    return lv::checkpoint::quantised(std::move(source), lv::formats_by_name(lv::expected_tensors(numbers), formats),
+                                     pool);
 }
 
 std::vector<std::byte> made(lv::checkpoint::tensor const& t) {
@@ -154,10 +154,10 @@ TEST_CASE("a value that is infinite or no number is kept in bf16, and refused by
         }
         formats.self = lv::weight_format::bf16;
         auto const all = quantised(source, formats, pool);
-        auto error = lv::compare(source.tensors.at(self), all.tensors.at(self));
+        auto error = lv::checkpoint::compare(source.tensors.at(self), all.tensors.at(self));
         CHECK(std::isnan(error.relative()));
         CHECK(std::isnan(error.worst()));
-        error += lv::compare(source.tensors.at(cross), source.tensors.at(cross));
+        error += lv::checkpoint::compare(source.tensors.at(cross), source.tensors.at(cross));
         CHECK(std::isnan(error.relative()));
         CHECK(std::isnan(error.worst()));
     }
@@ -171,7 +171,8 @@ TEST_CASE("errors are those of uniform steps") {
         lv::weight_formats formats;
         formats.self = f;
         auto const all = quantised(source, formats, pool);
-        lv::quantisation_error const e = lv::compare(source.tensors.at(self), all.tensors.at(self));
+        lv::checkpoint::quantisation_error const e =
+            lv::checkpoint::compare(source.tensors.at(self), all.tensors.at(self));
         CHECK(e.worst() <= most);
         // Uniform values, uniform errors: both have their half range over the root of three.
         CHECK(e.relative() == doctest::Approx(f == lv::weight_format::q8 ? 0.5 / 127 : 0.5 / 8).epsilon(0.1));
@@ -180,7 +181,8 @@ TEST_CASE("errors are those of uniform steps") {
         CHECK(e.bytes_before == 64 * 256 * 4);
         CHECK(e.bytes_after == 64 * 256 / 32 * (f == lv::weight_format::q8 ? 34 : 18));
     }
-    lv::quantisation_error const none = lv::compare(source.tensors.at(self), source.tensors.at(self));
+    lv::checkpoint::quantisation_error const none =
+        lv::checkpoint::compare(source.tensors.at(self), source.tensors.at(self));
     CHECK(none.relative() == 0);
     CHECK(none.worst() == 0);
 }

@@ -3,8 +3,8 @@
 #include <llamavision/checkpoint/container/gguf.hpp>
 #include <llamavision/checkpoint/write/gguf.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../support/message.hpp"
+#include "../temporary_folder.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -7,8 +7,8 @@
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/write/safetensors.hpp>
 
-#include "../support/message.hpp"
-#include "temporary_folder.hpp"
+#include "../../support/message.hpp"
+#include "../temporary_folder.hpp"
 
 #include <algorithm>
 #include <cstddef>
