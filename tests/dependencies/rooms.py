@@ -14,7 +14,7 @@ ROOMS = {
     "support": [],
     "config": [],
     "checkpoint": ["config", "weights"],
-    "image": [],
+    "image": ["config"],
     "tokens": ["config"],
     "weights": ["config"],
     "backend": ["weights"],

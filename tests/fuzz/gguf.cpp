@@ -61,8 +61,9 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
         description said;
         attempt([&] { checkpoint::detail::read_own_files(said, read); });
         if (!read.find("tokenizer.ggml.tokens")) return;
-        attempt([&] { checkpoint::detail::read_gguf_words(said, read); });
-        attempt([&] { static_cast<void>(tokens::tokenizer_from_lists(said.words.tokens, said.words.types, "input")); });
+        attempt([&] { checkpoint::detail::read_gguf_tokenizer(said, read); });
+        attempt(
+            [&] { static_cast<void>(tokens::tokenizer_from_lists(said.tokenizer.tokens, said.words.types, "input")); });
     });
     return 0;
 }

@@ -61,8 +61,8 @@ void write_two_dimensional(std::filesystem::path const& from, std::filesystem::p
             std::size_t const cell = bytes.size() / (all.size() + 1) / tiles;
             room.assign(bytes.size(), std::byte{0});
             for (std::size_t a = 0; a < all.size(); ++a)
-                for (std::size_t slot = 0; slot < all[a].first * all[a].second; ++slot) {
-                    std::size_t const rows = slot / all[a].second + 1, columns = slot % all[a].second + 1;
+                for (std::size_t slot = 0; slot < all[a].tiles(); ++slot) {
+                    std::size_t const rows = slot / all[a].columns + 1, columns = slot % all[a].columns + 1;
                     std::size_t const id = lv::config::arrangement_id(rows, columns, tiles);
                     std::copy_n(bytes.data() + (id * tiles + rows * columns - 1) * cell, cell,
                                 room.data() + ((a + 1) * tiles + slot) * cell);

@@ -8,7 +8,7 @@
 #include <random>
 
 namespace image = llamavision::image;
-using image::aspect_ratio;
+using image::arrangement;
 using image::choose_layout;
 using image::layout;
 
@@ -30,13 +30,6 @@ TEST_CASE("the references' layouts at 560 pixels and 4 tiles") {
         CAPTURE(r.height);
         CHECK(choose_layout(r.width, r.height, 560) == r.want);
     }
-}
-
-TEST_CASE("arrangements in the order of Hugging Face's ids") {
-    std::vector<aspect_ratio> const four{{1, 1}, {1, 2}, {1, 3}, {1, 4}, {2, 1}, {2, 2}, {3, 1}, {4, 1}};
-    CHECK(image::aspect_ratios(4) == four);
-    CHECK(image::aspect_ratios(1) == std::vector<aspect_ratio>{{1, 1}});
-    CHECK(image::aspect_ratios(6).size() == 14);
 }
 
 TEST_CASE("what holds for every size") {
@@ -71,7 +64,7 @@ TEST_CASE("what holds for every size") {
         layout const turned = choose_layout(height, width, tile, most);
         if (width != height) REQUIRE(turned == layout{l.columns, l.rows, l.resized_height, l.resized_width});
         // A picture that fits into some canvas unshrunk is not shrunk.
-        for (aspect_ratio const& canvas : image::aspect_ratios(most))
+        for (arrangement const& canvas : llamavision::config::all_arrangements(most))
             if (width <= canvas.columns * tile && height <= canvas.rows * tile) {
                 REQUIRE(l.resized_width >= width);
                 REQUIRE(l.resized_height >= height);
@@ -80,13 +73,13 @@ TEST_CASE("what holds for every size") {
 }
 
 TEST_CASE("an explicit list of canvases") {
-    std::vector<aspect_ratio> const wide{{1, 2}, {1, 4}};
+    std::vector<arrangement> const wide{{1, 2}, {1, 4}};
     CHECK(choose_layout(500, 3000, 560, wide) == layout{1, 2, 93, 560});
     CHECK(choose_layout(3000, 500, 560, wide) == layout{1, 4, 2240, 373});
     // Among equals the smallest, and among the smallest the first.
-    CHECK(choose_layout(560, 560, 560, std::vector<aspect_ratio>{{2, 1}, {1, 2}, {1, 1}}).rows == 1);
-    CHECK(choose_layout(560, 560, 560, std::vector<aspect_ratio>{{2, 1}, {1, 2}}) == layout{2, 1, 560, 560});
-    CHECK(choose_layout(560, 560, 560, std::vector<aspect_ratio>{{1, 2}, {2, 1}}) == layout{1, 2, 560, 560});
+    CHECK(choose_layout(560, 560, 560, std::vector<arrangement>{{2, 1}, {1, 2}, {1, 1}}).rows == 1);
+    CHECK(choose_layout(560, 560, 560, std::vector<arrangement>{{2, 1}, {1, 2}}) == layout{2, 1, 560, 560});
+    CHECK(choose_layout(560, 560, 560, std::vector<arrangement>{{1, 2}, {2, 1}}) == layout{1, 2, 560, 560});
 }
 
 TEST_CASE("sizes that no canvas takes are refused") {
@@ -96,7 +89,7 @@ TEST_CASE("sizes that no canvas takes are refused") {
     CHECK_THROWS_AS(choose_layout(10, 10, 65537), llamavision::argument_error);
     CHECK_THROWS_AS(choose_layout(10, 10, 560, 0), llamavision::argument_error);
     CHECK_THROWS_AS(choose_layout(10, 10, 560, 1025), llamavision::argument_error);
-    CHECK_THROWS_AS(choose_layout(10, 10, 560, std::vector<aspect_ratio>{}), llamavision::argument_error);
-    CHECK_THROWS_AS(choose_layout(10, 10, 560, std::vector<aspect_ratio>{{1, 1}, {0, 1}}), llamavision::argument_error);
+    CHECK_THROWS_AS(choose_layout(10, 10, 560, std::vector<arrangement>{}), llamavision::argument_error);
+    CHECK_THROWS_AS(choose_layout(10, 10, 560, std::vector<arrangement>{{1, 1}, {0, 1}}), llamavision::argument_error);
     CHECK(choose_layout(std::size_t{1} << 40, 1, 560) == layout{1, 4, 2240, 1});
 }

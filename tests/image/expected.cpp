@@ -33,9 +33,9 @@ std::size_t check_canvases(pixels const& picture, nlohmann::json const& expect) 
         CHECK(canvas.picture.height == want["canvas"][0].get<std::size_t>());
         CHECK(canvas.picture.width == want["canvas"][1].get<std::size_t>());
         CHECK(pictures::sha(canvas.picture) == want["canvas_sha256"].get<std::string>());
-        auto const ratios = image::aspect_ratios(4);
+        auto const ratios = llamavision::config::all_arrangements(4);
         CHECK(ratios.at(want["aspect_ratio_id"].get<std::size_t>() - 1)
-              == image::aspect_ratio{canvas.shape.rows, canvas.shape.columns});
+              == image::arrangement{canvas.shape.rows, canvas.shape.columns});
         if (!want.contains("tiles_f32_sha256")) continue;
         image::tiles const cut = image::to_tiles(canvas);
         CHECK(llamavision::sha256_hex(std::as_bytes(std::span(cut.values)))

@@ -32,26 +32,27 @@ TEST_CASE("what is no PNG, JPEG, BMP or GIF is named, and so is what would be ac
     struct row {
         std::string_view bytes, kind;
     };
-    for (row const& r : {row{"", "an empty file"}, row{{"RIFF\x10\0\0\0WEBPVP8 ", 16}, "a WebP picture"},
-                         row{{"\0\0\0\x20"
-                              "ftypavif\0\0",
-                              14},
-                             "an AVIF picture"},
-                         row{{"\0\0\0\x20"
-                              "ftypheic\0\0",
-                              14},
-                             "a HEIC picture"},
-                         row{{"\0\0\0\x20"
-                              "ftypisom\0\0",
-                              14},
-                             "a video"},
-                         row{{"II*\0\x08\0\0\0", 8}, "a TIFF picture"}, row{{"MM\0*\0\0\0\x08", 8}, "a TIFF picture"},
-                         row{"%PDF-1.7\n", "a PDF document"}, row{" \n<!DOCTYPE html><html>", "an HTML page"},
-                         row{"<html><body>404</body></html>", "an HTML page"},
-                         row{"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"},
-                         row{"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a Git LFS pointer"},
-                         row{"P6\n1 1\n255\nabc", "a PNM picture"}, row{"Dear diary", "a text file"},
-                         row{{"\0\0\0\0\0\0", 6}, "a file of zeros"}, row{{"\x01\x02\x03\x04", 4}, "no picture"}}) {
+    for (row const& r :
+         {row{"", "an empty file"}, row{{"RIFF\x10\0\0\0WEBPVP8 ", 16}, "a WebP picture"},
+          row{{"\0\0\0\x20"
+               "ftypavif\0\0",
+               14},
+              "an AVIF picture"},
+          row{{"\0\0\0\x20"
+               "ftypheic\0\0",
+               14},
+              "a HEIC picture"},
+          row{{"\0\0\0\x20"
+               "ftypisom\0\0",
+               14},
+              "a video"},
+          row{{"II*\0\x08\0\0\0", 8}, "a TIFF picture"}, row{{"MM\0*\0\0\0\x08", 8}, "a TIFF picture"},
+          row{"%PDF-1.7\n", "a PDF document"}, row{" \n<!DOCTYPE html><html>", "this is a web page"},
+          row{"<html><body>404</body></html>", "this is a web page"},
+          row{"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"},
+          row{"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "this is a Git LFS pointer"},
+          row{"P6\n1 1\n255\nabc", "a PNM picture"}, row{"Dear diary", "a text file"},
+          row{{"\0\0\0\0\0\0", 6}, "a file of zeros"}, row{{"\x01\x02\x03\x04", 4}, "no picture"}}) {
         std::string const said = complaint(files::octets_of(r.bytes));
         CAPTURE(said);
         CHECK(said.starts_with("photo.png: looks like " + std::string(r.kind)));

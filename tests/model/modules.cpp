@@ -100,7 +100,7 @@ TEST_CASE("a configuration's numbers as values") {
     CHECK(n.vision.taps == std::vector<std::size_t>{0, 2});
     CHECK(n.text.cross_layers == std::vector<std::size_t>{1, 4});
     CHECK(n.vision.aspect_ratios.size() == 8);
-    CHECK(n.vision.aspect_ratios[1] == std::pair<std::size_t, std::size_t>{1, 2});
+    CHECK(n.vision.aspect_ratios[1] == lv::config::arrangement{1, 2});
     CHECK(n.text.vocabulary == 40);
     CHECK(n.text.rope == small::text::rope);
 }

@@ -4,6 +4,7 @@
 
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/shape_text.hpp>
 
 #include <cstddef>
 #include <cstring>
@@ -13,13 +14,6 @@
 #include <vector>
 
 namespace llamavision::checkpoint {
-
-/// A shape as it appears in messages: "[4096, 14336]".
-[[nodiscard]] inline std::string shape_text(std::vector<std::size_t> const& shape) {
-    std::string text = "[";
-    for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-    return text + "]";
-}
 
 namespace detail {
 

@@ -5,9 +5,8 @@
 #include <concepts>
 #include <cstddef>
 #include <string_view>
-#include <utility>
-#include <vector>
 
+#include <llamavision/config/arrangements.hpp>
 #include <llamavision/config/numbers.hpp>
 
 namespace llamavision {
@@ -94,30 +93,9 @@ inline constexpr std::size_t tokens = patches<V> + 1;
 template <class V>
 inline constexpr std::size_t pads = (8 - tokens<V> % 8) % 8;
 
-/// Number of arrangements (rows, columns) with rows · columns <= tiles.
-[[nodiscard]] constexpr std::size_t count_arrangements(std::size_t tiles) {
-    std::size_t n = 0;
-    for (std::size_t r = 1; r <= tiles; ++r) n += tiles / r;
-    return n;
-}
+/// Number of arrangements of tiles.
 template <class V>
 inline constexpr std::size_t arrangements = count_arrangements(V::tiles);
-
-/// The id of an arrangement: 1 for (1,1), then columns fastest: (1,2), …, (2,1), …. 0 stands for an absent image.
-/// @pre 1 <= rows · columns <= tiles
-[[nodiscard]] constexpr std::size_t arrangement_id(std::size_t rows, std::size_t columns, std::size_t tiles) {
-    std::size_t id = columns;
-    for (std::size_t r = 1; r < rows; ++r) id += tiles / r;
-    return id;
-}
-
-/// All of them, in the order of their ids.
-[[nodiscard]] inline std::vector<std::pair<std::size_t, std::size_t>> all_arrangements(std::size_t tiles) {
-    std::vector<std::pair<std::size_t, std::size_t>> all;
-    for (std::size_t r = 1; r <= tiles; ++r)
-        for (std::size_t c = 1; r * c <= tiles; ++c) all.emplace_back(r, c);
-    return all;
-}
 
 /// The configuration's numbers as values, to be compared with what a file says.
 template <configuration C>

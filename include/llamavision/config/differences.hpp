@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace llamavision::config {
@@ -18,8 +17,8 @@ namespace detail {
 [[nodiscard]] inline std::string shown(std::size_t value) { return std::to_string(value); }
 [[nodiscard]] inline std::string shown(bool value) { return value ? "yes" : "no"; }
 [[nodiscard]] inline std::string shown(float value) { return print_number(value); }
-[[nodiscard]] inline std::string shown(std::pair<std::size_t, std::size_t> const& value) {
-    return "(" + shown(value.first) + ", " + shown(value.second) + ")";
+[[nodiscard]] inline std::string shown(arrangement const& value) {
+    return "(" + shown(value.rows) + ", " + shown(value.columns) + ")";
 }
 template <class T>
 [[nodiscard]] std::string shown(std::vector<T> const& values) {

@@ -3,9 +3,10 @@
 // same words, so that the two can be compared one by one.
 #pragma once
 
+#include <llamavision/config/arrangements.hpp>
+
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 namespace llamavision::config {
@@ -23,18 +24,18 @@ struct rope_numbers {
 };
 
 struct vision_numbers {
-    std::size_t width = 0;         ///< hidden_size
-    std::size_t mlp = 0;           ///< intermediate_size
-    std::size_t heads = 0;         ///< attention_heads
-    std::size_t layers = 0;        ///< num_hidden_layers
-    std::size_t global_layers = 0; ///< num_global_layers
-    std::size_t tile = 0;          ///< image_size: pixels along a tile's side
-    std::size_t patch = 0;         ///< patch_size
-    std::size_t channels = 3;      ///< num_channels
-    std::size_t tiles = 4;         ///< max_num_tiles
-    std::vector<std::size_t> taps; ///< intermediate_layers_indices: the *inputs* of these layers are collected
-    std::vector<std::pair<std::size_t, std::size_t>> aspect_ratios; ///< supported_aspect_ratios: (rows, columns)
-    double norm_eps = 1e-5; ///< of the layers; layernorm_pre and layernorm_post always use 1e-5
+    std::size_t width = 0;                  ///< hidden_size
+    std::size_t mlp = 0;                    ///< intermediate_size
+    std::size_t heads = 0;                  ///< attention_heads
+    std::size_t layers = 0;                 ///< num_hidden_layers
+    std::size_t global_layers = 0;          ///< num_global_layers
+    std::size_t tile = 0;                   ///< image_size: pixels along a tile's side
+    std::size_t patch = 0;                  ///< patch_size
+    std::size_t channels = 3;               ///< num_channels
+    std::size_t tiles = 4;                  ///< max_num_tiles
+    std::vector<std::size_t> taps;          ///< intermediate_layers_indices: the *inputs* of these layers are collected
+    std::vector<arrangement> aspect_ratios; ///< supported_aspect_ratios
+    double norm_eps = 1e-5;                 ///< of the layers; layernorm_pre and layernorm_post always use 1e-5
 
     bool operator==(vision_numbers const&) const = default;
 };

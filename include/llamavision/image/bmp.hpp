@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <llamavision/image/source.hpp>
+#include <llamavision/support/ceil_div.hpp>
 
 namespace llamavision::image::detail {
 
@@ -28,7 +29,7 @@ inline header read_bmp_header(source const& file, std::size_t max_pixels) {
     // Without masks the fourth byte of a pixel is padding.
     says.alpha_means_nothing = compression == 0;
     // Rows are padded to 4 bytes; some writers leave out the padding of the last one.
-    std::size_t const row = (says.width * bits + 7) / 8, stride = (row + 3) / 4 * 4;
+    std::size_t const row = ceil_div(says.width * bits, 8), stride = round_up(row, 4);
     file.require(offset, stride * (says.height - 1) + row, "the rows of a BMP");
     return says;
 }

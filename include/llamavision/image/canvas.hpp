@@ -6,20 +6,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <llamavision/config/arrangements.hpp>
 #include <llamavision/support/error.hpp>
 #include <span>
 #include <string>
-#include <vector>
 
 namespace llamavision::image {
 
-/// An arrangement of tiles.
-struct aspect_ratio {
-    std::size_t rows = 1;
-    std::size_t columns = 1;
-
-    friend bool operator==(aspect_ratio const&, aspect_ratio const&) = default;
-};
+using config::arrangement;
 
 /// A canvas of rows x columns tiles, and the size of the picture pasted into its top left corner.
 struct layout {
@@ -31,19 +25,10 @@ struct layout {
     friend bool operator==(layout const&, layout const&) = default;
 };
 
-/// Every arrangement of at most `max_tiles` tiles, by rows, then columns: (1,1), (1,2), (1,3), (1,4), (2,1), (2,2),
-/// (3,1), (4,1) for 4. The position in this list plus one is Hugging Face's aspect ratio id.
-inline std::vector<aspect_ratio> aspect_ratios(std::size_t max_tiles) {
-    std::vector<aspect_ratio> list;
-    for (std::size_t rows = 1; rows <= max_tiles; ++rows)
-        for (std::size_t columns = 1; columns <= max_tiles / rows; ++columns) list.push_back({rows, columns});
-    return list;
-}
-
 namespace detail {
 
 /// How much larger the picture could be drawn on the canvas.
-inline double fit(aspect_ratio canvas, std::size_t width, std::size_t height, std::size_t tile) {
+inline double fit(arrangement canvas, std::size_t width, std::size_t height, std::size_t tile) {
     return std::min(static_cast<double>(canvas.columns * tile) / static_cast<double>(width),
                     static_cast<double>(canvas.rows * tile) / static_cast<double>(height));
 }
@@ -64,22 +49,22 @@ inline std::size_t scaled(std::size_t length, std::size_t box, std::size_t side,
 /// large as the canvas allows, but never enlarged beyond one tile. Throws image_error for a size of 0, argument_error
 /// for a tile of 0 or above 65536 pixels, and for a list that is empty or holds an empty arrangement.
 inline layout choose_layout(std::size_t width, std::size_t height, std::size_t tile,
-                            std::span<aspect_ratio const> supported) {
+                            std::span<arrangement const> supported) {
     if (width == 0 || height == 0)
         throw image_error("a picture of " + std::to_string(width) + " x " + std::to_string(height) + " has no pixels");
     if (tile == 0 || tile > 65536)
         throw argument_error("a tile must measure 1 to 65536 pixels, not " + std::to_string(tile));
     if (supported.empty()) throw argument_error("no canvas is allowed: the list of aspect ratios is empty");
-    for (aspect_ratio const& canvas : supported)
+    for (arrangement const& canvas : supported)
         if (canvas.rows == 0 || canvas.columns == 0 || canvas.rows > 65536 || canvas.columns > 65536)
             throw argument_error("no canvas has " + std::to_string(canvas.rows) + " x " + std::to_string(canvas.columns)
                                  + " tiles");
-    aspect_ratio best = supported[0];
-    for (aspect_ratio const& canvas : supported.subspan(1)) {
+    arrangement best = supported[0];
+    for (arrangement const& canvas : supported.subspan(1)) {
         double const held = detail::fit(best, width, height, tile);
         double const here = detail::fit(canvas, width, height, tile);
         bool const closer = here >= 1 ? held < 1 || here < held : held < 1 && here > held;
-        bool const smaller = here == held && canvas.rows * canvas.columns < best.rows * best.columns;
+        bool const smaller = here == held && canvas.tiles() < best.tiles();
         if (closer || smaller) best = canvas;
     }
     std::size_t const box_width = std::min(std::max(width, tile), best.columns * tile);
@@ -98,7 +83,7 @@ inline layout choose_layout(std::size_t width, std::size_t height, std::size_t t
 inline layout choose_layout(std::size_t width, std::size_t height, std::size_t tile, std::size_t max_tiles = 4) {
     if (max_tiles == 0 || max_tiles > 1024)
         throw argument_error("a canvas has 1 to 1024 tiles, not " + std::to_string(max_tiles));
-    return choose_layout(width, height, tile, aspect_ratios(max_tiles));
+    return choose_layout(width, height, tile, config::all_arrangements(max_tiles));
 }
 
 } // namespace llamavision::image

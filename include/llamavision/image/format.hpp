@@ -25,11 +25,15 @@ inline file_format format_of(source const& file) {
 
 namespace detail {
 
+/// The first 1000 bytes as text.
+inline std::string_view first_text(source const& file) {
+    return {reinterpret_cast<char const*>(file.bytes.data()), std::min<std::size_t>(file.size(), 1000)};
+}
+
 /// The first 256 bytes without leading blanks, in lower case.
 inline std::string opening(source const& file) {
     std::string text;
-    for (std::byte const b : file.bytes.first(std::min<std::size_t>(file.size(), 256))) {
-        char const c = static_cast<char>(std::to_integer<unsigned char>(b));
+    for (char const c : first_text(file).substr(0, 256)) {
         if (text.empty() && (c == ' ' || c == '\t' || c == '\r' || c == '\n')) continue;
         text.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
     }
@@ -46,7 +50,7 @@ inline std::string container_kind(source const& file) {
 
 } // namespace detail
 
-/// What a file that is none of the four formats looks like, as a phrase: "a WebP picture", "an HTML page", ...
+/// What a file that is none of the four formats looks like, as a phrase: "a WebP picture", "a PDF document", ...
 inline std::string kind_of(source const& file) {
     if (file.size() == 0) return "an empty file";
     if (file.has(4, "ftyp")) return detail::container_kind(file);
@@ -70,10 +74,6 @@ inline std::string kind_of(source const& file) {
                     "a program"}})
         if (file.has(0, known.mark)) return known.kind;
     std::string const text = detail::opening(file);
-    if (text.starts_with("version https://git-lfs"))
-        return "a Git LFS pointer; the picture itself was not downloaded (git lfs pull)";
-    if (text.starts_with("<!doctype html") || text.starts_with("<html") || text.starts_with("<head"))
-        return "an HTML page";
     if (text.find("<svg") != std::string::npos) return "an SVG drawing";
     if (text.starts_with("<?xml")) return "an XML document";
     if (text.size() > 2 && text[0] == 'p' && text[1] >= '1' && text[1] <= '7' && text[2] == '\n')

@@ -19,7 +19,9 @@
 #include <llamavision/image/png_checksums.hpp>
 #include <llamavision/image/source.hpp>
 #include <llamavision/image/stb.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/misplaced_file.hpp>
 #include <llamavision/support/system_reason.hpp>
 #include <memory>
 #include <string>
@@ -44,8 +46,8 @@ struct decoded {
 inline decoded decode_bytes(source const& file, header const& says) {
     // The largest block any of the decoders needs: 16 bytes a pixel (PNG, interlaced, 16 bits a channel, whose buffer
     // is doubled when it is too short) and some for each row, sides rounded up; or the compressed data, doubled.
-    std::size_t const columns = (says.width + says.side_step - 1) / says.side_step * says.side_step;
-    std::size_t const rows = (says.height + says.side_step - 1) / says.side_step * says.side_step;
+    std::size_t const columns = round_up(says.width, says.side_step);
+    std::size_t const rows = round_up(says.height, says.side_step);
     stb::allocation_limit allocation_limit(16 * (columns + 1) * rows + 2 * file.size() + (std::size_t{1} << 16));
     stb::stbi__g_failure_reason = nullptr;
     int width = 0, height = 0, channels = 0;
@@ -125,6 +127,7 @@ LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_v
         break;
     }
     case file_format::other:
+        if (auto const what = misplaced_file(detail::first_text(file)); !what.empty()) file.refuse(std::string(what));
         file.refuse("looks like " + kind_of(file) + "; PNG, JPEG, BMP and GIF pictures are accepted");
     }
     return options.exif == exif_policy::apply ? upright(std::move(out), exif_orientation(says.exif)) : out;

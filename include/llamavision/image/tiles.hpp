@@ -60,7 +60,7 @@ inline canvas make_canvas(pixels const& picture, std::size_t tile, std::size_t m
 }
 
 /// The same among the given arrangements.
-inline canvas make_canvas(pixels const& picture, std::size_t tile, std::span<aspect_ratio const> supported) {
+inline canvas make_canvas(pixels const& picture, std::size_t tile, std::span<arrangement const> supported) {
     return detail::paste(picture, choose_layout(picture.width, picture.height, tile, supported), tile);
 }
 

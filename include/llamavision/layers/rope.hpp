@@ -4,11 +4,10 @@
 
 #include <cmath>
 #include <cstddef>
-#include <numbers>
 #include <tuple>
 #include <vector>
 
-#include <llamavision/config/numbers.hpp>
+#include <llamavision/config/rope.hpp>
 #include <llamavision/expression/run.hpp>
 #include <llamavision/layers/linear.hpp>
 
@@ -62,30 +61,7 @@ struct projection_of<grammar::chain<layer::linear<Name, In, Out>, layer::rope<He
 
 } // namespace detail
 
-/// The head_dim/2 angular frequencies f_i = theta^(-2i/head_dim), in float as both references compute them. The
-/// "llama3" scaling divides those whose wavelength exceeds the original context by `factor`, keeps those that turn
-/// often within it, and goes smoothly from one to the other in between (Meta: apply_scaling).
-[[nodiscard]] inline std::vector<float> rope_frequencies(config::rope_numbers const& n, std::size_t head_dim) {
-    std::vector<float> frequencies(head_dim / 2);
-    auto const context = static_cast<float>(n.original_context);
-    auto const factor = static_cast<float>(n.factor);
-    auto const low = static_cast<float>(n.low_freq_factor), high = static_cast<float>(n.high_freq_factor);
-    for (std::size_t i = 0; i < frequencies.size(); ++i) {
-        float const exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim);
-        float const f = 1.0f / std::pow(static_cast<float>(n.theta), exponent);
-        frequencies[i] = f;
-        if (!n.scaled) continue;
-        float const wavelength = 2.0f * std::numbers::pi_v<float> / f;
-        if (wavelength < context / high) continue;
-        if (wavelength > context / low)
-            frequencies[i] = f / factor;
-        else {
-            float const smooth = (context / wavelength - low) / (high - low);
-            frequencies[i] = (1.0f - smooth) * f / factor + smooth * f;
-        }
-    }
-    return frequencies;
-}
+using config::rope_frequencies;
 
 /// Cosines and sines of positions first … first + count - 1: (count, frequencies.size()) each.
 inline void rope_angles(std::vector<float> const& frequencies, std::size_t first, std::size_t count, float* cos,

@@ -57,7 +57,7 @@ inline void draw_tile_table(std::uint64_t stream, std::size_t tiles, std::span<s
     std::size_t const slot = buffer.size() / (all.size() + 1) / tiles;
     draw_bf16(stream, 0.5f, buffer);
     for (std::size_t row = 0; row <= all.size(); ++row) {
-        std::size_t const real = row == 0 ? 0 : all[row - 1].first * all[row - 1].second;
+        std::size_t const real = row == 0 ? 0 : all[row - 1].tiles();
         std::span<std::byte> const empty = buffer.subspan((row * tiles + real) * slot, (tiles - real) * slot);
         std::memset(empty.data(), 0, empty.size());
     }

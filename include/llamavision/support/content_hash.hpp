@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/splitmix64.hpp>
 #include <llamavision/support/thread_pool.hpp>
 
@@ -48,7 +49,7 @@ inline std::uint64_t hash_piece(std::span<std::byte const> bytes) {
 /// The same for any number of threads: pieces of a megabyte are hashed, and then their hashes.
 [[nodiscard]] inline std::uint64_t content_hash(std::span<std::byte const> bytes, thread_pool* pool = nullptr) {
     std::size_t const piece = detail::hashed_piece;
-    std::vector<std::uint64_t> hashes((bytes.size() + piece - 1) / piece);
+    std::vector<std::uint64_t> hashes(ceil_div(bytes.size(), piece));
     auto const hash = [&](std::size_t i) {
         hashes[i] = detail::hash_piece(bytes.subspan(i * piece, std::min(piece, bytes.size() - i * piece)));
     };

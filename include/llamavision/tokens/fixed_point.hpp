@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <llamavision/support/splitmix64.hpp>
+
 namespace llamavision {
 
 /// Weights are fractions with this many bits, so that 2^20 of them can be added in 64 bits.
@@ -40,7 +42,7 @@ constexpr std::uint64_t softmax_weight(float score, float top, double temperatur
 /// A generator with 64 bits of state (SplitMix64, Steele, Lea and Flood 2014): a counter and a mixing function.
 class random_bits {
   public:
-    explicit constexpr random_bits(std::uint64_t seed) : state_(mixed(seed)) {}
+    explicit constexpr random_bits(std::uint64_t seed) : state_(splitmix64(seed)) {}
 
     /// Where it stands, and one that goes on from there.
     [[nodiscard]] constexpr std::uint64_t state() const { return state_; }
@@ -50,7 +52,7 @@ class random_bits {
         return bits;
     }
 
-    constexpr std::uint64_t next() { return mixed(state_ += 0x9E3779B97F4A7C15u); }
+    constexpr std::uint64_t next() { return splitmix64(state_ += 0x9E3779B97F4A7C15u); }
 
     /// Uniform in 0 … bound − 1, bound > 0: as many bits as the bound has, drawn again until they are below it.
     constexpr std::uint64_t below(std::uint64_t bound) {
@@ -60,11 +62,6 @@ class random_bits {
     }
 
   private:
-    static constexpr std::uint64_t mixed(std::uint64_t z) {
-        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-        return z ^ z >> 31;
-    }
     std::uint64_t state_;
 };
 

@@ -8,10 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
+#include <llamavision/support/misplaced_file.hpp>
 #include <llamavision/support/text_file.hpp>
 #include <llamavision/tokens/byte_alphabet.hpp>
 #include <llamavision/tokens/merges.hpp>
@@ -202,22 +202,6 @@ inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string
     return read;
 }
 
-inline std::string read_whole(std::filesystem::path const& path) {
-    std::error_code failure;
-    auto const status = std::filesystem::status(path, failure);
-    if (!std::filesystem::exists(status)) throw file_error(absence(path));
-    if (!std::filesystem::is_regular_file(status)) throw file_error(path.string() + ": not a regular file");
-    auto const size = std::filesystem::file_size(path, failure);
-    if (failure) throw file_error(path.string() + ": " + failure.message());
-    if (size > largest_tokenizer_file)
-        throw format_error(path.string() + ": " + std::to_string(size) + " bytes, too large for a tokenizer");
-    std::string text(static_cast<std::size_t>(size), '\0');
-    std::ifstream in(path, std::ios::binary);
-    if (!in || !in.read(text.data(), static_cast<std::streamsize>(text.size())))
-        throw file_error(path.string() + ": cannot be read");
-    return text;
-}
-
 // The file that a path means: itself, or in a folder the first of the usual places.
 inline std::filesystem::path tokenizer_path(std::filesystem::path const& path) {
     std::error_code failure;
@@ -234,10 +218,8 @@ inline std::filesystem::path tokenizer_path(std::filesystem::path const& path) {
 inline tokenizer_contents parse_tokenizer(std::string_view text, std::string const& file) {
     auto const begin = text.find_first_not_of(" \t\r\n");
     if (begin == std::string::npos) throw format_error(file + ": empty");
+    if (auto const what = misplaced_file(text); !what.empty()) throw format_error(file + ": " + std::string(what));
     auto const visible = text.substr(begin);
-    if (visible.starts_with("version https://git-lfs"))
-        throw format_error(file + ": a git-lfs pointer, not the file itself: fetch it with `git lfs pull`");
-    if (visible.starts_with('<')) throw format_error(file + ": a web page, not a tokenizer");
     bool const json = visible.starts_with('{') || visible.starts_with('['); // neither begins a base64 string
     return json ? detail::read_tokenizer_json(text, file) : detail::read_tiktoken(text, file);
 }
@@ -245,7 +227,7 @@ inline tokenizer_contents parse_tokenizer(std::string_view text, std::string con
 /// Reads such a file, or that of a checkpoint's folder. Throws file_error if nothing can be read there, and as above.
 inline tokenizer_contents read_tokenizer(std::filesystem::path const& where) {
     auto const path = detail::tokenizer_path(where);
-    return parse_tokenizer(detail::read_whole(path), path.string());
+    return parse_tokenizer(read_text_file(path, detail::largest_tokenizer_file), path.string());
 }
 
 } // namespace llamavision::tokens

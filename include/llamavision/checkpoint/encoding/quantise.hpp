@@ -18,6 +18,7 @@
 
 #include <llamavision/checkpoint/encoding/widen.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/pages.hpp>
 #include <llamavision/support/quoted.hpp>
@@ -52,7 +53,7 @@ inline constexpr std::size_t quantised_piece = 4096;
 inline void convert_on(thread_pool& pool, dtype from, std::span<std::byte const> bytes, dtype to,
                        std::span<std::byte> result) {
     std::size_t const count = bytes.size() / block_of(from).bytes * block_of(from).values;
-    pool.run((count + quantised_piece - 1) / quantised_piece, [&](std::size_t i) {
+    pool.run(ceil_div(count, quantised_piece), [&](std::size_t i) {
         std::size_t const first = i * quantised_piece, values = std::min(quantised_piece, count - first);
         auto const piece = bytes.subspan(bytes_of(from, first), bytes_of(from, values));
         std::byte* const at = result.data() + bytes_of(to, first);

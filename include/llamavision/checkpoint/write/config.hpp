@@ -62,6 +62,8 @@ using json_text = nlohmann::ordered_json;
 }
 
 [[nodiscard]] inline json_text vision_json(config::vision_numbers const& n, std::string const& type) {
+    auto ratios = json_text::array();
+    for (config::arrangement const& a : n.aspect_ratios) ratios.push_back({a.rows, a.columns});
     return {{"model_type", "mllama_vision_model"},
             {"hidden_size", n.width},
             {"intermediate_size", n.mlp},
@@ -74,7 +76,7 @@ using json_text = nlohmann::ordered_json;
             {"patch_size", n.patch},
             {"num_channels", n.channels},
             {"max_num_tiles", n.tiles},
-            {"supported_aspect_ratios", n.aspect_ratios},
+            {"supported_aspect_ratios", ratios},
             {"norm_eps", n.norm_eps},
             {"hidden_act", "gelu"},
             {"torch_dtype", type}};

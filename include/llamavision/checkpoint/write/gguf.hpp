@@ -5,6 +5,7 @@
 #include <llamavision/checkpoint/container/gguf.hpp>
 #include <llamavision/checkpoint/encoding/convert.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/quoted.hpp>
@@ -84,10 +85,6 @@ inline void put(std::string& out, gguf_value_to_write const& value) {
                          + ", which GGUF has not");
 }
 
-[[nodiscard]] inline std::size_t aligned_up(std::size_t bytes) {
-    return (bytes + gguf_alignment - 1) / gguf_alignment * gguf_alignment;
-}
-
 [[nodiscard]] inline std::string gguf_header(gguf_to_write const& file) {
     std::string out = "GGUF";
     put(out, 3, 4);
@@ -114,9 +111,9 @@ inline void put(std::string& out, gguf_value_to_write const& value) {
         std::for_each(value.shape.rbegin(), value.shape.rend(), [&out](std::size_t extent) { put(out, extent, 8); });
         put(out, ggml_number(value.type, name), 4);
         put(out, offset, 8);
-        offset += aligned_up(*size);
+        offset += round_up(*size, gguf_alignment);
     }
-    out.resize(aligned_up(out.size()));
+    out.resize(round_up(out.size(), gguf_alignment));
     return out;
 }
 
@@ -136,7 +133,7 @@ inline void write_gguf(std::filesystem::path const& path, gguf_to_write const& f
             done += piece.size();
             if (report && done < total) report(done, total);
         });
-        out.write(std::string(detail::aligned_up(out.size()) - out.size(), '\0')); // the header ends aligned
+        out.write(std::string(round_up(out.size(), gguf_alignment) - out.size(), '\0')); // the header ends aligned
     }
     out.commit();
     if (report) report(total, total);

@@ -5,6 +5,7 @@
 #include <llamavision/checkpoint/container/safetensors.hpp>
 #include <llamavision/checkpoint/encoding/convert.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/quoted.hpp>
@@ -105,7 +106,7 @@ inline void write_safetensors(std::filesystem::path const& path, std::span<tenso
                < std::pair(size_of(a->type), std::string_view(b->name));
     });
     std::string header = detail::safetensors_header(order, metadata);
-    header.resize((header.size() + 7) / 8 * 8, ' ');
+    header.resize(round_up(header.size(), 8), ' ');
     if (header.size() > safetensors_header_limit) throw argument_error("too many tensors for one safetensors file");
     std::string length;
     for (std::size_t i = 0; i < 8; ++i)

@@ -62,7 +62,7 @@ class compiled_encoder {
         walk(expression, bound, [&](auto node, auto const* w, node_place const&) {
             if constexpr (requires { node.bytes_equal(backend_, *w, 0, 0, 0); })
                 for (std::size_t i = 0; i < all.size(); ++i) {
-                    std::size_t const first = all[i].first * all[i].second;
+                    std::size_t const first = all[i].tiles();
                     for (std::size_t slot = first + 1; slot < numbers_.tiles; ++slot)
                         if (!node.bytes_equal(backend_, *w, i + 1, first, slot)) equal_padding_[i + 1] = false;
                 }

@@ -8,7 +8,6 @@
 // is what the file is there to spare.
 #pragma once
 
-#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -27,10 +26,10 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
+#include <llamavision/checkpoint/container/mapped_file.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/sha256.hpp>
 #include <llamavision/support/system_reason.hpp>
@@ -130,21 +129,17 @@ class packed_file {
 
     /// Maps what is there, if it is this. Throws file_error if it is no packed file at all.
     bool open() {
-        descriptor const file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-        if (file.number < 0) {
-            if (errno == ENOENT) return false;
-            fail("cannot be opened: " + system_reason());
-        }
-        struct ::stat status {};
-        if (::fstat(file.number, &status) != 0) fail("cannot be examined: " + system_reason());
-        std::array<char, page> first{};
-        bool const regular = S_ISREG(status.st_mode);
-        auto const got = regular ? ::pread(file.number, first.data(), page, 0) : 0;
-        std::string_view const begin(first.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-        if (!regular || (status.st_size > 0 && !begin.starts_with(magic.substr(0, magic.find('1')))))
-            fail("is no file of packed weights, and stays; give another name");
-        if (begin != header_ || static_cast<std::size_t>(status.st_size) != size_) return false;
-        map(file.number, PROT_READ, MAP_SHARED);
+        std::string const other = "is no file of packed weights, and stays; give another name";
+        std::error_code fault;
+        auto const status = std::filesystem::status(path_, fault);
+        if (!std::filesystem::exists(status)) return false;
+        if (!std::filesystem::is_regular_file(status)) fail(other);
+        if (std::filesystem::file_size(path_, fault) == 0) return false;
+        auto const file = checkpoint::mapped_file::open(path_);
+        std::string_view const text(reinterpret_cast<char const*>(file->bytes().data()), file->size());
+        if (!text.starts_with(magic.substr(0, magic.find('1')))) fail(other);
+        if (!text.starts_with(header_) || text.size() != size_) return false;
+        bytes_ = {file, const_cast<std::byte*>(file->bytes().data())}; // nobody writes into a complete file
         return true;
     }
 
@@ -167,7 +162,7 @@ class packed_file {
 #endif
             errno = fault;
             if (fault != 0) fail("there is no room for " + std::to_string(size_) + " bytes: " + system_reason());
-            map(file_->number, PROT_READ | PROT_WRITE, MAP_SHARED);
+            map(file_->number);
         } catch (...) {
             std::error_code ignored;
             std::filesystem::remove(part_, ignored);
@@ -175,8 +170,8 @@ class packed_file {
         }
     }
 
-    void map(int file, int protection, int kind) {
-        void* const start = ::mmap(nullptr, size_, protection, kind, file, 0);
+    void map(int file) {
+        void* const start = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
         if (start == MAP_FAILED) fail("cannot be mapped: " + system_reason()); // NOLINT: the macro is a C cast
         bytes_ = {static_cast<std::byte*>(start), [size = size_](std::byte* p) { ::munmap(p, size); }};
     }

@@ -8,6 +8,7 @@
 #include <llamavision/checkpoint/write/gguf.hpp>
 #include <llamavision/config/check.hpp>
 #include <llamavision/config/configuration.hpp>
+#include <llamavision/config/rope.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/listed.hpp>
 #include <llamavision/support/quoted.hpp>
@@ -16,7 +17,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <numbers>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,22 +26,12 @@
 namespace llamavision::checkpoint {
 
 /// By what each of the head_dim / 2 frequencies is divided: what `rope_freqs.weight` holds (ollama: ropeFactors).
-[[nodiscard]] inline std::vector<float> rope_factors(config::rope_numbers const& rope, std::size_t head_dim) {
+[[nodiscard]] inline std::vector<float> rope_factors(config::rope_numbers rope, std::size_t head_dim) {
+    auto const scaled = config::rope_frequencies<double>(rope, head_dim);
+    rope.scaled = false;
+    auto const plain = config::rope_frequencies<double>(rope, head_dim);
     std::vector<float> factors;
-    double const context = static_cast<double>(rope.original_context);
-    for (std::size_t i = 0; i < head_dim; i += 2) {
-        double const wavelength =
-            2 * std::numbers::pi * std::pow(rope.theta, static_cast<double>(i) / static_cast<double>(head_dim));
-        double factor = 1;
-        if (wavelength > context / rope.low_freq_factor) {
-            factor = rope.factor;
-        } else if (wavelength >= context / rope.high_freq_factor) {
-            double const smooth =
-                (context / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
-            factor = 1 / ((1 - smooth) / rope.factor + smooth);
-        }
-        factors.push_back(static_cast<float>(factor));
-    }
+    for (std::size_t i = 0; i < scaled.size(); ++i) factors.push_back(static_cast<float>(plain[i] / scaled[i]));
     return factors;
 }
 

@@ -127,7 +127,7 @@ namespace detail {
         for (auto const& pair : list->items()) {
             auto const sides = pair.items();
             if (sides.size() != 2) pair.fail("two numbers, rows and columns");
-            result.aspect_ratios.emplace_back(sides[0].positive(64), sides[1].positive(64));
+            result.aspect_ratios.push_back({sides[0].positive(64), sides[1].positive(64)});
         }
     }
     return result;

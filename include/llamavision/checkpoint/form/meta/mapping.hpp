@@ -60,8 +60,8 @@ namespace detail {
         if (cell == 0) return;
         std::fill(to.begin(), to.end(), std::byte{0});
         for (std::size_t a = 0; a < all.size(); ++a)
-            for (std::size_t slot = 0; slot < all[a].first * all[a].second; ++slot) {
-                std::size_t const row = slot / all[a].second, column = slot % all[a].second;
+            for (std::size_t slot = 0; slot < all[a].tiles(); ++slot) {
+                std::size_t const row = slot / all[a].columns, column = slot % all[a].columns;
                 std::memcpy(to.data() + ((a + 1) * tiles + slot) * cell, bytes.data() + (row * tiles + column) * cell,
                             cell);
             }

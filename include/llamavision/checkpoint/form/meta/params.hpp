@@ -7,6 +7,7 @@
 #include <llamavision/config/check.hpp>
 #include <llamavision/config/configuration.hpp>
 #include <llamavision/config/numbers.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>
@@ -34,7 +35,7 @@ namespace llamavision::checkpoint {
     if (multiplier) width = std::trunc(*multiplier * width);
     if (!(width >= 1) || width > static_cast<double>(config::extent_limit)) return std::nullopt;
     auto const whole = static_cast<std::size_t>(width);
-    return (whole + multiple_of - 1) / multiple_of * multiple_of;
+    return round_up(whole, multiple_of);
 }
 
 /// Merged indices of `cross` layers that are spread over `self` ones (Meta: CrossAttentionTransformerText,
@@ -43,7 +44,7 @@ namespace llamavision::checkpoint {
 [[nodiscard]] inline std::optional<std::vector<std::size_t>> spread_cross_layers(std::size_t self, std::size_t cross) {
     std::vector<std::size_t> result;
     if (cross == 0) return result;
-    std::size_t const k = (self + cross - 1) / cross;
+    std::size_t const k = ceil_div(self, cross);
     if (self == 0 || (cross - 1) * k >= self) return std::nullopt;
     for (std::size_t j = 0; j < cross; ++j) result.push_back(self - 1 - (cross - 1 - j) * k + j);
     return result;
