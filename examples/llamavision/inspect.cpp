@@ -89,7 +89,7 @@ std::string weights_in_words(inspection const& i) {
     text += "\n";
     for (part const& p : i.parts) {
         text += "  " + padded(p.name, 24) + padded(std::to_string(p.tensors), 8, true)
-                + padded(lv::detail::grouped(static_cast<std::size_t>(p.parameters)), 16, true)
+                + padded(lv::grouped(static_cast<std::size_t>(p.parameters)), 16, true)
                 + padded(in_bytes(p.bytes), 11, true) + "  " + padded(joined(p.types, " "), 9);
         for (weight_format const& f : weight_formats) text += padded(in_bytes(p.parameters * f.bytes), 10, true);
         text += "\n";

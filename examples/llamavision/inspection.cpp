@@ -92,7 +92,7 @@ void read_tokenizer(inspection& i) {
     auto const words = lv::open_tokenizer(i.said).value();
     i.base = lv::is_base(i.said, words);
     i.tokenizer = std::filesystem::path(place).filename().string() + ", "
-                  + lv::detail::grouped(static_cast<std::size_t>(words.ordinary())) + " ordinary tokens";
+                  + lv::grouped(static_cast<std::size_t>(words.ordinary())) + " ordinary tokens";
     if (i.said.model && static_cast<std::size_t>(words.image()) != i.said.model->values.text.vocabulary)
         i.problems.push_back(place + ": its image id is " + std::to_string(words.image()) + ", the model's is "
                              + std::to_string(i.said.model->values.text.vocabulary));

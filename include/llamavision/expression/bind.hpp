@@ -3,10 +3,8 @@
 // format; the small rest is widened to floats. Everything that does not fit is reported at once.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <set>
@@ -17,9 +15,6 @@
 
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/expression/walk.hpp>
-#include <llamavision/support/cold.hpp>
-#include <llamavision/support/error.hpp>
-#include <llamavision/support/pages.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/support/separate.hpp>
 
@@ -99,21 +94,21 @@ class binder {
     }
 
     /// The same for one weight. `to` must stay where it is until `finish`.
-    LLAMAVISION_COLD void bind(weight_facts const& facts, matrix& to);
+    void bind(weight_facts const& facts, matrix& to);
 
     /// How many weights were bound.
     [[nodiscard]] std::size_t count() const { return weights_.size(); }
 
     /// To be called after the last `bind`.
     /// @throws mismatch_error naming every missing, surplus and misshapen tensor
-    LLAMAVISION_COLD void check();
+    void check();
 
     /// Points the bound weights at their bytes, or repacks them. Nothing large happens before all is known to
     /// fit.
     /// @param on_progress called after each matrix
     /// @return what the bound weights point into; the caller keeps it as long as them
     /// @throws as `check`; what the repacker throws
-    [[nodiscard]] LLAMAVISION_COLD std::vector<std::shared_ptr<void const>> finish(progress const& on_progress = {});
+    [[nodiscard]] std::vector<std::shared_ptr<void const>> finish(progress const& on_progress = {});
 
     /// After `finish`: all weights, in the order in which data flows.
     [[nodiscard]] std::vector<bound_weight> const& bound() const { return bound_; }
@@ -149,7 +144,7 @@ class binder {
     /// little else does.
     [[nodiscard]] std::vector<std::size_t> in_order() const;
 
-    LLAMAVISION_COLD void settle(std::size_t index);
+    void settle(std::size_t index);
 
     checkpoint::named_tensors tensors_;
     repacker* repacker_;

@@ -10,69 +10,30 @@
 #include <utility>
 
 #include <llamavision/expression/count.hpp>
-#include <llamavision/support/cold.hpp>
+#include <llamavision/support/separate.hpp>
 
 namespace llamavision {
 
+/// 10670220835 as 10'670'220'835.
+[[nodiscard]] LLAMAVISION_INLINE std::string grouped(std::size_t n);
+
 namespace detail {
 
-/// 10670220835 as 10'670'220'835.
-LLAMAVISION_COLD inline std::string grouped(std::size_t n) {
-    std::string text = std::to_string(n);
-    for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, "'");
-    return text;
-}
+/// The tree as it grows.
+class description {
+  public:
+    /// A line for something with a name: its widths, and what it holds. @param extra goes after them
+    void line(std::size_t depth, std::string_view what, std::size_t in, std::size_t out, totals const& sum,
+              std::string const& extra = {});
+    /// The layers of a stack that are of that kind of block, as "layers 0-2, 4-7, 9".
+    [[nodiscard]] static std::string layers_text(std::size_t n, std::size_t (*block_of)(std::size_t), std::size_t kind);
+    [[nodiscard]] static std::string taps_text(std::span<std::size_t const> layers);
 
-[[nodiscard]] inline std::string width_text(std::size_t width) {
-    return width == token_ids ? "ids" : width == tile_pixels ? "pixels" : std::to_string(width);
-}
-
-/// What goes into an expression, what comes out, and what it holds.
-LLAMAVISION_COLD inline std::string about(std::size_t in, std::size_t out, totals const& sum) {
-    std::string text;
-    if (out != any_width) text = (in == any_width ? std::string("-") : width_text(in)) + " -> " + width_text(out);
-    if (sum.tensors)
-        text +=
-            (text.empty() ? "" : ", ") + grouped(sum.parameters) + (sum.parameters == 1 ? " parameter" : " parameters");
-    return text;
-}
-template <class E>
-std::string about(E e) {
-    constexpr totals sum = count(e);
-    return about(E::in, E::out, sum);
-}
-
-struct description {
     std::string text;
 
-    LLAMAVISION_COLD void line(std::size_t depth, std::string_view what, std::string const& about) {
-        std::string left = std::string(2 * depth, ' ').append(what);
-        if (left.size() < 50) left.resize(50, ' ');
-        text += left + "  " + about;
-        text.erase(text.find_last_not_of(' ') + 1);
-        text += '\n';
-    }
+  private:
+    void line(std::size_t depth, std::string_view what, std::string const& about);
 };
-
-/// The layers i < n that are of that kind of block, as "layers 0-2, 4-7, 9".
-LLAMAVISION_COLD inline std::string layers_text(std::size_t n, std::size_t (*block_of)(std::size_t), std::size_t kind) {
-    std::string text;
-    for (std::size_t i = 0; i < n; ++i) {
-        if (block_of(i) != kind) continue;
-        std::size_t last = i;
-        while (last + 1 < n && block_of(last + 1) == kind) ++last;
-        text += (text.empty() ? "layers " : ", ") + std::to_string(i);
-        if (last > i) text += "-" + std::to_string(last);
-        i = last;
-    }
-    return text;
-}
-
-LLAMAVISION_COLD inline std::string taps_text(std::span<std::size_t const> layers) {
-    std::string text;
-    for (std::size_t const i : layers) text += (text.empty() ? "; the inputs of " : ", ") + std::to_string(i);
-    return text.empty() ? text : text + " are kept";
-}
 
 template <class E>
 void describe(E, std::size_t depth, description& d);
@@ -84,8 +45,14 @@ void describe_parts(part_list<Parts...>, [[maybe_unused]] std::size_t depth, [[m
 
 template <class E, class... Blocks, std::size_t... I>
 void describe_layers(E e, part_list<Blocks...>, std::index_sequence<I...>, std::size_t depth, description& d) {
-    std::string const whole = sizeof...(Blocks) == 1 ? about(e) + taps_text(E::taps::layers) : std::string();
-    ((d.line(depth, layers_text(E::depth, &E::block_of, I), whole), detail::describe(Blocks{}, depth + 1, d)), ...);
+    auto const heading = [&](std::size_t kind) {
+        std::string const layers = description::layers_text(E::depth, &E::block_of, kind);
+        if constexpr (sizeof...(Blocks) == 1)
+            d.line(depth, layers, E::in, E::out, count(e), description::taps_text(E::taps::layers));
+        else
+            d.line(depth, layers, any_width, any_width, {});
+    };
+    ((heading(I), detail::describe(Blocks{}, depth + 1, d)), ...);
 }
 
 template <class E>
@@ -96,7 +63,7 @@ void describe_node(E e, std::size_t depth, description& d) {
     else if constexpr (title.empty())
         describe_parts(typename E::parts{}, depth, d);
     else {
-        d.line(depth, title, about(e));
+        d.line(depth, title, E::in, E::out, count(e));
         describe_parts(typename E::parts{}, depth + 1, d);
     }
 }
@@ -117,3 +84,7 @@ template <expression E>
 }
 
 } // namespace llamavision
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/expression/describe.ipp>
+#endif

@@ -3,59 +3,52 @@
 // Of every byte, or of a sample, which costs nothing.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/backend/memory.hpp>
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/runtime/weights/placement.hpp>
-#include <llamavision/support/content_hash.hpp>
-#include <llamavision/support/sha256.hpp>
+#include <llamavision/support/separate.hpp>
 #include <llamavision/support/thread_pool.hpp>
 
 namespace llamavision {
 
-/// The hash of every weight that encoding reads, as it lies in memory: the encoder's, and those of the reader that make
-/// keys and values of images; of the backend and its kernels; and of whatever else decides the bits.
-/// @param name of the configuration
-/// @param how what else decides the bits
-/// @param read the weights, in the order in which data flows
-/// @param sample so many bytes from the middle of each are read; by default all of them, at the speed of memory
-template <backend B>
-[[nodiscard]] std::string identify_encoder(B const& backend, std::string_view name, std::string_view how,
-                                           std::span<bound_weight const* const> read, std::size_t sample = SIZE_MAX) {
-    sha256 digest;
-    auto const add = [&](std::string text) {
-        text += '\n';
-        digest.update(std::as_bytes(std::span(std::as_const(text))));
-    };
-    add("llamavision " + std::string(name) + ", encoder 1"); // 1: counts changes of what is computed
-    add(std::string(backend.name()));
-    if constexpr (requires { backend.kernels(); }) add(backend.kernels());
-    add(std::string(how));
+/// What the bits of an encoded picture depend on beside its weights.
+struct encoder_facts {
+    std::string configuration; ///< its name
+    std::string backend;
+    std::string kernels; ///< of the backend, if it tells them apart; else empty
+    std::string how;     ///< what else decides the bits
+};
 
+/// The hash of every weight that encoding reads, as it lies in memory: the encoder's, and those of the reader that make
+/// keys and values of images; and of those facts.
+/// @param read the weights, in the order in which data flows
+/// @param sample so many bytes from the middle of each are read; SIZE_MAX: all of them, at the speed of memory
+/// @param pool shares the work; may be null
+/// @param download from the backend's memory, for weights that lie there
+[[nodiscard]] LLAMAVISION_INLINE std::string
+hash_of_encoder(encoder_facts const& facts, std::span<bound_weight const* const> read, std::size_t sample,
+                thread_pool* pool, std::function<void(std::byte const*, std::span<std::byte>)> const& download);
+
+/// The same, of a backend.
+template <backend B>
+[[nodiscard]] std::string identify_encoder(B const& backend, std::string_view configuration, std::string_view how,
+                                           std::span<bound_weight const* const> read, std::size_t sample = SIZE_MAX) {
+    encoder_facts facts{std::string(configuration), std::string(backend.name()), {}, std::string(how)};
+    if constexpr (requires { backend.kernels(); }) facts.kernels = backend.kernels();
     thread_pool* pool = nullptr;
     if constexpr (requires { host_backend(backend).pool(); }) pool = host_backend(backend).pool().get();
-    std::vector<std::byte> downloaded;
-    for (bound_weight const* const w : read) {
-        std::size_t const count = std::min(sample, w->bytes.size());
-        std::span<std::byte const> bytes = w->bytes.subspan((w->bytes.size() - count) / 2, count);
-        if (w->where == home::device) {
-            downloaded.resize(count);
-            download(backend, bytes.data(), count, downloaded.data());
-            bytes = downloaded;
-        }
-        add(w->facts.name + " " + std::string(name_of(w->type)) + " " + std::to_string(w->bytes.size()) + " "
-            + std::to_string(content_hash(bytes, pool)));
-    }
-    return digest.hex();
+    return hash_of_encoder(facts, read, sample, pool, [&](std::byte const* from, std::span<std::byte> to) {
+        download(backend, from, to.size(), to.data());
+    });
 }
 
 /// Such a hash, made when it is first asked for, by whichever thread.
@@ -73,3 +66,7 @@ class known_identity {
 };
 
 } // namespace llamavision
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/runtime/images/encoder_identity.ipp>
+#endif

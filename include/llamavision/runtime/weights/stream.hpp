@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include <llamavision/support/pages.hpp>
+#include <llamavision/support/separate.hpp>
 
 namespace llamavision {
 
@@ -25,21 +25,10 @@ class weight_stream {
 
     /// @param stages at least one; they must stay mapped as long as this lives
     /// @param budget bytes that may stay in memory
-    weight_stream(std::vector<stage> stages, std::size_t budget) : stages_(std::move(stages)) {
-        std::size_t window = 0;
-        for (stage const& s : stages_) window = std::max(window, bytes_of(s));
-        window *= ahead + 1;
-        budget -= std::min(budget, window);
-        while (kept_ < stages_.size() && bytes_of(stages_[kept_]) <= budget) budget -= bytes_of(stages_[kept_++]);
-        reader_ = std::thread([this] { read(); });
-    }
+    weight_stream(std::vector<stage> stages, std::size_t budget);
     weight_stream(weight_stream const&) = delete;
     weight_stream& operator=(weight_stream const&) = delete;
-    ~weight_stream() {
-        wanted_.store(stop, std::memory_order_release);
-        wanted_.notify_one();
-        reader_.join();
-    }
+    ~weight_stream();
 
     /// That stage is about to be computed.
     void enter(std::size_t which) const noexcept {
@@ -60,28 +49,7 @@ class weight_stream {
         return sum;
     }
 
-    void read() {
-        pages_of_files pages;
-        std::vector<bool> present(stages_.size(), false);
-        std::uint32_t at = none;
-        for (std::uint32_t now; (now = wanted_.load(std::memory_order_acquire)) != stop;) {
-            if (now == at) {
-                wanted_.wait(at, std::memory_order_acquire);
-                continue;
-            }
-            at = now;
-            for (std::size_t d = 0; d <= std::min(ahead, stages_.size() - 1); ++d)
-                if (std::size_t const i = (at + d) % stages_.size(); !present[i]) {
-                    for (auto const& bytes : stages_[i]) pages.fetch(bytes);
-                    present[i] = true;
-                }
-            for (std::size_t i = kept_; i < stages_.size(); ++i)
-                if (present[i] && (i + stages_.size() - at) % stages_.size() > ahead) {
-                    for (auto const& bytes : stages_[i]) pages.drop(bytes);
-                    present[i] = false;
-                }
-        }
-    }
+    void read();
 
     std::vector<stage> stages_;
     std::size_t kept_ = 0;
@@ -90,3 +58,7 @@ class weight_stream {
 };
 
 } // namespace llamavision
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/runtime/weights/stream.ipp>
+#endif
