@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake -DCOMPILER=c++ -DSOURCE=case.cpp -DINCLUDES=a;b -P check.cmake: see CMakeLists.txt beside this file.
+# cmake -DCOMPILER=c++ -DSOURCE=chain.cpp -DINCLUDES=a;b -P check.cmake: see CMakeLists.txt beside this file.
 list(TRANSFORM INCLUDES PREPEND -I)
 set(command "${COMPILER}" -std=c++20 -fsyntax-only ${INCLUDES} "${SOURCE}")
 
