@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one include. What follows stands in the order in which data flows: a checkpoint becomes weights in the shape of
+// The one include. Headers are in the order in which data flows: a checkpoint becomes weights in the shape of
 // the expression, a picture becomes tiles, text becomes ids, and a session lets them meet.
 //
 //     auto model = llamavision::load<llamavision::llama_3_2_11b_vision>("Llama-3.2-11B-Vision-Instruct/");

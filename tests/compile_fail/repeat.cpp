@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A repeated block keeps its rows where they are: a residual, or a chain of them.
-// expect: a repeated block keeps rows and width
+// expect: a block of a stack keeps rows and width
 #include <llamavision/layers/linear.hpp>
 
 constexpr auto block = llamavision::linear<"a", 64, 64>;

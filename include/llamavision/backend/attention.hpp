@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention as every backend sees it: groups of query rows, and the blocks of keys that each group sees. Causal text,
-// the tower's padding mask, images of any number and collapsed padding are all said in these words; no mask is ever
-// stored.
+// the tower's padding mask, any number of images and collapsed padding are all expressed in these terms; no mask is
+// ever stored.
 #pragma once
 
 #include <cstddef>

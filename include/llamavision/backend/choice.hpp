@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the next token is chosen from logits, as a backend with memory of its own is told, so that they need not leave
-// it: the rules of tokens::sampler, and where its random numbers stand.
+// How the next token is chosen from logits by a backend with memory of its own, so that they need not leave it: the
+// options of tokens::sampler, and the state of its random numbers.
 #pragma once
 
 #include <cstddef>

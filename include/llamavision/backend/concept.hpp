@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a backend offers: one kernel a word, on pointers and extents. It knows no expression, no checkpoint, no session.
-// A backend may offer more than this (see `fused_*`): `run` asks with `requires` and falls back to the parts.
+// What a backend offers: kernels for the layers, on pointers and extents. It knows no expression, no checkpoint, no
+// session. A backend may offer more than this (see `fused_*`): `run` asks with `requires` and falls back to the parts.
 #pragma once
 
 #include <concepts>
@@ -21,13 +21,14 @@
 namespace llamavision {
 
 /// All activations are float, row-major, without gaps between rows. `y` may equal an input exactly where the kernel
-/// says "in place". Every kernel gives the same bits for any number of threads: the order of a reduction depends on the
-/// shapes alone.
+/// is marked "in place". Every kernel gives the same bits for any number of threads: the order of a reduction depends
+/// on the shapes alone.
 ///
 /// - `linear(w, bias, x, rows, y)`: y (rows, w.rows) = x (rows, w.columns) wᵀ + bias (w.rows, or null).
 /// - `embed(table, ids, count, y)`: y (count, table.columns) = the rows of the table that `ids` names.
 /// - `widen(w, first, count, y)`: y (count) = w's values first … first + count - 1 in row-major order.
-/// - `alike(w, a, b, count)`: whether w's values a … a + count - 1 are stored as the same bytes as b … b + count - 1.
+/// - `bytes_equal(w, a, b, count)`: whether w's values a … a + count - 1 are stored as the same bytes as b … b + count
+/// - 1.
 /// - `rms_norm(x, rows, width, weight, eps, y)`: y = x / sqrt(mean(x²) + eps) · weight; in place.
 /// - `layer_norm(x, rows, width, weight, bias, eps, y)`: y = (x - mean) / sqrt(var + eps) · weight + bias; in place.
 /// - `silu(x, count, y)`, `gelu(x, count, y)`: x·σ(x), and the exact x·Φ(x) = x/2·(1 + erf(x/√2)); in place.
@@ -72,8 +73,8 @@ concept backend = requires(B const& b, matrix const& w, float const* x, float* y
 /// - `allocate(bytes)`: uninitialised, on a cache line; kept by the copies of the pointer. Throws memory_error.
 /// - `available()`: how many bytes may still be allocated.
 /// - `upload(from, bytes, to)`: from the host's memory, which the caller may change when this returns.
-/// - `download(from, bytes, to)`: to the host's memory, after all that was asked of the backend before.
-/// - `wait()`: until all that was asked is done; kernels may return before.
+/// - `download(from, bytes, to)`: to the host's memory, after all earlier calls to the backend are done.
+/// - `wait()`: returns when all earlier calls are done; kernels may return before they are.
 template <class B>
 concept owns_memory = requires(B const& b, void const* from, std::size_t n, void* to) {
     { b.allocate(n) } -> std::convertible_to<std::shared_ptr<std::byte>>;
@@ -92,8 +93,8 @@ concept divides = owns_memory<B> && requires(B const& b) {
 };
 
 /// Kernels that do the work of several layers in one pass. A backend names those that it has,
-/// `static constexpr fusion fusions = fusion::swiglu | fusion::norms;`, and `run` uses them where the layers stand so.
-/// A name without its kernel, or a kernel without its name, does not compile.
+/// `static constexpr fusion fusions = fusion::swiglu | fusion::norms;`, and `run` uses them where an expression has
+/// those layers in that order. A name without its kernel, or a kernel without its name, does not compile.
 enum class fusion : unsigned {
     none = 0,
     swiglu = 1,      ///< `fused_swiglu(gate, up, x, rows, y)`: y (rows, gate.rows) = silu(x·gateᵀ) ⊙ (x·upᵀ)
@@ -133,27 +134,28 @@ concept has_kernel_of = requires(B const& b, matrix const& w, float const* x, st
     requires F != fusion::projections || requires { b.fused_projections(of, left, n, by); };
 };
 
-/// A backend's fusions have their kernels, and its fused kernels their names. The error says which does not.
+} // namespace detail
+
+/// Whether each fusion that the backend names has its kernel, and each fused kernel is named. The compile error names
+/// the one that does not fit.
 template <class B>
 [[nodiscard]] consteval bool fusions_agree() {
-    static_assert(fuses<B, fusion::swiglu> == has_kernel_of<B, fusion::swiglu>,
+    static_assert(fuses<B, fusion::swiglu> == detail::has_kernel_of<B, fusion::swiglu>,
                   "fusions name fusion::swiglu if and only if there is fused_swiglu(gate, up, x, rows, y)");
-    static_assert(fuses<B, fusion::linear_gelu> == has_kernel_of<B, fusion::linear_gelu>,
+    static_assert(fuses<B, fusion::linear_gelu> == detail::has_kernel_of<B, fusion::linear_gelu>,
                   "fusions name fusion::linear_gelu if and only if there is fused_linear_gelu(w, bias, x, rows, y)");
     static_assert(
-        fuses<B, fusion::linear_add> == has_kernel_of<B, fusion::linear_add>,
+        fuses<B, fusion::linear_add> == detail::has_kernel_of<B, fusion::linear_add>,
         "fusions name fusion::linear_add if and only if there is fused_linear_add(w, bias, x, rows, scale, y)");
     static_assert(
-        fuses<B, fusion::norms> == has_kernel_of<B, fusion::norms>,
+        fuses<B, fusion::norms> == detail::has_kernel_of<B, fusion::norms>,
         "fusions name fusion::norms if and only if linear, fused_swiglu and fused_linear_gelu take normed rows");
-    static_assert(fuses<B, fusion::projections> == has_kernel_of<B, fusion::projections>,
+    static_assert(fuses<B, fusion::projections> == detail::has_kernel_of<B, fusion::projections>,
                   "fusions name fusion::projections if and only if there is fused_projections(of, x, rows, by)");
     return true;
 }
 
-} // namespace detail
-
-/// Offers a smaller form of keys and values: `kept_floats(shape, capacity)` says how many floats of memory the keys of
+/// Offers a smaller form of keys and values: `kept_floats(shape, capacity)` is how many floats of memory the keys of
 /// so many rows take, and their values; `keep(shape, keys, values, places)` puts rows (rows of all places, kv_heads,
 /// head_dim) into their places, in order.
 template <class B>
@@ -163,7 +165,7 @@ concept keeps_keys = requires(B const& b, attention_shape const& shape, float co
     b.keep(shape, x, x, places);
 };
 
-/// Offers layouts of its own for weights of products: `repacked_bytes(w, f)` says how many bytes the weight w takes in
+/// Offers layouts of its own for weights of products: `repacked_bytes(w, f)` is how many bytes the weight w takes in
 /// format f (w.data may be null; 0: it stays as it is), `repack(w, f, to)` fills so many, which begin on a cache line
 /// of its memory, and returns how its kernels see them, and `repacked_at(w, f, at)` says the same of bytes that were
 /// filled before; w lies in the host's memory. `repack` throws format_error for a value that is infinite or no number
@@ -184,8 +186,8 @@ concept chooses = owns_memory<B> && requires(B const& b, std::shared_ptr<void>& 
     { b.choose(memory, how, logits, n) } -> std::same_as<chosen>;
 };
 
-/// Offers to record what it is asked, and to do it again: `replay(tape, key, positions, body)` calls `body`, or plays
-/// what the tape, which it fills, holds of a body with the same key. In between, `keep` puts the one row of its i-th
+/// Offers to record calls and to repeat them: `replay(tape, key, positions, body)` calls `body` and records it on the
+/// tape, or plays the tape if it holds a body with the same key. In between, `keep` puts the one row of its i-th
 /// place at positions[i], and the last block of the i-th group of `attend`, if it is causal, has positions[i] rows more
 /// than the group; all else must be the same each time. Where there are more positions than it has room for, it calls
 /// `body`, and records nothing. Its `keep` also takes places of floats, so that any keys find theirs.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a product may be told beside its weight: that its input's norm is still to be made, that others read the same
-// input, and that what it says is to be rotated. For backends that do these things while values are in registers.
+// What a product may do beside multiplying: apply a norm while it reads its input, share its input with other products,
+// and apply rope to its output. For backends that do these things while values are in registers.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 
 namespace llamavision {
 
-/// Rows as a product reads them: as they are, or their norm, which nobody has made yet. With a weight and no bias that
-/// is rms_norm, with both layer_norm.
+/// Rows that a product reads: as they are, or with a norm that the kernel applies while it reads them. With a weight
+/// and no bias that is rms_norm, with both layer_norm.
 struct normed {
     float const* x = nullptr;      ///< (rows, width)
     float const* weight = nullptr; ///< (width); null: as they are
@@ -29,7 +29,7 @@ struct projection {
     bool rotated = false; ///< rope, after it
 };
 
-/// What `rope` is told: (rows, head_dim/2) cosines and sines.
+/// The angles of `rope`: (rows, head_dim/2) cosines and sines.
 struct rotation {
     float const* cos = nullptr;
     float const* sin = nullptr;

@@ -49,7 +49,7 @@ struct stored_weight {
     bool made;      ///< put together in memory when it is bound; otherwise it is read where it lies, in a file
 };
 
-/// A weight that was laid out anew, or moved, and what keeps it alive; no owner: it stays as it was.
+/// A weight that was repacked or moved, and what keeps its bytes alive. Without an owner it stays as it was.
 struct repacked {
     matrix weight;
     std::span<std::byte const> bytes;
@@ -63,7 +63,8 @@ class repacker {
     virtual ~repacker() = default;
     /// Called once: all weights, in the order in which data flows.
     virtual void expect(std::span<stored_weight const> weights) = 0;
-    /// Called once for each, in any order. `data` says where its bytes lie, and makes them first if it has to.
+    /// Called once for each, in any order. `data` returns where its bytes lie, and makes them first if they
+    /// are made on demand.
     /// @throws format_error naming a weight that is infinite or no number where that would be lost, in integers
     [[nodiscard]] virtual repacked repack(std::size_t index, std::function<void const*()> const& data) = 0;
     /// Called after the last.
@@ -127,7 +128,7 @@ class binder {
         }
     }
 
-    /// A file may put a tensor at any byte. Kernels want their alignment, so such a tensor is copied.
+    /// A file may put a tensor at any byte. Kernels need aligned values, so such a tensor is copied.
     static bool is_misaligned(checkpoint::tensor const& t) {
         std::size_t const alignment = t.type == checkpoint::dtype::f32 ? 4 : 2;
         return reinterpret_cast<std::uintptr_t>(t.bytes.data()) % alignment != 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What stands while x flows: positions, caches, image memories, the plan of the vision sequence, scratch memory, and
-// whoever watches. Expressions hold none of it, so a model is immutable and any number of sessions may share it.
+// What a pass needs beside its input rows: positions, caches, image memories, the plan of the vision sequence, scratch
+// memory, and an observer. Expressions hold none of it, so a model is immutable and any number of sessions may share
+// it.
 #pragma once
 
 #include <algorithm>
@@ -131,7 +132,7 @@ struct kv_cache {
     [[nodiscard]] float* values(std::size_t layer) const { return keys(layer) + stride; }
 };
 
-/// The lists that attention makes anew in every layer. A workspace keeps them, so that they grow only once.
+/// The lists that attention fills in every layer. A workspace keeps them, so that their memory is allocated only once.
 struct attention_lists {
     std::vector<key_block> blocks;
     std::vector<query_group> groups;
@@ -184,20 +185,20 @@ struct text_rows {
     }
 };
 
-/// The rows of the vision sequence of one image. Real tiles come first, then padded ones. Rows know what they stand
-/// for: all padded tiles of an image are alike, and so are the pad rows of a tile, so that one representative with a
-/// multiplicity can stand for them. All multiplicities one is the plain computation.
+/// The rows of the vision sequence of one image. Real tiles come first, then padded ones. Padded tiles of an
+/// image are equal to each other, and so are the pad rows of a tile: one row with a multiplicity may represent them.
+/// Where all multiplicities are one, it is the plain computation.
 struct vision_rows {
     struct slot {
         std::size_t tile = 0; ///< index into the tile tables
         bool real = true;
-        std::size_t multiplicity = 1; ///< how many tiles this one stands for
+        std::size_t multiplicity = 1; ///< how many tiles it represents
     };
     std::size_t aspect_id = 0; ///< row of the tile tables, 1-based (REFERENCE: 0 is padding)
     std::vector<slot> slots;
     std::size_t patches = 0;            ///< of a tile
     std::size_t pads = 0;               ///< rows appended to each tile
-    std::size_t pad_multiplicity = 1;   ///< how many pad rows each of them stands for
+    std::size_t pad_multiplicity = 1;   ///< how many pad rows each of them represents
     std::size_t kept_slots = 0;         ///< the first so many slots reach the projector
     std::vector<float> bias;            ///< (rows()): ln(multiplicity), or empty when all are one
     std::size_t tap_shift = 0;          ///< 1: `repeat` keeps the outputs of the tapped layers, not their inputs
@@ -228,9 +229,9 @@ struct context {
     vision_rows const* vision = nullptr;
     observer const* watch = nullptr;
     layer_done const* on_layer = nullptr;
-    std::size_t layer = 0; ///< index of the layer at hand among those of its kind
+    std::size_t layer = 0; ///< index of the current layer among those of its kind
     bool rounded = false;  ///< attention may round to bfloat16, and keeps keys in the backend's own form
-    std::string path{};    ///< of the module at hand; kept only while somebody watches
+    std::string path{};    ///< of the current module; kept only if there is an observer
     attention_lists own_lists{};
 
     [[nodiscard]] bool measuring() const { return scratch.measuring(); }

@@ -44,7 +44,7 @@ struct parameter {
     weight_role role = weight_role::vector;
     std::array<std::size_t, 4> shape{}; ///< slowest dimension first; unused entries are zero
     /// The full name of the weight that this one is, where two layers share one (a head tied to the embedding). It is
-    /// counted where it stands first. Empty: a weight of its own.
+    /// counted once, with the other layer. Empty: a weight of its own.
     std::string_view tied_to{};
 
     [[nodiscard]] constexpr std::size_t rank() const {
@@ -76,11 +76,11 @@ struct expression_base {
     using parts = part_list<>;
     /// y may be x: the expression keeps rows and width, and reads each row before writing it.
     static constexpr bool in_place = false;
-    /// Whether the label names something whose output a watcher wants to see.
+    /// Whether an observer is shown the output of what the label names.
     static constexpr bool is_observed = true;
     /// Whether running it takes scratch memory: true for grammar nodes and for few layers.
     static constexpr bool takes_scratch = false;
-    /// A sequence of layers (grammar::stack), whose parts stand for several layers each.
+    /// A sequence of layers (grammar::stack), each of whose parts is the block of several layers.
     static constexpr bool is_stack = false;
     /// Its weights are used once for each picture, not once for each row of text.
     static constexpr bool is_of_image = false;

@@ -3,11 +3,11 @@
 // whose widths disagree does not compile.
 //
 //   f | g                                 first f, then g
-//   f * g                                 both read the same rows; the elementwise product of what they say
+//   f * g                                 both read the same rows; the elementwise product of their outputs
 //   residual(f), residual(f, gate)        x + f(x), x + gate·f(x)
 //   scope<"name">(f)                      puts "name." before every name in f
 //   repeat<N>(block, tap<i, ...>)         N blocks with weights of their own; keeps the inputs of blocks i, ...
-//   interleave<N, At>(a, b)               N blocks: b where At says so, a elsewhere
+//   interleave<N, At>(a, b)               N blocks: b at the layers in At, a elsewhere
 #pragma once
 
 #include <array>
@@ -129,8 +129,8 @@ struct stack : node {
         ((width = detail::either(width, width_out<Blocks>)), ...);
         return width;
     }();
-    static_assert((detail::agree<width_out<Blocks>, in> && ...));
     static_assert((detail::agree<out, width_in<Blocks>> && ...));
+    static_assert((detail::agree<width_out<Blocks>, in> && ...));
 
     /// Which of the blocks layer i is.
     static constexpr std::size_t block_of(std::size_t i) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reading `run`: rows flow through the expression on a backend. With a watcher in the context the same reading is
+// The reading `run`: rows flow through the expression on a backend. With an observer in the context the same reading is
 // `trace`; with a measuring arena it is `plan`. A backend that offers a kernel for several layers together (`fused`) is
 // given all of them.
 #pragma once
@@ -23,7 +23,7 @@ template <class B, expression E, class X>
 void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y);
 
 /// The backend's kernel for all of E, which is several layers. Empty where there is none; the headers of the layers
-/// specialise it, so that whoever sees the layers sees it. What it may have:
+/// specialise it, so it is known wherever the layers are. What it may have:
 /// - `run(backend, w, x, y)`: y = E(x); x is rows, or normed_rows.
 /// - `add(backend, w, x, scale, y)`: y += scale · E(x).
 template <class B, class E>
@@ -31,7 +31,7 @@ struct fused {};
 
 namespace detail {
 
-/// Adds `label` to the path of names while it lives, if somebody watches.
+/// Adds `label` to the path of names while it lives, if there is an observer.
 class named {
   public:
     named(context& c, std::string_view label) : context_(c), length_(c.path.size()) {
@@ -85,7 +85,7 @@ inline constexpr bool norm_is_read = fuses<B, fusion::norms>&& body<G>::reads_by
     F::for_reader(w, x);
 };
 
-/// Whether the backend has a kernel for all of E. A watcher wants to see the parts, so it gets none.
+/// Whether the backend has a kernel for all of E. It is not used under an observer, who is shown the parts.
 template <class B, class E>
 inline constexpr bool has_fused = requires(B const& backend, weights<E> const& w, rows x) {
     fused<B, E>::run(backend, w, x, x);
@@ -102,7 +102,7 @@ inline constexpr bool has_fused_add<B, grammar::chain<F, G>> = has_fused_add<B, 
 template <class B, name Name, class F>
 inline constexpr bool has_fused_add<B, grammar::scope<Name, F>> = has_fused_add<B, F>;
 
-/// Runs E by the backend's kernel for it. @return false: there is none, or somebody watches
+/// Runs E by the backend's kernel for it. @return false: there is none, or there is an observer
 template <class B, class E, class X>
 bool ran_fused([[maybe_unused]] B const& backend, E, [[maybe_unused]] weights<E> const& w, [[maybe_unused]] context& c,
                [[maybe_unused]] X x, [[maybe_unused]] rows y) {
@@ -197,7 +197,7 @@ void run_node(B const& backend, grammar::scope<Name, F>, weights<grammar::scope<
     run(backend, F{}, std::get<0>(w.parts), c, x, y);
 }
 
-/// One layer of a stack, in place on y. One that would leave all rows alone is skipped, and is not shown to a watcher
+/// One layer of a stack, in place on y. One that would leave all rows alone is skipped, and is not shown to an observer
 /// (Hugging Face skips the cross layers of a pass without an image).
 template <class B, class Block, class Layers>
 void run_layer(B const& backend, Block, Layers const& layers, context& c, rows y, named const& layer) {
@@ -242,7 +242,7 @@ void run_node(B const& backend, grammar::stack<N, Second, Taps, Blocks...> e,
 /// Memory beyond x and y comes from `c.scratch`. Nothing is allocated.
 template <class B, expression E, class X>
 void run(B const& backend, E, weights<E> const& w, context& c, X x, rows y) {
-    static_assert(detail::fusions_agree<B>());
+    static_assert(fusions_agree<B>());
     using node = body<E>;
     detail::named const module(c, node::label);
     weights<node> const& of_node = w; // a module's are those of what it is

@@ -26,7 +26,7 @@ struct node_place {
     model_part part = model_part::other; ///< what the innermost module around it declares
     std::size_t stack = 0;               ///< how many stacks of layers end before it
     std::optional<std::size_t> layer;    ///< its layer in the stack around it; nothing outside of stacks
-    std::size_t layer_at = 0;            ///< where in the path that layer's number stands
+    std::size_t layer_at = 0;            ///< where that layer's number begins in the path
     std::size_t block = 0;               ///< which kind of block that layer is
     std::size_t stage = 0;               ///< how many layers, of all stacks, end before it
     bool of_image = false;               ///< used once for each picture, not once for each row of text
@@ -138,11 +138,11 @@ class weight_visitor {
     template <class Node>
     void operator()(Node, weights<Node>* w, node_place const& at) const {
         for (std::size_t i = 0; i < Node::parameters.size(); ++i)
-            tell(Node::parameters[i], w ? &w->own[i] : nullptr, at);
+            visit(Node::parameters[i], w ? &w->own[i] : nullptr, at);
     }
 
   private:
-    LLAMAVISION_COLD void tell(parameter const& p, matrix* weight, node_place const& at) const {
+    LLAMAVISION_COLD void visit(parameter const& p, matrix* weight, node_place const& at) const {
         call_(visitor_,
               {p.tied_to.empty() ? at.path + std::string(p.suffix) : std::string(p.tied_to), p, at.part, at.stack,
                at.layer, at.layer_at, at.block, at.stage, at.of_image},
@@ -209,7 +209,8 @@ constexpr void fold_from(std::size_t copies, F& f) {
 
 } // namespace detail
 
-/// Visits every kind of node in E once, with how often it stands in the model: f(node, copies). For the compiler.
+/// Visits every kind of node in E once, with how many copies of it the model has: f(node, copies). It can run
+/// while compiling.
 template <expression E, class F>
 constexpr void fold(E, F&& f) {
     detail::fold_from<E>(1, f);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// attend: queries from the rows at hand meet keys and values from (a) the same rows and those before them, (b) an
-// image, or (c) all tiles of the picture that the rows belong to. What q, k and v are is said by the expressions
-// inside.
+// attend: queries come from the input rows; keys and values come from (a) the same rows and those before them, (b) an
+// image, or (c) all tiles of the picture that the rows belong to. The expressions inside define q, k and v.
 #pragma once
 
 #include <algorithm>
@@ -20,8 +19,8 @@ namespace llamavision {
 
 /// Where an attention layer's keys and values come from.
 enum class key_source : std::uint8_t {
-    rows, ///< the rows at hand
-    past, ///< the rows at hand and, from a cache, those of the conversation before them
+    rows, ///< the input rows
+    past, ///< the input rows and, from a cache, those of the conversation before them
     image ///< the image memory
 };
 
@@ -55,14 +54,14 @@ struct attend_base : expression_base {
     static constexpr bool in_one_pass =
         query::is_plain && key::is_plain && value::is_plain && query::rope_dim == key::rope_dim && value::rope_dim == 0;
 
-    /// Queries, keys and values that are all made of the rows at hand.
+    /// Queries, keys and values, all made of the input rows.
     template <class B, class W, class X>
     static void project(B const& backend, W const& w, context& c, X x, rows q, rows k, rows v) {
         auto const& wq = std::get<0>(w.parts); // not bound together: clang 14 lets no `requires` see such names
         auto const& wk = std::get<1>(w.parts);
         auto const& wv = std::get<2>(w.parts);
         if constexpr (fuses<B, fusion::projections> && in_one_pass)
-            if (!c.watch) { // a watcher wants to see each
+            if (!c.watch) { // an observer is shown each
                 if (c.measuring()) return;
                 constexpr std::size_t rope_dim = query::rope_dim;
                 std::array const all{projection{query::weight(wq), q.data, rope_dim > 0},
@@ -77,7 +76,7 @@ struct attend_base : expression_base {
         llamavision::run(backend, V{}, wv, c, x, v);
     }
 
-    /// Of queries, keys and values that are all made of the rows at hand.
+    /// Of queries, keys and values, all made of the input rows.
     static constexpr double product_flops(work const& w, double& rows) {
         return llamavision::flops(Q{}, w, rows) + llamavision::flops(K{}, w, rows) + llamavision::flops(V{}, w, rows);
     }
@@ -145,7 +144,7 @@ struct attend_past : attend_base<Heads, Q, K, V> {
 };
 
 /// Attention of the tower: every row sees every row of the four tiles, but padding does not see padding (Meta:
-/// build_encoder_attention_mask masks only the pairs where both are). A row that stands for m rows counts m times: its
+/// build_encoder_attention_mask masks only the pairs where both are). A row that represents m rows counts m times: its
 /// key's score has ln(m) added, since Σ over m equal keys of exp(s) is exp(s + ln m).
 template <std::size_t Heads, class Q, class K, class V>
 struct attend_tiles : attend_base<Heads, Q, K, V> {
@@ -194,7 +193,7 @@ struct attend_tiles : attend_base<Heads, Q, K, V> {
     }
 };
 
-/// What an image says to a cross-attention layer; computed once for each image, by `memorise`.
+/// A cross-attention layer's keys and values of an image; computed once for each image, by `memorise`.
 template <class K, class V>
 struct from_image : expression_base {
     static constexpr bool is_of_image = true;
@@ -237,7 +236,7 @@ struct attend_image : attend_base<Heads, Q, K, V> {
     }
 
   private:
-    /// Neighbouring rows that see the same images are one group, whosever they are: their keys are read once for all.
+    /// Neighbouring rows that see the same images are one group, of one conversation or of several: keys are read once.
     static void see(context const& c, std::vector<key_block>& blocks, std::vector<query_group>& groups) {
         std::size_t most = 0;
         for (image_visibility const& s : c.text->visibility) most += 2 * s.images.size();
@@ -269,7 +268,7 @@ struct attend_image : attend_base<Heads, Q, K, V> {
 
 } // namespace layer
 
-/// Causal self-attention with that many query heads; the widths say how many key heads there are.
+/// Causal self-attention with that many query heads; the number of key heads follows from the widths.
 template <std::size_t Heads, expression Q, expression K, expression V>
 [[nodiscard]] constexpr auto attend_past(Q, K, V) {
     return layer::attend_past<Heads, Q, K, V>{};

@@ -25,8 +25,8 @@ struct embedding : expression_base {
     }
 };
 
-/// Every segment's last rows, whose logits somebody wants: a prompt of a thousand tokens needs the head for one of
-/// them.
+/// The last rows of each segment, as many as have logits asked for: a prompt of a thousand tokens needs the head for
+/// one of them.
 struct wanted_rows : expression_base {
     static constexpr std::string_view kind = "rows that want logits";
     static std::size_t rows_after(context const& c, std::size_t /*n*/) { return c.text->logit_rows(); }

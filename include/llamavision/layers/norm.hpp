@@ -73,7 +73,7 @@ inline constexpr layer::rms_norm<Name, Heads*(C::width / C::heads), C::width / C
 template <name Name, class C>
 inline constexpr layer::layer_norm<Name, C::width, layer::eps_of<C>> layer_norm{};
 
-/// layernorm_pre and layernorm_post use the default epsilon whatever the configuration says (Hugging Face:
+/// layernorm_pre and layernorm_post use the default epsilon, not the configuration's (Hugging Face:
 /// MllamaVisionModel).
 template <name Name, class C>
 inline constexpr layer::layer_norm<Name, C::width, layer::eps_1e_5> layer_norm_1e_5{};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a row of the tower stands: which tile of which arrangement, and which patch of the tile.
+// The position of a row in the tower: which tile of which arrangement, and which patch of the tile.
 // The tables hold one row for each arrangement (rows, columns) of tiles, as Hugging Face stores them, and a vector for
-// each of the tile slots in it. What Meta's two-dimensional tables cannot say, different vectors for the same place in
+// each of the tile slots in it. What Meta's two-dimensional tables cannot hold, different vectors for the same place in
 // different arrangements and vectors for padded tiles, is kept.
 #pragma once
 

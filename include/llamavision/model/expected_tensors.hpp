@@ -99,7 +99,7 @@ void add_expected(E half, config::numbers const& n, std::vector<std::size_t> con
         for (std::size_t i = 0; i < w.kind.rank(); ++i) {
             auto const at = std::find(marks.begin(), marks.end(), w.kind.shape[i]);
             if (at == marks.end())
-                throw argument_error(w.name + ": has an extent that no number of a configuration says");
+                throw argument_error(w.name + ": has an extent that is no number of a configuration");
             w.kind.shape[i] = extents[static_cast<std::size_t>(at - marks.begin())];
         }
         if (!w.layer) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model is an expression that reads text (`reader`: ids to logits) and perhaps one that encodes pictures (`encoder`:
-// tiles to features). Which model a configuration is of, and what is asked of any model as a whole.
+// tiles to features). Here: which model belongs to a configuration, and
+// readings of a whole model.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weights of any configuration without a checkpoint: random numbers, made tensor by tensor when they are bound. Speed,
-// memory and arithmetic are those of real weights; what such a model says means nothing.
+// memory and arithmetic are those of real weights; the output of such a model means nothing.
 #pragma once
 
 #include <algorithm>

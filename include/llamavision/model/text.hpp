@@ -20,7 +20,7 @@ namespace llamavision {
 template <class C>
 inline constexpr std::size_t kv_width = C::kv_heads*(C::width / C::heads);
 
-// The modules are laid out by hand.
+// The modules are formatted by hand.
 // clang-format off
 
 template <class C>
@@ -61,7 +61,7 @@ struct cross_block : module {
                                             | rows_seeing_image<masked::mlp>, tanh_gate<"cross_attn_mlp_gate">);
 };
 
-/// Where the cross-attention blocks stand among the layers.
+/// Which of the layers are cross-attention blocks.
 template <class C>
 struct cross_layers {
     static constexpr auto layers = C::cross_layers;

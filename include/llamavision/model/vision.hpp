@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The vision model: tiles become rows, the rows of all four tiles look at each other in 32 blocks, then in 8 gated
-// ones; what five of the first blocks read is kept beside what the last one says. C is a vision configuration.
+// ones; the inputs of five of the first blocks are kept beside the output of the last one. C is a vision configuration.
 #pragma once
 
 #include <llamavision/config/configuration.hpp>
@@ -14,7 +14,7 @@
 
 namespace llamavision {
 
-// The modules are laid out by hand.
+// The modules are formatted by hand.
 // clang-format off
 
 template <class C>

@@ -10,7 +10,7 @@
 namespace llamavision {
 
 /// - `stored`: as the checkpoint has them, mapped; products widen them to float (exact activations).
-/// - `bf16`: laid out for products of bfloat16, whose activations are rounded to bfloat16 as well.
+/// - `bf16`: repacked for products of bfloat16, whose activations are rounded to bfloat16 as well.
 /// - `i8`: integers with one scale an output, whose activations are rounded to integers with one scale a row.
 /// - `q8`, `q4`: blocks of 32 integers with one scale a block.
 enum class weight_format : std::uint8_t { stored, bf16, i8, q8, q4 };

@@ -24,7 +24,7 @@ namespace llamavision {
 struct encoder_facts {
     std::string configuration; ///< its name
     std::string backend;
-    std::string kernels; ///< of the backend, if it tells them apart; else empty
+    std::string kernels; ///< of the backend, if it has several; else empty
     std::string how;     ///< what else decides the bits
 };
 
@@ -51,7 +51,7 @@ template <backend B>
     });
 }
 
-/// Such a hash, made when it is first asked for, by whichever thread.
+/// Such a hash, made once, when it is first needed; any thread may ask.
 class known_identity {
   public:
     template <class Make>

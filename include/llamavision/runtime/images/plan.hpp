@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The row plan of one picture: which rows its vision sequence has, and what each of them stands for.
+// The row plan of one picture: which rows its vision sequence has, and what each of them represents.
 #pragma once
 
 #include <cmath>

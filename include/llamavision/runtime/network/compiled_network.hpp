@@ -158,7 +158,7 @@ class compiled_network final : public network {
         using type = compiled_encoder<Model, B>;
     };
 
-    /// The halves, without weights. Only what the checkpoint says of their memory is known.
+    /// The halves without weights; how much memory the weights will take is known.
     compiled_network(B kernels, weight_formats const& formats, checkpoint::named_tensors const& tensors, bool packed)
         : backend_(std::move(kernels)), formats_(formats), reader_(backend_, formats_.self != weight_format::stored) {
         if constexpr (encodes<M>)

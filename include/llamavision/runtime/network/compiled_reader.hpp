@@ -96,7 +96,7 @@ class compiled_reader {
     }
 
   private:
-    /// The logits of each segment go where it wants them.
+    /// Copies the logits of each segment to where it asks for them.
     void hand_out(text_rows const& text, rows logits) const {
         float const* row = logits.data;
         for (segment const& s : text.segments) {
@@ -110,7 +110,8 @@ class compiled_reader {
     }
 
     /// A pass of one row for each conversation that differs from the last one in its positions alone is recorded once
-    /// and then replayed. Layers are not told apart: progress is told once, and a stop waits for the next row.
+    /// and then replayed. Single layers are not seen then: progress is
+    /// reported once, and a stop takes effect before the next row.
     template <class Pass>
     bool replayed([[maybe_unused]] text_rows const& text, [[maybe_unused]] context& c, [[maybe_unused]] rows logits,
                   [[maybe_unused]] layer_counter<read_options>& counter, [[maybe_unused]] Pass const& pass) const {

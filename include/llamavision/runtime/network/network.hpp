@@ -25,7 +25,7 @@
 
 namespace llamavision {
 
-/// Somebody asked for an end: thrown by whatever was interrupted through its stop token.
+/// Thrown by what was interrupted through its stop token.
 struct cancelled : error {
     using error::error;
 };
@@ -66,7 +66,7 @@ struct memory_plan {
     std::size_t rows = 0;
     std::size_t conversations = 1; ///< that share a workspace
 
-    /// Memory that nobody else has and that cannot be dropped: weights, one picture of all tiles being looked at or
+    /// Memory of this process alone that the system cannot drop: weights, one picture of all tiles being looked at or
     /// kept, and conversations of `positions` each. Mapped weights come on top; with less room than they take, they are
     /// read again and again.
     [[nodiscard]] std::size_t own(std::size_t positions) const {
@@ -112,19 +112,19 @@ class network {
     /// @throws image_error if no canvas has that arrangement
     [[nodiscard]] virtual std::shared_ptr<encoded_image> blank_image(std::size_t grid_rows, std::size_t grid_columns,
                                                                      encode_options const& options) const = 0;
-    /// What `encode` computes with, as 64 letters: every bit of the weights that it reads, how they are laid out, and
+    /// What `encode` computes with, as 64 letters: every bit of the weights that it reads, their layout, and
     /// which kernels read them. Networks that agree in it encode a picture to the same bits. Reads all those weights
     /// when it is first called.
     /// @throws image_error if the model sees no pictures
     [[nodiscard]] virtual std::string encoder_identity() const = 0;
-    /// The same of a page of each of those weights, which costs nothing: enough to tell a picture that another
+    /// The same of one page of each of those weights, which costs nothing: enough to recognise a picture that another
     /// configuration, backend, format or training encoded.
     /// @throws image_error if the model sees no pictures
     [[nodiscard]] virtual std::string encoder_mark() const = 0;
 
     /// Floats of scratch that `read` needs for that many rows; a watched pass runs unfused, and may need more.
     [[nodiscard]] virtual std::size_t read_scratch(std::size_t rows, std::size_t logit_rows, bool watched) const = 0;
-    /// Reads ids at the positions that `text` says; writes its segments' caches, and, last of all, their logits.
+    /// Reads ids at the positions of `text`; writes its segments' caches, and, last of all, their logits.
     /// @pre ids are below the vocabulary plus 8; scratch holds `read_scratch` floats; scratch, caches and
     ///      `device_logits` lie in memory from `allocate`, and all else in the host's
     /// @throws cancelled

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What its maker may say about a network: formats, places, limits.
+// How a network is made: formats of weights, where they lie, limits of memory.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a recorded pass depends on beside its positions: a pass with another key is recorded anew.
+// What a recorded pass depends on beside its positions: a pass with another key is recorded again.
 #pragma once
 
 #include <cstdint>

@@ -3,8 +3,8 @@
 // several processes share one copy in memory, and a model that is larger than memory runs from there.
 //
 // A header of one page (what the file is, what it was made of, how long it is), then every weight on a cache line. What
-// lies where follows from the model, the formats and the backend, so the file says nothing of it: its header holds the
-// hash of all that, and a file with another hash is made anew. What follows the header is not checked: reading it all
+// lies where follows from the model, the formats and the backend, so the file does not repeat it: its header holds the
+// hash of all that, and a file with another hash is made again. What follows the header is not checked: reading it all
 // is what the file is there to spare.
 #pragma once
 
@@ -21,7 +21,7 @@
 
 namespace llamavision {
 
-/// One weight in a packed file: what it is, in words that change when its bytes do, and its size.
+/// One weight in a packed file: a text that changes when its bytes do, and its size.
 struct packed_weight {
     std::string what;
     std::size_t bytes;

@@ -33,7 +33,7 @@ template <backend B>
         return backend;
 }
 
-/// Matrices stay in the checkpoint's files as long as that is how kernels want them. All else goes into memory or into
+/// Matrices stay in the checkpoint's files if kernels read them as they are there. All else goes into memory or into
 /// a packed file. To a backend with memory of its own goes everything but single numbers, which kernels take as such,
 /// and what it leaves to a second backend.
 template <backend B>
