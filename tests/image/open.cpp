@@ -47,10 +47,7 @@ TEST_CASE("what is no PNG, JPEG, BMP or GIF is named, and so is what would be ac
                14},
               "a video"},
           row{{"II*\0\x08\0\0\0", 8}, "a TIFF picture"}, row{{"MM\0*\0\0\0\x08", 8}, "a TIFF picture"},
-          row{"%PDF-1.7\n", "a PDF document"}, row{" \n<!DOCTYPE html><html>", "this is a web page"},
-          row{"<html><body>404</body></html>", "this is a web page"},
-          row{"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"},
-          row{"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "this is a Git LFS pointer"},
+          row{"%PDF-1.7\n", "a PDF document"}, row{"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"},
           row{"P6\n1 1\n255\nabc", "a PNM picture"}, row{"Dear diary", "a text file"},
           row{{"\0\0\0\0\0\0", 6}, "a file of zeros"}, row{{"\x01\x02\x03\x04", 4}, "no picture"}}) {
         std::string const said = complaint(files::octets_of(r.bytes));
@@ -59,6 +56,13 @@ TEST_CASE("what is no PNG, JPEG, BMP or GIF is named, and so is what would be ac
         CHECK(contains(said, "PNG, JPEG, BMP and GIF"));
         CHECK(said.find('\n') == std::string::npos);
     }
+}
+
+TEST_CASE("what lies under a picture's name instead of it is named, and what to do") {
+    CHECK(complaint(files::octets_of(" \n<!DOCTYPE html><html>")).starts_with("photo.png: this is a web page"));
+    CHECK(complaint(files::octets_of("<html><body>404</body></html>")).starts_with("photo.png: this is a web page"));
+    CHECK(contains(complaint(files::octets_of("version https://git-lfs.github.com/spec/v1\noid sha256:00\n")),
+                   "photo.png: this is a Git LFS pointer, not the file itself; fetch the file with `git lfs pull`"));
 }
 
 TEST_CASE("files that cannot be read") {

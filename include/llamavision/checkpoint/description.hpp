@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -60,6 +61,8 @@ struct embedded_tokenizer {
     std::string file;                ///< for errors
 };
 
+struct gguf_files;
+
 /// What a checkpoint says about its model, without its tensors.
 struct description {
     std::filesystem::path path;   ///< as given: a folder, or a file
@@ -75,6 +78,10 @@ struct description {
     weight_files weights;
     std::vector<std::string> warnings; ///< runs, but perhaps not as expected
     std::vector<std::string> problems; ///< with faults::collected: everything that would have been thrown
+
+    // Lists of tensors that had to be read for the above. `open` goes on from them instead of reading them again.
+    std::shared_ptr<named_tensors const> meta_tensors; ///< of Meta's form: under Meta's names, merged from all files
+    std::shared_ptr<gguf_files const> gguf;            ///< of GGUF: the files' keys and tensors
 };
 
 /// A description and the tensors, which view files that stay mapped as long as `tensors` lives.

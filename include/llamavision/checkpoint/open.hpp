@@ -20,7 +20,12 @@ namespace llamavision::checkpoint {
                                                               faults mode = faults::thrown,
                                                               gguf_dialect dialect = gguf_dialect::as_marked);
 
-/// The same with the tensors. `report` counts weight files.
+/// Maps the weights of what `read_description` described, whose lists of tensors are not read again. `report` counts
+/// weight files. Throws as read_description, or adds to `problems`. @param mode that of read_description
+[[nodiscard]] LLAMAVISION_INLINE opened open(description said, progress const& report = {},
+                                             faults mode = faults::thrown);
+
+/// Both steps. `report` counts weight files.
 [[nodiscard]] LLAMAVISION_INLINE opened open(std::filesystem::path const& path, progress const& report = {},
                                              faults mode = faults::thrown,
                                              gguf_dialect dialect = gguf_dialect::as_marked);

@@ -13,6 +13,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace llamavision::checkpoint {
 
@@ -56,19 +57,23 @@ LLAMAVISION_INLINE description read_description(std::filesystem::path const& pat
     return result;
 }
 
-LLAMAVISION_INLINE opened open(std::filesystem::path const& path, progress const& report, faults mode,
-                               gguf_dialect dialect) {
+LLAMAVISION_INLINE opened open(description said, progress const& report, faults mode) {
     opened result;
-    detail::describe_into(result, path, mode, dialect);
+    static_cast<description&>(result) = std::move(said);
     detail::attempt(mode, result.problems, [&] {
         switch (result.form) {
         case kind::hugging_face: return map_hugging_face(result, report, mode);
         case kind::meta: return map_meta(result, report, mode);
-        case kind::gguf: return map_gguf(result, report, mode, dialect);
+        case kind::gguf: return map_gguf(result, report, mode);
         default: return; // only with faults::collected
         }
     });
     return result;
+}
+
+LLAMAVISION_INLINE opened open(std::filesystem::path const& path, progress const& report, faults mode,
+                               gguf_dialect dialect) {
+    return open(read_description(path, mode, dialect), report, mode);
 }
 
 } // namespace llamavision::checkpoint

@@ -106,10 +106,6 @@ inline std::optional<tokens::tokenizer> open_tokenizer_for(checkpoint::descripti
     return tokenizer;
 }
 
-inline checkpoint::opened open_for(std::filesystem::path const& path, load_options const& options) {
-    return checkpoint::open(path, options.on_progress, checkpoint::faults::thrown, options.gguf);
-}
-
 /// Bytes that may still be taken where the backend works.
 template <backend B>
 std::size_t available_to([[maybe_unused]] B const& kernels) {
@@ -166,11 +162,11 @@ inline std::string listed(std::vector<std::string> const& sentences) {
 ///         memory_error with the figures if the machine has too little memory left
 template <configuration C, backend B>
 [[nodiscard]] model load(std::filesystem::path const& path, B kernels, load_options const& options = {}) {
-    checkpoint::description const d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
+    checkpoint::description d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
     auto const differ = config::differences(d.model->values, config::numbers_of<C>(), d.model->unstated);
     if (!differ.empty())
         throw mismatch_error(path.string() + ": is not a " + std::string(C::name) + ":" + detail::listed(differ));
-    return detail::assemble<C>(detail::open_for(path, options), std::move(kernels), options);
+    return detail::assemble<C>(checkpoint::open(std::move(d), options.on_progress), std::move(kernels), options);
 }
 
 /// The same on a backend that `options` describe.
@@ -184,7 +180,7 @@ template <configuration C, backend B = simd>
 template <backend B, configuration... C>
 [[nodiscard]] model load_any(configurations<C...>, std::filesystem::path const& path, B const& kernels,
                              load_options const& options = {}) {
-    checkpoint::description const d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
+    checkpoint::description d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
     std::optional<model> loaded;
     std::optional<std::vector<std::string>> nearest;
     std::string nearest_name;
@@ -192,7 +188,7 @@ template <backend B, configuration... C>
         if (loaded) return;
         auto differ = config::differences(d.model->values, config::numbers_of<Config>(), d.model->unstated);
         if (differ.empty())
-            loaded = detail::assemble<Config>(detail::open_for(path, options), kernels, options);
+            loaded = detail::assemble<Config>(checkpoint::open(std::move(d), options.on_progress), kernels, options);
         else if (!nearest || differ.size() < nearest->size()) {
             nearest = std::move(differ);
             nearest_name = Config::name;

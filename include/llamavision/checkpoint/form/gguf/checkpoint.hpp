@@ -25,6 +25,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,17 +35,17 @@
 
 namespace llamavision::checkpoint {
 
-namespace detail {
-
-/// A checkpoint's files, mapped.
-struct gguf_sources {
+/// A checkpoint's file or two, mapped and read.
+struct gguf_files {
     ollama_model paths;
     gguf_content model;
     std::optional<gguf_content> projector;
-    gguf_dialect dialect = gguf_dialect::as_marked;
+    gguf_dialect dialect = gguf_dialect::as_marked; ///< settled: never as_marked once it is in a description
 
     [[nodiscard]] gguf_content const* other() const { return projector ? &*projector : nullptr; }
 };
+
+namespace detail {
 
 [[nodiscard]] inline bool has_text(gguf_content const& c) { return c.content.tensors.contains("token_embd.weight"); }
 [[nodiscard]] inline bool has_tower(gguf_content const& c) { return c.content.tensors.contains("v.patch_embd.weight"); }
@@ -73,7 +74,7 @@ struct gguf_sources {
 }
 
 /// Throws mismatch_error unless the files are one whole model.
-inline void check_gguf_halves(gguf_sources& s) {
+inline void check_gguf_halves(gguf_files& s) {
     std::string const name = s.paths.model.string();
     if (auto const* const parts = s.model.find("split.count"); parts && parts->natural() > 1)
         throw mismatch_error(name + ": is one of " + std::to_string(parts->natural())
@@ -103,7 +104,7 @@ inline void check_gguf_halves(gguf_sources& s) {
 
 /// Throws mismatch_error where the files contradict the dialect that was asked for, or where they do not show theirs
 /// and none was asked for.
-[[nodiscard]] inline gguf_dialect settled_dialect(gguf_sources const& s, gguf_dialect wanted,
+[[nodiscard]] inline gguf_dialect settled_dialect(gguf_files const& s, gguf_dialect wanted,
                                                   std::vector<std::string>& warnings) {
     using enum gguf_dialect;
     std::string const name = s.paths.model.string();
@@ -137,9 +138,9 @@ inline void check_gguf_halves(gguf_sources& s) {
     return ollama;
 }
 
-[[nodiscard]] inline gguf_sources open_gguf_sources(std::filesystem::path const& path, gguf_dialect wanted,
-                                                    std::vector<std::string>& warnings) {
-    gguf_sources s;
+[[nodiscard]] inline gguf_files open_gguf_files(std::filesystem::path const& path, gguf_dialect wanted,
+                                                std::vector<std::string>& warnings) {
+    gguf_files s;
     s.paths = find_gguf(path);
     s.model = open_gguf(s.paths.model);
     if (!s.paths.projector.empty()) s.projector = open_gguf(s.paths.projector);
@@ -196,7 +197,8 @@ inline void read_gguf_tokenizer(description& d, gguf_content const& content) {
 inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
     auto const step = [&](auto const& f) { detail::attempt(mode, d.problems, f); };
     step([&] {
-        auto const s = detail::open_gguf_sources(d.path, wanted, d.warnings);
+        d.gguf = std::make_shared<gguf_files const>(detail::open_gguf_files(d.path, wanted, d.warnings));
+        gguf_files const& s = *d.gguf;
         d.weights.files = {s.paths.model};
         if (s.projector) d.weights.files.push_back(s.paths.projector);
         d.dialect = std::string(name_of(s.dialect));
@@ -224,17 +226,14 @@ inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
     });
 }
 
-/// Maps the weights that `describe_gguf` found. `report` counts files.
-inline void map_gguf(opened& o, progress const& report, faults mode, gguf_dialect wanted) {
-    if (o.weights.files.empty() || !o.model) return; // only with faults::collected
-    std::size_t const files = o.weights.files.size();
-    if (report) report(0, files);
-    std::vector<std::string> said_before;
+/// Gives the weights that `describe_gguf` found Hugging Face's names. `report` counts files.
+inline void map_gguf(opened& o, progress const& report, faults mode) {
+    if (!o.gguf || !o.model) return; // only with faults::collected
     detail::attempt(mode, o.problems, [&] {
-        auto const s = detail::open_gguf_sources(o.path, wanted, said_before);
-        o.tensors = gguf_to_hugging_face(s.model, s.other(), o.model->values, s.dialect, o.path.string());
+        gguf_files const& files = *o.gguf;
+        o.tensors = gguf_to_hugging_face(files.model, files.other(), o.model->values, files.dialect, o.path.string());
     });
-    if (report) report(files, files);
+    if (report) report(o.weights.files.size(), o.weights.files.size());
 }
 
 } // namespace llamavision::checkpoint

@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -77,14 +78,10 @@ namespace detail {
     return result;
 }
 
-/// The whole model under Meta's names. `report` counts files.
-[[nodiscard]] inline named_tensors read_meta_weights(weight_files const& weights, progress const& report = {}) {
+/// The whole model under Meta's names.
+[[nodiscard]] inline named_tensors read_meta_weights(weight_files const& weights) {
     std::vector<meta_shard> shards;
-    for (std::size_t i = 0; i < weights.files.size(); ++i) {
-        if (report) report(i, weights.files.size());
-        shards.push_back({weights.files[i].string(), read_pth(weights.files[i])});
-    }
-    if (report) report(weights.files.size(), weights.files.size());
+    for (auto const& file : weights.files) shards.push_back({file.string(), read_pth(file)});
     return merge_shards(std::move(shards));
 }
 
@@ -137,7 +134,8 @@ inline void describe_meta(description& d, faults mode) {
     bool const complete = !d.weights.files.empty() && d.weights.missing.empty();
     if (d.model && complete)
         step([&] {
-            fit_to_tensors(*d.model, detail::read_meta_weights(d.weights), d.weights.files.size(), d.folder.string());
+            d.meta_tensors = std::make_shared<named_tensors const>(detail::read_meta_weights(d.weights));
+            fit_to_tensors(*d.model, *d.meta_tensors, d.weights.files.size(), d.folder.string());
         });
     if (d.model) {
         d.warnings = d.model->warnings;
@@ -146,13 +144,13 @@ inline void describe_meta(description& d, faults mode) {
     detail::find_meta_tokenizer(d);
 }
 
-/// Maps the weights that `describe_meta` found. `report` counts files.
+/// Gives the weights that `describe_meta` found Hugging Face's names. `report` counts files.
 inline void map_meta(opened& o, progress const& report, faults mode) {
-    if (!o.model || o.weights.files.empty() || !o.weights.missing.empty()) return; // only with faults::collected
-    if (mode == faults::collected && !o.problems.empty()) return;                  // told once
-    auto const tensors = detail::read_meta_weights(o.weights, report);
-    o.tensors = meta_to_hugging_face(tensors, o.model->values);
-    o.spare = spare_cells(tensors, o.model->values.vision);
+    if (!o.model || !o.meta_tensors) return;                      // only with faults::collected
+    if (mode == faults::collected && !o.problems.empty()) return; // told once
+    o.tensors = meta_to_hugging_face(*o.meta_tensors, o.model->values);
+    o.spare = spare_cells(*o.meta_tensors, o.model->values.vision);
+    if (report) report(o.weights.files.size(), o.weights.files.size());
     detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
 }
 
