@@ -81,27 +81,33 @@ namespace detail {
     line("// A model's numbers as a type, printed from its config.json.");
     line("#pragma once\n");
     line("#include <llamavision/config/numbers.hpp>\n");
-    line("#include <array>\n#include <cstddef>\n#include <string_view>\n");
+    line(std::string(n.kind == llamavision::config::family::mllama ? "#include <array>\n" : "")
+         + "#include <cstddef>\n#include <string_view>\n");
     line("struct " + name + " {");
     line("    static constexpr std::string_view name = \"" + name + "\";");
 
-    llamavision::config::vision_numbers const& v = n.vision;
-    line("    struct vision {");
-    line(members({{"width", v.width},
-                  {"mlp", v.mlp},
-                  {"heads", v.heads},
-                  {"layers", v.layers},
-                  {"global_layers", v.global_layers}}));
-    line(members({{"tile", v.tile}, {"patch", v.patch}, {"channels", v.channels}, {"tiles", v.tiles}}));
-    line("        static constexpr " + detail::array_of("taps", v.taps) + ";");
-    line(epsilon(v.norm_eps));
-    line("    };");
+    bool const sees = n.kind == llamavision::config::family::mllama;
+    if (llamavision::config::vision_numbers const& v = n.vision; sees) {
+        line("    struct vision {");
+        line(members({{"width", v.width},
+                      {"mlp", v.mlp},
+                      {"heads", v.heads},
+                      {"layers", v.layers},
+                      {"global_layers", v.global_layers}}));
+        line(members({{"tile", v.tile}, {"patch", v.patch}, {"channels", v.channels}, {"tiles", v.tiles}}));
+        line("        static constexpr " + detail::array_of("taps", v.taps) + ";");
+        line(epsilon(v.norm_eps));
+        line("    };");
+    }
 
     llamavision::config::text_numbers const& t = n.text;
     line("    struct text {");
     line(members(
         {{"width", t.width}, {"mlp", t.mlp}, {"heads", t.heads}, {"kv_heads", t.kv_heads}, {"layers", t.layers}}));
-    line("        static constexpr " + detail::array_of("cross_layers", t.cross_layers) + ";");
+    if (sees)
+        line("        static constexpr " + detail::array_of("cross_layers", t.cross_layers) + ";");
+    else
+        line(std::string("        static constexpr bool tied_head = ") + (t.tied_head ? "true;" : "false;"));
     line(members({{"vocabulary", t.vocabulary}, {"context", t.context}}));
     line(epsilon(t.norm_eps));
     line("        static constexpr llamavision::config::rope_numbers rope{" + llamavision::print_number(t.rope.theta)

@@ -129,7 +129,8 @@ void check_space(fs::path const& folder, std::size_t bytes) {
 void check_gguf(cp::opened const& source) {
     std::vector<std::string> strange;
     for (auto const& entry : source.tensors.tensors)
-        if (!cp::gguf_name_of_hugging_face(entry.first, false)) strange.push_back(lv::in_quotes(entry.first));
+        if (!cp::gguf_name_of_hugging_face(entry.first, false, source.model->values.kind))
+            strange.push_back(lv::in_quotes(entry.first));
     if (!strange.empty())
         throw lv::mismatch_error(source.path.string()
                                  + ": holds tensors that this model has not: " + lv::listed(strange));
@@ -172,7 +173,7 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
     std::size_t const files = std::max<std::size_t>(split.files, 1);
     if (split.files == 0 && !o.shards.empty())
         throw lv::argument_error("--shards: Meta's form is divided into a number of files, not by size");
-    if (cp::is_text_alone(source.tensors))
+    if (source.model->values.kind == lv::config::family::mllama && cp::is_text_alone(source.tensors))
         throw lv::mismatch_error(source.path.string()
                                  + ": holds the text model alone, for which Meta's form has no place");
     std::vector<std::string> notes;

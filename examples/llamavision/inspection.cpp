@@ -162,9 +162,7 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
     i.warnings = i.said.warnings;
     if (lv::is_folder(i.said.path))
         for (auto& sentence : leftovers(i.said.folder, i.said.weights.files)) i.warnings.push_back(std::move(sentence));
-    auto const step = [&](auto const& f) {
-        lv::checkpoint::detail::attempt(lv::checkpoint::faults::collected, i.problems, f);
-    };
+    auto const step = [&](auto const& f) { lv::checkpoint::attempt(lv::checkpoint::faults::collected, i.problems, f); };
     if (i.said.form == lv::checkpoint::kind::adapter) {
         i.problems.clear(); // that it is no model
         step([&] { i.adapter = facts_of(lv::checkpoint::open_adapter(i.said.path)); });

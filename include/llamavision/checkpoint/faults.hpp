@@ -12,8 +12,6 @@ namespace llamavision::checkpoint {
 /// `thrown`: the first fault leaves as an exception. `collected`: its message joins a list, for `inspect`.
 enum class faults { thrown, collected };
 
-namespace detail {
-
 /// Runs `step`. With faults::collected, an error of the library goes to `problems` instead of to the caller.
 template <class Step>
 void attempt(faults mode, std::vector<std::string>& problems, Step const& step) {
@@ -23,5 +21,4 @@ void attempt(faults mode, std::vector<std::string>& problems, Step const& step) 
     } catch (error const& fault) { problems.emplace_back(fault.what()); }
 }
 
-} // namespace detail
 } // namespace llamavision::checkpoint

@@ -13,7 +13,8 @@
 namespace llamavision::checkpoint {
 
 /// Reads what the checkpoint at `path` says of itself: a folder, or a file of weights beside its small files. Reads no
-/// weights, though their files must be there (and Meta's form is told from their list of tensors). Throws file_error,
+/// weights, though their files must be there: in Meta's form and in GGUF their lists of tensors are part of what it
+/// says, and of a text model with a head beside the embedding, whether both are the same. Throws file_error,
 /// format_error and mismatch_error, or lists their messages in `problems`.
 /// @param dialect of a GGUF that does not show its own
 [[nodiscard]] LLAMAVISION_INLINE description read_description(std::filesystem::path const& path,

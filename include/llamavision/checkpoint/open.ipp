@@ -60,7 +60,7 @@ LLAMAVISION_INLINE description read_description(std::filesystem::path const& pat
 LLAMAVISION_INLINE opened open(description said, progress const& report, faults mode) {
     opened result;
     static_cast<description&>(result) = std::move(said);
-    detail::attempt(mode, result.problems, [&] {
+    attempt(mode, result.problems, [&] {
         switch (result.form) {
         case kind::hugging_face: return map_hugging_face(result, report, mode);
         case kind::meta: return map_meta(result, report, mode);

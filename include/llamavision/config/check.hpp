@@ -46,23 +46,27 @@ inline void check_division(std::size_t whole, std::string const& whole_name, std
 /// One sentence for each contradiction among `n`, in the words of `config.json`; empty if they describe a model.
 [[nodiscard]] inline std::vector<std::string> contradictions(numbers const& n) {
     std::vector<std::string> found;
-    vision_numbers const& v = n.vision;
-    detail::check_division(v.width, "vision_config.hidden_size", v.heads, "vision_config.attention_heads", found);
-    detail::check_division(v.tile, "vision_config.image_size", v.patch, "vision_config.patch_size", found);
-    detail::check_indices(v.taps, v.layers, "vision_config.intermediate_layers_indices", found);
+    bool const sees = n.kind == family::mllama;
+    if (vision_numbers const& v = n.vision; sees) {
+        detail::check_division(v.width, "vision_config.hidden_size", v.heads, "vision_config.attention_heads", found);
+        detail::check_division(v.tile, "vision_config.image_size", v.patch, "vision_config.patch_size", found);
+        detail::check_indices(v.taps, v.layers, "vision_config.intermediate_layers_indices", found);
+    }
 
     text_numbers const& t = n.text;
-    detail::check_division(t.width, "text_config.hidden_size", t.heads, "text_config.num_attention_heads", found);
-    detail::check_division(t.heads, "text_config.num_attention_heads", t.kv_heads, "text_config.num_key_value_heads",
-                           found);
+    std::string const in = sees ? "text_config." : "";
+    detail::check_division(t.width, in + "hidden_size", t.heads, in + "num_attention_heads", found);
+    detail::check_division(t.heads, in + "num_attention_heads", t.kv_heads, in + "num_key_value_heads", found);
     if (t.heads != 0 && t.width % t.heads == 0 && t.width / t.heads % 2 != 0)
-        found.push_back("text_config.hidden_size " + detail::text_of(t.width) + " over num_attention_heads "
+        found.push_back(in + "hidden_size " + detail::text_of(t.width) + " over num_attention_heads "
                         + detail::text_of(t.heads) + " is an odd head width, which cannot rotate");
-    detail::check_indices(t.cross_layers, t.layers, "text_config.cross_attention_layers", found);
+    detail::check_indices(t.cross_layers, t.layers, in + "cross_attention_layers", found);
     if (t.cross_layers.size() >= t.layers)
-        found.push_back("text_config.cross_attention_layers leaves no layer for self-attention");
+        found.push_back(in + "cross_attention_layers leaves no layer for self-attention");
+    if (!sees && !t.cross_layers.empty())
+        found.push_back("cross_attention_layers: a text model has nothing that they could look at");
     if (t.rope.scaled && !(t.rope.low_freq_factor < t.rope.high_freq_factor))
-        found.push_back("text_config.rope_scaling: low_freq_factor must be less than high_freq_factor");
+        found.push_back(in + "rope_scaling: low_freq_factor must be less than high_freq_factor");
     return found;
 }
 

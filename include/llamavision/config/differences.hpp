@@ -36,9 +36,9 @@ template <class T>
             "vision.tiles",         "vision.taps", "vision.aspect_ratios", "vision.norm_eps"};
 }
 
-/// One sentence for each number in which `file` and `compiled` differ; empty if the program fits the file.
-/// Real numbers are compared as float, the precision in which the model uses them. Numbers that are `unstated` in the
-/// file (read_result) are the program's.
+/// One sentence for each number in which `file` and `compiled` differ, or one alone if they are of different families;
+/// empty if the program fits the file. Real numbers are compared as float, the precision in which the model uses them.
+/// Numbers that are `unstated` in the file (checkpoint::model_config) are the program's.
 [[nodiscard]] inline std::vector<std::string> differences(numbers const& file, numbers const& compiled,
                                                           std::vector<std::string> const& unstated = {}) {
     std::vector<std::string> result;
@@ -49,7 +49,10 @@ template <class T>
     };
     auto const real = [](double value) { return static_cast<float>(value); };
 
-    auto const &v = file.vision, &w = compiled.vision;
+    if (file.kind != compiled.kind)
+        return {"model_type: the file says \"" + std::string(name_of(file.kind)) + "\", the program was built for \""
+                + std::string(name_of(compiled.kind)) + '"'};
+    auto const &v = file.vision, &w = compiled.vision; // of two text models both are empty
     compare("vision.width", v.width, w.width);
     compare("vision.mlp", v.mlp, w.mlp);
     compare("vision.heads", v.heads, w.heads);
@@ -72,6 +75,7 @@ template <class T>
     compare("text.cross_layers", t.cross_layers, u.cross_layers);
     compare("text.vocabulary", t.vocabulary, u.vocabulary);
     compare("text.context", t.context, u.context);
+    compare("text.tied_head", t.tied_head, u.tied_head);
     compare("text.norm_eps", real(t.norm_eps), real(u.norm_eps));
     compare("text.rope.theta", real(t.rope.theta), real(u.rope.theta));
     compare("text.rope.scaled", t.rope.scaled, u.rope.scaled);

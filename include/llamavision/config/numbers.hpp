@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace llamavision::config {
@@ -47,7 +48,7 @@ struct text_numbers {
     std::size_t kv_heads = 0;              ///< num_key_value_heads
     std::size_t layers = 0;                ///< num_hidden_layers: self and cross, merged
     std::vector<std::size_t> cross_layers; ///< cross_attention_layers: merged indices, ascending
-    std::size_t vocabulary = 0;            ///< vocab_size: rows of lm_head; embed_tokens has 8 rows more
+    std::size_t vocabulary = 0;            ///< vocab_size: rows of lm_head; mllama's embed_tokens has 8 rows more
     std::size_t context = 131072;          ///< max_position_embeddings
     double norm_eps = 1e-5;                ///< rms_norm_eps
     rope_numbers rope;
@@ -62,9 +63,12 @@ enum class family : std::uint8_t {
     llama   ///< Llama 3.1 and 3.2, text alone: no `vision`, no cross layers, no extra rows in the embedding
 };
 
+/// "mllama" or "llama".
+[[nodiscard]] constexpr std::string_view name_of(family kind) { return kind == family::llama ? "llama" : "mllama"; }
+
 struct numbers {
     family kind = family::mllama;
-    vision_numbers vision; ///< of a `llama`: all zero
+    vision_numbers vision; ///< of a `llama`: none, vision_numbers{}
     text_numbers text;
 
     bool operator==(numbers const&) const = default;

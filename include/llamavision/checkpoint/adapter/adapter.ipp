@@ -110,10 +110,10 @@ inline void round_in_place(dtype type, row_major& values, std::size_t count) {
     return name;
 }
 
-/// The model's tensor that an adapter calls `name`: in one of the two spellings of whole models, or in that of the text
-/// model alone.
+/// The model's tensor that an adapter calls `name`: a text model's, one in the two spellings of whole models, or in
+/// that of the text model alone.
 [[nodiscard]] inline std::optional<std::string> name_in_model(named_tensors const& model, std::string const& name) {
-    for (std::string const& candidate : {canonical_name(name), "language_model." + name})
+    for (std::string const& candidate : {name, canonical_name(name), "language_model." + name})
         if (model.tensors.contains(candidate)) return candidate;
     return std::nullopt;
 }

@@ -38,22 +38,21 @@ using json_text = nlohmann::ordered_json;
             {"original_max_position_embeddings", rope.original_context}};
 }
 
+/// What a text model's config.json and the text_config of one that sees have in common.
 [[nodiscard]] inline json_text text_json(config::text_numbers const& n, generation_defaults const& g,
                                          std::string const& type) {
-    return {{"model_type", "mllama_text_model"},
-            {"vocab_size", n.vocabulary},
+    return {{"vocab_size", n.vocabulary},
             {"hidden_size", n.width},
             {"intermediate_size", n.mlp},
             {"num_hidden_layers", n.layers},
             {"num_attention_heads", n.heads},
             {"num_key_value_heads", n.kv_heads},
-            {"cross_attention_layers", n.cross_layers},
             {"max_position_embeddings", n.context},
             {"rms_norm_eps", n.norm_eps},
             {"rope_theta", n.rope.theta},
             {"rope_scaling", rope_json(n.rope)},
             {"hidden_act", "silu"},
-            {"tie_word_embeddings", false},
+            {"tie_word_embeddings", n.tied_head},
             {"use_cache", true},
             {"bos_token_id", id(g.bos)},
             {"eos_token_id", ids(g.stop_ids)},
@@ -93,13 +92,27 @@ using json_text = nlohmann::ordered_json;
 [[nodiscard]] inline std::string config_text(model_config const& model, generation_defaults const& generation,
                                              dtype type) {
     std::string const name = torch_name(type);
-    detail::json_text const document{{"architectures", {"MllamaForConditionalGeneration"}},
-                                     {"model_type", "mllama"},
-                                     {"image_token_index", model.image_token},
-                                     {"text_config", detail::text_json(model.values.text, generation, name)},
-                                     {"vision_config", detail::vision_json(model.values.vision, name)},
-                                     {"tie_word_embeddings", false},
-                                     {"torch_dtype", name}};
+    auto const numbers = detail::text_json(model.values.text, generation, name);
+    detail::json_text document;
+    if (model.values.kind == config::family::llama) {
+        document["architectures"] = {"LlamaForCausalLM"};
+        document["model_type"] = "llama";
+        document["head_dim"] = model.values.text.width / model.values.text.heads;
+        document["attention_bias"] = false;
+        document["mlp_bias"] = false;
+        document.update(numbers);
+    } else {
+        detail::json_text text{{"model_type", "mllama_text_model"}};
+        text.update(numbers);
+        text["cross_attention_layers"] = model.values.text.cross_layers;
+        document["architectures"] = {"MllamaForConditionalGeneration"};
+        document["model_type"] = "mllama";
+        document["image_token_index"] = model.image_token;
+        document["text_config"] = text;
+        document["vision_config"] = detail::vision_json(model.values.vision, name);
+        document["tie_word_embeddings"] = false;
+        document["torch_dtype"] = name;
+    }
     return document.dump(2) + "\n";
 }
 

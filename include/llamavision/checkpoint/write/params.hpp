@@ -40,6 +40,7 @@ namespace detail {
         found.push_back("its cross-attention layers stand where Meta's code would not put them");
     config::rope_numbers scaling = t.rope;
     scaling.theta = config::rope_numbers{}.theta;
+    if (n.kind == config::family::llama) scaling.factor = config::rope_numbers{}.factor; // told by unsaid_in_params
     if (t.rope.scaled && !(scaling == config::rope_numbers{}))
         found.push_back("its rotary frequencies are scaled by other numbers than in Meta's code");
     auto const [multiple, multiplier] = detail::feed_forward_words(t.width, t.mlp);
@@ -51,9 +52,12 @@ namespace detail {
 /// Sentences about the numbers that params.json leaves out, and that a reader has to know; those of the published
 /// models need none.
 [[nodiscard]] inline std::vector<std::string> unsaid_in_params(config::numbers const& n) {
-    auto const published = detail::published_tower(n.vision.tile, n.vision.tiles);
     std::vector<std::string> found;
-    if (!(n.vision == published)) found.push_back("the numbers of the vision tower");
+    if (n.kind == config::family::mllama && n.vision != detail::published_tower(n.vision.tile, n.vision.tiles))
+        found.push_back("the numbers of the vision tower");
+    if (n.kind == config::family::llama && n.text.rope.scaled
+        && n.text.rope.factor != detail::published_rope_factor(n.text).value_or(config::rope_numbers{}.factor))
+        found.push_back("the factor of the rotary frequencies");
     if (n.text.context != config::text_numbers{}.context) found.push_back("the longest conversation");
     return found;
 }
@@ -74,9 +78,11 @@ namespace detail {
     document["norm_eps"] = t.norm_eps;
     document["rope_theta"] = t.rope.theta;
     document["use_scaled_rope"] = t.rope.scaled;
-    document["vision_chunk_size"] = n.vision.tile;
-    document["vision_max_num_chunks"] = n.vision.tiles;
-    document["vision_num_cross_attention_layers"] = t.cross_layers.size();
+    if (n.kind == config::family::mllama) {
+        document["vision_chunk_size"] = n.vision.tile;
+        document["vision_max_num_chunks"] = n.vision.tiles;
+        document["vision_num_cross_attention_layers"] = t.cross_layers.size();
+    }
     return document.dump(2) + "\n";
 }
 

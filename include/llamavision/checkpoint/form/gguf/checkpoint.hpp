@@ -84,6 +84,12 @@ inline void check_gguf_halves(gguf_files& s) {
         std::swap(s.paths.model, s.paths.projector);
     }
     std::string const model = s.paths.model.string(), projector = s.paths.projector.string();
+    if (has_text(s.model) && gguf_family(s.model, model) == config::family::llama) {
+        if (s.projector)
+            throw mismatch_error(model + ": is a text model, which does not fit a projector, " + projector
+                                 + "; name the file alone");
+        return;
+    }
     if (!s.projector) {
         if (!has_text(s.model) && has_tower(s.model))
             throw mismatch_error(name
@@ -119,6 +125,10 @@ inline void check_gguf_halves(gguf_files& s) {
     if (layout) {
         allow("a file of llamavision's own", {llamavision});
         return llamavision;
+    }
+    if (gguf_family(s.model, name) == config::family::llama) {
+        allow("a text model", {llama_cpp});
+        return llama_cpp;
     }
     if (two) {
         allow("one of two files, model and projector", {pair, pair_permuted});
@@ -195,7 +205,7 @@ inline void read_gguf_tokenizer(description& d, gguf_content const& content) {
 /// Reads what the file at d.path, a folder with two, or an ollama model says into `d`. Throws file_error, format_error
 /// and mismatch_error, or lists their messages in `problems`.
 inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
-    auto const step = [&](auto const& f) { detail::attempt(mode, d.problems, f); };
+    auto const step = [&](auto const& f) { attempt(mode, d.problems, f); };
     step([&] {
         d.gguf = std::make_shared<gguf_files const>(detail::open_gguf_files(d.path, wanted, d.warnings));
         gguf_files const& s = *d.gguf;
@@ -206,7 +216,15 @@ inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
             d.chat = {std::string(text->text()), s.paths.model};
         step([&] { detail::read_own_files(d, s.model); });
         step([&] {
-            if (!d.model) d.model = read_gguf_config(s.model, s.other(), d.path.string());
+            if (!d.model) {
+                d.model = read_gguf_config(s.model, s.other(), d.path.string());
+                return;
+            }
+            auto const& n = d.model->values;
+            if (gguf_family(s.model, d.path.string()) != n.kind)
+                throw mismatch_error(d.path.string() + ": its config.json describes another architecture, "
+                                     + in_quotes(name_of(n.kind)) + ", than its keys");
+            check_gguf_rope(n.text, s.model.content, d.path.string());
         });
         if (d.tokenizer.text.empty()) step([&] { detail::read_gguf_tokenizer(d, s.model); });
         if (auto const& file = s.paths.parameters; !file.empty())
@@ -229,7 +247,7 @@ inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
 /// Gives the weights that `describe_gguf` found Hugging Face's names. `report` counts files.
 inline void map_gguf(opened& o, progress const& report, faults mode) {
     if (!o.gguf || !o.model) return; // only with faults::collected
-    detail::attempt(mode, o.problems, [&] {
+    attempt(mode, o.problems, [&] {
         gguf_files const& files = *o.gguf;
         o.tensors = gguf_to_hugging_face(files.model, files.other(), o.model->values, files.dialect, o.path.string());
     });

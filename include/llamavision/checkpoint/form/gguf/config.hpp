@@ -1,39 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model's numbers as GGUF's keys, `mllama.*`, and back.
+// The model's numbers as GGUF's keys, `mllama.*` (ollama) or `llama.*` (llama.cpp), and back.
 #pragma once
 
 #include <llamavision/checkpoint/container/gguf.hpp>
-#include <llamavision/checkpoint/form/hugging_face/config.hpp>
+#include <llamavision/checkpoint/form/gguf/rope.hpp>
+#include <llamavision/checkpoint/model_config.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/checkpoint/tied_head.hpp>
 #include <llamavision/checkpoint/write/gguf.hpp>
+#include <llamavision/config/arrangements.hpp>
 #include <llamavision/config/check.hpp>
-#include <llamavision/config/configuration.hpp>
-#include <llamavision/config/rope.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/listed.hpp>
+#include <llamavision/support/print_number.hpp>
 #include <llamavision/support/quoted.hpp>
 
-#include <cmath>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <span>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace llamavision::checkpoint {
-
-/// By what each of the head_dim / 2 frequencies is divided: what `rope_freqs.weight` holds (ollama: ropeFactors).
-[[nodiscard]] inline std::vector<float> rope_factors(config::rope_numbers rope, std::size_t head_dim) {
-    auto const scaled = config::rope_frequencies<double>(rope, head_dim);
-    rope.scaled = false;
-    auto const plain = config::rope_frequencies<double>(rope, head_dim);
-    std::vector<float> factors;
-    for (std::size_t i = 0; i < scaled.size(); ++i) factors.push_back(static_cast<float>(plain[i] / scaled[i]));
-    return factors;
-}
 
 namespace detail {
 
@@ -95,64 +86,93 @@ class gguf_key_reader {
     return v;
 }
 
-[[nodiscard]] inline config::text_numbers read_gguf_text(gguf_key_reader const& keys, named_tensors const& tensors) {
+/// What the keys of both architectures have in common; `at` is "mllama." or "llama.".
+[[nodiscard]] inline config::text_numbers read_gguf_text(gguf_key_reader const& keys, std::string const& at,
+                                                         double theta) {
     config::text_numbers t;
-    std::string const at = "mllama.";
     t.width = keys.extent(at + "embedding_length");
     t.mlp = keys.extent(at + "feed_forward_length");
     t.heads = keys.extent(at + "attention.head_count");
     t.kv_heads = keys.extent(at + "attention.head_count_kv", t.heads);
     t.layers = keys.extent(at + "block_count");
-    t.cross_layers = keys.at(at + "attention.cross_attention_layers").naturals(config::extent_limit);
     t.context = static_cast<std::size_t>(keys.at(at + "context_length").positive(INT32_MAX));
     t.norm_eps = keys.epsilon(at + "attention.layer_norm_rms_epsilon");
-    t.rope.theta = keys.positive(at + "rope.freq_base", 500000.0);
-    auto const head = tensors.tensors.find("output.weight");
-    if (head != tensors.tensors.end() && !head->second.shape.empty()) // later files have no key, older ones a wrong one
-        t.vocabulary = head->second.shape.front();
-    else
-        t.vocabulary = keys.extent(at + "vocab_size");
+    t.rope.theta = keys.positive(at + "rope.freq_base", theta);
     return t;
 }
 
-/// GGUF has no key for the scaling of rotary frequencies but the factors themselves. Those of the published models are
-/// recognised; others are refused. Throws mismatch_error.
-inline void read_gguf_rope(config::text_numbers& t, named_tensors const& tensors, std::string const& file) {
-    auto const found = tensors.tensors.find("rope_freqs.weight");
-    t.rope.scaled = found != tensors.tensors.end();
-    if (!t.rope.scaled) return;
-    tensor const& stored = found->second;
-    auto const expected = rope_factors(t.rope, t.width / t.heads);
-    std::string const place = file + ": the tensor \"rope_freqs.weight\" ";
-    if (stored.type != dtype::f32 || values_of(stored) != expected.size())
-        throw mismatch_error(place + "is not " + std::to_string(expected.size()) + " values of F32, one for each pair");
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        float factor = 0;
-        std::memcpy(&factor, stored.bytes.data() + i * sizeof factor, sizeof factor);
-        if (!(std::abs(factor - expected[i]) <= 1e-3f * expected[i]))
-            throw mismatch_error(
-                place + "divides frequency " + std::to_string(i) + " by " + std::to_string(factor)
-                + ", but the scaling of Llama 3.2 (factor 8, from 1 to 4, of 8192 positions) divides it by "
-                + std::to_string(expected[i]));
-    }
+/// Rows of the tensor `name`, or what the key says where it is not there: later files have no key, older ones a wrong
+/// one.
+[[nodiscard]] inline std::size_t rows_or_key(named_tensors const& tensors, std::string_view name,
+                                             gguf_key_reader const& keys, std::string const& key) {
+    auto const at = tensors.tensors.find(name);
+    return at != tensors.tensors.end() && !at->second.shape.empty() ? at->second.shape.front() : keys.extent(key);
+}
+
+/// What a file of the architecture "llama" may ask for and this library does not do (llama.cpp: llm_load_hparams).
+inline void refuse_other_llamas(gguf_key_reader const& keys, config::text_numbers const& t, std::string const& file) {
+    std::vector<std::string> unsupported;
+    std::size_t const head = t.width / t.heads;
+    for (char const* const key :
+         {"llama.rope.dimension_count", "llama.attention.key_length", "llama.attention.value_length"})
+        if (auto const* const value = keys.find(key); value && value->natural() != head)
+            unsupported.push_back(std::string(key) + " " + std::to_string(value->natural())
+                                  + " is not embedding_length over head_count, " + std::to_string(head));
+    if (auto const* const experts = keys.find("llama.expert_count"); experts && experts->natural() != 0)
+        unsupported.push_back("llama.expert_count: a mixture of experts is not supported");
+    if (auto const* const type = keys.find("llama.rope.scaling.type"); type && type->text() != "none")
+        unsupported.push_back("llama.rope.scaling.type " + in_quotes(type->text())
+                              + " is not supported, only that of the tensor rope_freqs.weight is");
+    if (keys.find("llama.rope.scale_linear"))
+        unsupported.push_back("llama.rope.scale_linear: positions that are scaled linearly are not supported");
+    if (!unsupported.empty()) throw mismatch_error(file + ": " + joined(unsupported));
+}
+
+[[nodiscard]] inline config::numbers read_mllama_keys(gguf_key_reader const& keys, named_tensors const& tensors) {
+    config::numbers n;
+    n.vision = read_gguf_vision(keys);
+    n.text = read_gguf_text(keys, "mllama.", 500000.0);
+    n.text.cross_layers = keys.at("mllama.attention.cross_attention_layers").naturals(config::extent_limit);
+    n.text.vocabulary = rows_or_key(tensors, "output.weight", keys, "mllama.vocab_size");
+    return n;
+}
+
+[[nodiscard]] inline config::numbers read_llama_keys(gguf_key_reader const& keys, named_tensors const& tensors) {
+    config::numbers n;
+    n.kind = config::family::llama;
+    n.text = read_gguf_text(keys, "llama.", 10000.0);
+    n.text.vocabulary = rows_or_key(tensors, "token_embd.weight", keys, "llama.vocab_size");
+    n.text.tied_head = is_head_tied(tensors, "output.weight", "token_embd.weight");
+    return n;
 }
 
 } // namespace detail
 
-/// The numbers of a model file and, if there are two, its projector. Throws format_error for keys that are missing, of
-/// another type or contradict each other, mismatch_error for another architecture.
+/// The architecture that a file names: "mllama" or "llama".
+/// @throws format_error if it names none, mismatch_error for another one
+[[nodiscard]] inline config::family gguf_family(gguf_content const& model, std::string const& file) {
+    auto const* const key = model.find("general.architecture");
+    if (!key) throw format_error(file + ": the key \"general.architecture\" is missing");
+    for (auto const kind : {config::family::mllama, config::family::llama})
+        if (key->text() == name_of(kind)) return kind;
+    throw mismatch_error(file + ": is a model of the architecture " + in_quotes(key->text())
+                         + ", but this library runs \"mllama\" (Llama 3.2 Vision) and \"llama\" (its text models)");
+}
+
+/// The numbers of a model file and, if there are two, its projector.
+/// @throws format_error for keys that are missing, of another type or contradict each other, mismatch_error for another
+///         architecture and for what this library does not support
 [[nodiscard]] inline model_config read_gguf_config(gguf_content const& model, gguf_content const* projector,
                                                    std::string const& file) {
     detail::gguf_key_reader const keys(model, projector, file);
-    if (auto const architecture = keys.at("general.architecture").text(); architecture != "mllama")
-        throw mismatch_error(file + ": is a model of the architecture " + in_quotes(architecture)
-                             + ", but this library runs \"mllama\" (Llama 3.2 Vision)");
     model_config result;
-    result.values.vision = detail::read_gguf_vision(keys);
-    result.values.text = detail::read_gguf_text(keys, model.content);
+    result.text_alone = gguf_family(model, file) == config::family::llama;
+    result.values = result.text_alone ? detail::read_llama_keys(keys, model.content)
+                                      : detail::read_mllama_keys(keys, model.content);
     if (auto const found = config::contradictions(result.values); !found.empty())
         throw format_error(file + ": " + joined(found));
-    detail::read_gguf_rope(result.values.text, model.content, file);
+    if (result.text_alone) detail::refuse_other_llamas(keys, result.values.text, file);
+    read_gguf_rope(result.values.text, model.content, file);
     result.image_token = static_cast<std::int32_t>(result.values.text.vocabulary);
 
     auto const id = [&](std::string_view key) -> std::optional<std::int32_t> {
@@ -163,9 +183,11 @@ inline void read_gguf_rope(config::text_numbers& t, named_tensors const& tensors
     if (auto const* const ids = keys.find("tokenizer.ggml.eos_token_ids"))
         for (std::size_t const stop : ids->naturals(INT32_MAX))
             result.stop_ids.push_back(static_cast<std::int32_t>(stop));
-    if (auto const stop = id("tokenizer.ggml.eos_token_id");
-        stop && std::find(result.stop_ids.begin(), result.stop_ids.end(), *stop) == result.stop_ids.end())
-        result.stop_ids.push_back(*stop);
+    for (char const* const key :
+         {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
+        if (auto const stop = id(key);
+            stop && std::find(result.stop_ids.begin(), result.stop_ids.end(), *stop) == result.stop_ids.end())
+            result.stop_ids.push_back(*stop);
     result.bos = id("tokenizer.ggml.bos_token_id");
     result.pad = id("tokenizer.ggml.padding_token_id");
     return result;
@@ -173,8 +195,10 @@ inline void read_gguf_rope(config::text_numbers& t, named_tensors const& tensors
 
 /// The keys that read_gguf_config reads, with `general.architecture` first.
 inline void add_gguf_config(gguf_to_write& file, model_config const& model) {
+    std::string const architecture(name_of(model.values.kind));
+    bool const sees = model.values.kind == config::family::mllama;
     auto const add = [&](std::string_view key, gguf_value_to_write value) {
-        file.keys.emplace_back("mllama." + std::string(key), std::move(value));
+        file.keys.emplace_back(architecture + "." + std::string(key), std::move(value));
     };
     auto const whole = [](std::size_t number) { return static_cast<std::uint32_t>(number); };
     auto const indices = [](std::vector<std::size_t> const& from) {
@@ -182,7 +206,7 @@ inline void add_gguf_config(gguf_to_write& file, model_config const& model) {
     };
     auto const& t = model.values.text;
     auto const& v = model.values.vision;
-    file.keys.emplace_back("general.architecture", std::string("mllama"));
+    file.keys.emplace_back("general.architecture", architecture);
     add("block_count", whole(t.layers));
     add("context_length", whole(t.context));
     add("embedding_length", whole(t.width));
@@ -190,7 +214,7 @@ inline void add_gguf_config(gguf_to_write& file, model_config const& model) {
     add("attention.head_count", whole(t.heads));
     add("attention.head_count_kv", whole(t.kv_heads));
     add("attention.layer_norm_rms_epsilon", static_cast<float>(t.norm_eps));
-    add("attention.cross_attention_layers", indices(t.cross_layers));
+    if (sees) add("attention.cross_attention_layers", indices(t.cross_layers));
     add("rope.dimension_count", whole(t.width / t.heads));
     add("rope.freq_base", static_cast<float>(t.rope.theta));
     add("vocab_size", whole(t.vocabulary));

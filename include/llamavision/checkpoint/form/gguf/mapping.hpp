@@ -67,12 +67,14 @@ constexpr std::string_view position_gate = "vision_model.gated_positional_embedd
     tensor const* tile_gate = nullptr;
     auto const add = [&](gguf_content const& from) {
         for (auto const& [name, stored] : from.content.tensors) {
-            if (name == "rope_freqs.weight") continue; // read_gguf_rope held it against the configuration
+            if (name == "rope_freqs.weight") continue;                       // part of the configuration
+            if (name == "output.weight" && numbers.text.tied_head) continue; // a copy of the embedding
             if (name == "v.tile_position_embd.gate" && dialect != gguf_dialect::llamavision) {
                 tile_gate = &stored;
                 continue;
             }
-            auto const named = hugging_face_name_of_gguf(name, detail::has_projector_names(dialect)).value_or(name);
+            auto const named =
+                hugging_face_name_of_gguf(name, detail::has_projector_names(dialect), numbers.kind).value_or(name);
             tensor value = stored;
             std::string const place = file + ": the tensor " + in_quotes(name) + " ";
             if (auto const head = detail::paired_rows(named, dialect, numbers))
@@ -113,7 +115,7 @@ constexpr std::string_view position_gate = "vision_model.gated_positional_embedd
         file.tensors.emplace_back("rope_freqs.weight", std::move(table));
     }
     for (auto const& [name, stored] : source.tensors) {
-        auto const named = gguf_name_of_hugging_face(name, detail::has_projector_names(dialect));
+        auto const named = gguf_name_of_hugging_face(name, detail::has_projector_names(dialect), model.values.kind);
         if (!named) throw mismatch_error("the tensor " + in_quotes(name) + " has no name in GGUF files of this model");
         std::string const place = "the tensor " + in_quotes(name) + " ";
         tensor value = stored;

@@ -2,6 +2,8 @@
 // The names of this model's tensors in GGUF files against Hugging Face's: one table, read in both directions.
 #pragma once
 
+#include <llamavision/config/numbers.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <optional>
@@ -39,6 +41,7 @@ inline constexpr name_pair gguf_whole_names[] = {
     {"v.post_ln.bias", "vision_model.layernorm_post.bias"},
 };
 
+inline constexpr std::string_view text_prefix = "language_model.";
 inline constexpr name_pair gguf_text_layers = {"blk.", "language_model.model.layers."};
 inline constexpr name_pair gguf_text_names[] = {
     {"attn_q.weight", "self_attn.q_proj.weight"},
@@ -128,15 +131,21 @@ inline constexpr name_pair gguf_projector_names[] = {
 
 /// Hugging Face's name of a GGUF tensor, or nothing if it has none: `rope_freqs.weight`, `v.tile_position_embd.gate`.
 /// @param projector for the files of ollama 0.4 to 0.6, which name the tower's tensors in another way
-[[nodiscard]] inline std::optional<std::string> hugging_face_name_of_gguf(std::string_view name,
-                                                                          bool projector = false) {
-    return detail::renamed(name, &detail::name_pair::gguf, projector);
+/// @param kind of a text model, the names are those of Llama 3.2 Vision's text without "language_model."
+[[nodiscard]] inline std::optional<std::string>
+hugging_face_name_of_gguf(std::string_view name, bool projector = false, config::family kind = config::family::mllama) {
+    auto found = detail::renamed(name, &detail::name_pair::gguf, projector);
+    if (kind == config::family::mllama || !found) return found;
+    if (!found->starts_with(detail::text_prefix)) return std::nullopt;
+    return found->substr(detail::text_prefix.size());
 }
 
 /// The other way round; nothing for a name that is not one of this model's.
-[[nodiscard]] inline std::optional<std::string> gguf_name_of_hugging_face(std::string_view name,
-                                                                          bool projector = false) {
-    return detail::renamed(name, &detail::name_pair::hugging_face, projector);
+[[nodiscard]] inline std::optional<std::string>
+gguf_name_of_hugging_face(std::string_view name, bool projector = false, config::family kind = config::family::mllama) {
+    std::string const whole =
+        (kind == config::family::llama ? std::string(detail::text_prefix) : "") + std::string(name);
+    return detail::renamed(whole, &detail::name_pair::hugging_face, projector);
 }
 
 } // namespace llamavision::checkpoint

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF as this library writes it: rows and gates as Hugging Face has them, and the small files of the folder beside the
-// weights, so that nothing is lost and nothing has to be guessed.
+// GGUF as this library writes it: with the small files of the folder beside the weights, so that nothing is lost and
+// nothing has to be guessed. Rows and gates are as Hugging Face has them, but those of a text model as llama.cpp has
+// them.
 #pragma once
 
 #include <llamavision/checkpoint/container/gguf.hpp>
@@ -48,7 +49,9 @@ inline constexpr std::string_view gguf_file_key = "llamavision.file.";
 /// the result. Throws as hugging_face_to_gguf.
 [[nodiscard]] inline gguf_to_write own_gguf(named_tensors const& tensors, description const& said,
                                             small_files const& files) {
-    auto result = hugging_face_to_gguf(tensors, said.model.value(), gguf_dialect::llamavision);
+    bool const sees = said.model.value().values.kind == config::family::mllama;
+    auto result =
+        hugging_face_to_gguf(tensors, *said.model, sees ? gguf_dialect::llamavision : gguf_dialect::llama_cpp);
     if (!said.chat.text.empty()) result.keys.emplace_back("tokenizer.chat_template", said.chat.text);
     for (auto const& [name, content] : files) result.keys.emplace_back(std::string(gguf_file_key) + name, content);
     return result;

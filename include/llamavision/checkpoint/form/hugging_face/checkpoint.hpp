@@ -11,6 +11,7 @@
 #include <llamavision/checkpoint/form/hugging_face/names.hpp>
 #include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
 #include <llamavision/checkpoint/form/hugging_face/shards.hpp>
+#include <llamavision/checkpoint/tied_head.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/listed.hpp>
 #include <llamavision/support/progress.hpp>
@@ -104,7 +105,7 @@ inline void warn_of_guard(description& d) {
 /// Reads the JSON files of d.folder into `d`, and finds the weights at d.path. Throws file_error, format_error and
 /// mismatch_error, or lists their messages in `problems`.
 inline void describe_hugging_face(description& d, faults mode) {
-    auto const step = [&](auto const& f) { detail::attempt(mode, d.problems, f); };
+    auto const step = [&](auto const& f) { attempt(mode, d.problems, f); };
     step([&] {
         d.model = read_config(d.folder / "config.json");
         d.warnings = d.model->warnings;
@@ -123,10 +124,13 @@ inline void describe_hugging_face(description& d, faults mode) {
 /// Maps the weights that `describe_hugging_face` found. `report` counts files.
 inline void map_hugging_face(opened& o, progress const& report, faults mode) {
     if (o.weights.files.empty()) return; // only with faults::collected
-    o.tensors = read_weights(o.weights, report, mode, &o.problems);
+    auto const kind = o.model ? o.model->values.kind : config::family::mllama;
+    o.tensors = read_weights(o.weights, report, mode, &o.problems, kind);
+    if (o.model && o.model->values.text.tied_head)
+        attempt(mode, o.problems, [&] { drop_tied_head(o.tensors, o.path.string()); });
     if (auto const file = o.folder / spare_cells_file; has_entry(file))
-        detail::attempt(mode, o.problems, [&] { o.spare = read_safetensors(file); });
-    detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
+        attempt(mode, o.problems, [&] { o.spare = read_safetensors(file); });
+    attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
     bool const whole = is_folder(o.path) && o.weights.missing.empty();
     if (whole && o.model && !o.model->text_alone && is_text_alone(o.tensors))
         o.warnings.push_back(o.path.string()

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names of tensors: Hugging Face files spell them in two ways, the library in the older one.
+// The names of tensors: Hugging Face files spell those of Llama 3.2 Vision in two ways, the library in the older one.
+// Those of the text models (LlamaForCausalLM) have one spelling, model.X and lm_head.weight, which is the library's.
 #pragma once
 
 #include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/config/numbers.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/quoted.hpp>
 
@@ -27,8 +29,9 @@ namespace llamavision::checkpoint {
 ///     model.layers.X                 language_model.model.layers.X
 ///     model.norm.X                   language_model.model.norm.X
 ///
-/// Every other name is returned as it is.
-[[nodiscard]] inline std::string canonical_name(std::string_view name) {
+/// Every other name is returned as it is, and so are all names of a text model.
+[[nodiscard]] inline std::string canonical_name(std::string_view name, config::family kind = config::family::mllama) {
+    if (kind == config::family::llama) return std::string(name);
     constexpr std::pair<std::string_view, std::string_view> prefixes[] = {
         {"model.language_model.", "language_model.model."},
         {"lm_head.", "language_model.lm_head."},
@@ -43,13 +46,14 @@ namespace llamavision::checkpoint {
     return std::string(name);
 }
 
-/// Whether there is a language model among the tensors, under canonical names, and nothing of a vision tower.
+/// Whether there is a language model or a text model among the tensors, under canonical names, and nothing of a vision
+/// tower.
 [[nodiscard]] inline bool is_text_alone(named_tensors const& tensors) {
     auto const any = [&tensors](std::string_view prefix) {
         auto const at = tensors.tensors.lower_bound(prefix);
         return at != tensors.tensors.end() && std::string_view(at->first).starts_with(prefix);
     };
-    return any("language_model.") && !any("vision_model.") && !any("multi_modal_projector.");
+    return (any("language_model.") || any("model.")) && !any("vision_model.") && !any("multi_modal_projector.");
 }
 
 /// The tensors of the text model, under canonical names, as it has them when it is saved alone.
@@ -69,7 +73,8 @@ namespace llamavision::checkpoint {
 
 /// The same tensors under canonical names; `file` is for errors. Throws format_error if two spellings of one name
 /// occur, or if the tensors are an adapter's.
-[[nodiscard]] inline named_tensors with_canonical_names(named_tensors source, std::string const& file) {
+[[nodiscard]] inline named_tensors with_canonical_names(named_tensors source, std::string const& file,
+                                                        config::family kind = config::family::mllama) {
     named_tensors result;
     result.owners = std::move(source.owners);
     for (auto& [name, value] : source.tensors) {
@@ -77,7 +82,7 @@ namespace llamavision::checkpoint {
             throw format_error(file + ": the tensor " + in_quotes(name)
                                + " belongs to an adapter (PEFT), not to a model; give it beside its base model "
                                  "(load_options::adapter, --adapter)");
-        auto canonical = canonical_name(name);
+        auto canonical = canonical_name(name, kind);
         if (result.tensors.contains(canonical))
             throw format_error(file + ": the tensor " + in_quotes(canonical) + " occurs in two spellings");
         result.tensors.emplace(std::move(canonical), std::move(value));

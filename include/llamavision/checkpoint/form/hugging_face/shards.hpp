@@ -136,7 +136,8 @@ inline void check_index(weight_files const& weights, std::set<std::pair<std::str
 /// and the files must agree on which tensor lies where.
 [[nodiscard]] inline named_tensors read_weights(weight_files const& weights, progress const& report = {},
                                                 faults mode = faults::thrown,
-                                                std::vector<std::string>* problems = nullptr) {
+                                                std::vector<std::string>* problems = nullptr,
+                                                config::family kind = config::family::mllama) {
     if (mode == faults::thrown) detail::check_presence(weights);
     std::vector<std::string> unwanted;
     auto& list = problems ? *problems : unwanted;
@@ -145,7 +146,7 @@ inline void check_index(weight_files const& weights, std::set<std::pair<std::str
     std::set<std::string> read;
     for (std::size_t i = 0; i < weights.files.size(); ++i) {
         if (report) report(i, weights.files.size());
-        detail::attempt(mode, list, [&] {
+        attempt(mode, list, [&] {
             auto part = read_safetensors(weights.files[i]);
             auto const file = weights.files[i].filename().string();
             read.insert(file);
@@ -154,9 +155,9 @@ inline void check_index(weight_files const& weights, std::set<std::pair<std::str
             all.owners.insert(all.owners.end(), part.owners.begin(), part.owners.end());
         });
     }
-    if (!weights.index.empty()) detail::attempt(mode, list, [&] { detail::check_index(weights, found, read); });
+    if (!weights.index.empty()) attempt(mode, list, [&] { detail::check_index(weights, found, read); });
     std::string const where = weights.files.size() == 1 ? weights.files.front().string() : weights.index.string();
-    detail::attempt(mode, list, [&] { all = with_canonical_names(all, where); });
+    attempt(mode, list, [&] { all = with_canonical_names(all, where, kind); });
     if (report) report(weights.files.size(), weights.files.size());
     return all;
 }

@@ -86,7 +86,7 @@ namespace detail {
 }
 
 /// Meta: generation.py. Which ids end an answer is the tokenizer's to say, and read_params says it.
-inline void describe_meta_manners(description& d) {
+inline void describe_meta_generation(description& d) {
     d.generation.do_sample = true;
     d.generation.temperature = 0.6;
     d.generation.top_p = 0.9;
@@ -94,7 +94,7 @@ inline void describe_meta_manners(description& d) {
     d.generation.bos = d.model->bos;
     d.generation.pad = d.model->pad;
     auto const& vision = d.model->values.vision;
-    d.pictures = published_preprocessor(vision.tile, vision.tiles);
+    if (!d.model->text_alone) d.pictures = published_preprocessor(vision.tile, vision.tiles);
 }
 
 /// Whether this is the folder of Meta's files in a download of Hugging Face's.
@@ -116,7 +116,7 @@ inline void find_meta_tokenizer(description& d) {
 /// in the weights' lists tell of the tower. Throws file_error, format_error and mismatch_error, or lists their messages
 /// in `problems`.
 inline void describe_meta(description& d, faults mode) {
-    auto const step = [&](auto const& f) { detail::attempt(mode, d.problems, f); };
+    auto const step = [&](auto const& f) { attempt(mode, d.problems, f); };
     if (!is_there(d.folder / "params.json") && is_there(d.folder / "original" / "params.json")) d.folder /= "original";
     step([&] { d.model = read_params(d.folder / "params.json"); });
     step([&] {
@@ -139,7 +139,7 @@ inline void describe_meta(description& d, faults mode) {
         });
     if (d.model) {
         d.warnings = d.model->warnings;
-        detail::describe_meta_manners(d);
+        detail::describe_meta_generation(d);
     }
     detail::find_meta_tokenizer(d);
 }
@@ -151,7 +151,7 @@ inline void map_meta(opened& o, progress const& report, faults mode) {
     o.tensors = meta_to_hugging_face(*o.meta_tensors, o.model->values);
     o.spare = spare_cells(*o.meta_tensors, o.model->values.vision);
     if (report) report(o.weights.files.size(), o.weights.files.size());
-    detail::attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
+    attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
 }
 
 } // namespace llamavision::checkpoint

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Meta's params.json leaves to the code stands in the tensors' shapes: the tower is read from them, and what the
-// file does say is held against them.
+// What Meta's params.json leaves to the code is read from the tensors: the tower's numbers from their shapes, a text
+// model's head from their bytes. What the file does say is compared with them.
 #pragma once
 
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
 #include <llamavision/checkpoint/form/meta/params.hpp>
 #include <llamavision/checkpoint/pieces.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/checkpoint/tied_head.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/listed.hpp>
 
@@ -80,12 +81,15 @@ class meta_shapes {
     return features < v.width ? v.taps.size() : features / v.width - 1;
 }
 
-inline void check_text(meta_shapes& shapes, config::text_numbers const& t, std::size_t files) {
-    std::string const self = "text_model.layers.", cross = "text_model.cross_attention_layers.";
-    std::size_t const embeddings = shapes.extent("text_model.tok_embeddings.weight", 0);
-    shapes.expect("text_model.tok_embeddings.weight", 0, t.vocabulary,
-                  files > 1 && embeddings < t.vocabulary ? "files are missing: vocab_size makes" : "vocab_size makes");
-    shapes.expect("text_model.tok_embeddings.weight", 1, t.width, "dim makes");
+/// Compares the text's numbers with shapes. @param prefix of the tensors' names
+inline void check_text(meta_shapes& shapes, config::text_numbers const& t, std::size_t files,
+                       std::string const& prefix) {
+    std::string const self = prefix + "layers.", cross = prefix + "cross_attention_layers.",
+                      embedding = prefix + "tok_embeddings.weight";
+    shapes.expect(embedding, 0, t.vocabulary,
+                  files > 1 && shapes.extent(embedding, 0) < t.vocabulary ? "files are missing: vocab_size makes"
+                                                                          : "vocab_size makes");
+    shapes.expect(embedding, 1, t.width, "dim makes");
     std::size_t const head = t.width / t.heads;
     if (shapes.found.empty()) { // else the same fault would be told again
         shapes.expect(self + "0.attention.wk.weight", 0, t.kv_heads * head, "n_kv_heads makes");
@@ -97,17 +101,12 @@ inline void check_text(meta_shapes& shapes, config::text_numbers const& t, std::
                          shapes.layers(cross, ".attention_norm.weight"));
 }
 
-} // namespace detail
-
-/// Completes what read_params said by the shapes of `tensors`, those of the whole model in Meta's form, merged from so
-/// many `files`. Heads and taps of a tower that is not the published one are in no file: they become `unstated`.
-/// `where` is for errors. Throws mismatch_error for what contradicts params.json.
-inline void fit_to_tensors(model_config& model, named_tensors const& tensors, std::size_t files,
-                           std::string const& where) {
-    detail::meta_shapes shapes(tensors);
+/// The same of the tower, whose numbers are completed by shapes. Heads and taps of a tower that is not the published
+/// one are in no file: they become `unstated`. `where` is for errors.
+inline void fit_tower(meta_shapes& shapes, model_config& model, std::string const& where) {
     auto& v = model.values.vision;
     auto const published = v;
-    std::size_t const taps = detail::read_tower(shapes, v);
+    std::size_t const taps = read_tower(shapes, v);
     if (v != published || taps != published.taps.size()) {
         v.heads = 0;
         v.taps.clear();
@@ -117,12 +116,28 @@ inline void fit_to_tensors(model_config& model, named_tensors const& tensors, st
                                    "say its heads nor which layers are tapped; those of the program's configuration "
                                    "are taken");
     }
-    detail::check_text(shapes, model.values.text, files);
+}
+
+} // namespace detail
+
+/// Completes what read_params said by `tensors`, those of the whole model in Meta's form, merged from so many `files`:
+/// the tower's numbers by shapes, and whether a text model's head is its embedding by their bytes, which are read up to
+/// the first difference. `where` is for errors.
+/// @throws mismatch_error for what contradicts params.json
+inline void fit_to_tensors(model_config& model, named_tensors const& tensors, std::size_t files,
+                           std::string const& where) {
+    detail::meta_shapes shapes(tensors);
+    bool const sees = model.values.kind == config::family::mllama;
+    if (sees)
+        detail::fit_tower(shapes, model, where);
+    else
+        model.values.text.tied_head = is_head_tied(tensors, "output.weight", "tok_embeddings.weight");
+    detail::check_text(shapes, model.values.text, files, sees ? "text_model." : "");
     auto fitted = model.values;
-    fitted.vision.heads = std::max<std::size_t>(v.heads, 1);
+    fitted.vision.heads = std::max<std::size_t>(fitted.vision.heads, 1);
     auto const more = detail::params_contradictions(fitted);
-    if (more.empty()) {
-        std::size_t const side = v.tile / v.patch;
+    if (sees && more.empty()) {
+        std::size_t const side = fitted.vision.tile / fitted.vision.patch;
         shapes.expect("vision_model.vision_encoder.positional_embedding", 0, side * side + 1,
                       "vision_chunk_size makes");
     }

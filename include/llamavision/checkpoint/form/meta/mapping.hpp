@@ -184,6 +184,7 @@ inline void put(named_tensors& into, std::string name, tensor value) {
     for (auto const& [name, value] : source.tensors) {
         auto const entry = find_meta_tensor(name);
         if (entry && entry->rule.how == conversion::dropped) continue;
+        if (n.text.tied_head && name == "output.weight") continue; // a copy of the embedding
         auto target = entry ? hugging_face_name(*entry, n.text) : std::nullopt;
         if (!target) {
             detail::put(result, name, value);
@@ -243,6 +244,7 @@ inline void put(named_tensors& into, std::string name, tensor value) {
             continue;
         }
         auto const put = [&](tensor made) { detail::put(result, meta_name(*entry), std::move(made)); };
+        if (n.text.tied_head && name == "model.embed_tokens.weight") detail::put(result, "output.weight", value);
         switch (entry->rule.how) {
         case conversion::rotary: put(detail::with_rotary_rows(value, detail::head_width(n.text), true, name)); break;
         case conversion::table: {

@@ -131,9 +131,17 @@ inline constexpr std::array text_rules{
     meta_rule{"rope.freqs", "", division::none, conversion::dropped},
 };
 
-enum stack_index : std::size_t { self_stack, cross_stack, local_stack, global_stack, tower_stack, projector, text };
+/// Of a text model (Meta: llama3/model.py), whose layers have the rules of self-attention.
+inline constexpr std::array llama_rules{
+    meta_rule{"tok_embeddings.weight", "model.embed_tokens.weight", by_rows},
+    meta_rule{"norm.weight", "model.norm.weight"},
+    meta_rule{"output.weight", "lm_head.weight", by_rows},
+    meta_rule{"rope.freqs", "", division::none, conversion::dropped},
+};
 
-inline constexpr std::array<meta_stack, 7> meta_stacks{{
+enum stack_index : std::size_t { self_stack, cross_stack }; // of Llama 3.2 Vision, whose layers are numbered together
+
+inline constexpr std::array<meta_stack, 9> meta_stacks{{
     {"text_model.layers.", "language_model.model.layers.", true, self_rules},
     {"text_model.cross_attention_layers.", "language_model.model.layers.", true, cross_rules},
     {"vision_model.vision_encoder.transformer.resblocks.", "vision_model.transformer.layers.", true, block_rules},
@@ -142,6 +150,8 @@ inline constexpr std::array<meta_stack, 7> meta_stacks{{
     {"vision_model.vision_encoder.", "vision_model.", false, tower_rules},
     {"vision_model.vision_projection.", "multi_modal_projector.", false, projector_rules},
     {"text_model.", "language_model.", false, text_rules},
+    {"layers.", "model.layers.", true, self_rules},
+    {"", "", false, llama_rules},
 }};
 
 /// Takes "17." off the front of `text`; nothing if it begins with no number written in the usual way.

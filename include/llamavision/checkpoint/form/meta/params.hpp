@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads Meta's `params.json` (Meta: models/llama3/args.py). It says less than a `config.json`: of the vision tower only
-// the tile's size; the rest stands in Meta's code, and here.
+// the tile's size, and nothing of a text model's head. The rest stands in Meta's code, and here.
 #pragma once
 
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
@@ -52,38 +52,30 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// Number of cross-attention layers: a key of its own, or (older) within the adapter's object.
-[[nodiscard]] inline std::size_t read_cross_count(json_view const& root) {
-    if (auto const value = root.find("vision_num_cross_attention_layers")) return value->positive(10000);
+/// Number of cross-attention layers: a key of its own, or (older) within the adapter's object. Nothing if neither is
+/// there, or -1 as Meta's own default is.
+[[nodiscard]] inline std::optional<std::size_t> read_cross_count(json_view const& root) {
+    if (auto const value = root.find("vision_num_cross_attention_layers"); value && value->json() != -1)
+        return value->positive(10000);
     auto const vision = root.find("vision_model");
     auto const adapter = vision ? vision->find("cross_attention_adapter") : std::nullopt;
     auto const value = adapter ? adapter->find("num_layers") : std::nullopt;
-    if (!value)
-        throw mismatch_error(root.place()
-                             + "names no cross-attention layers (vision_num_cross_attention_layers); "
-                               "a model without vision is not supported");
-    return value->positive(10000);
+    return value ? std::optional(value->positive(10000)) : std::nullopt;
 }
 
+/// What the params.json of a text model and of a model that sees have in common. `layers` are those of self-attention.
 [[nodiscard]] inline config::text_numbers read_params_text(json_view const& root) {
     config::text_numbers t; // absent keys: the defaults of Meta's ModelArgs
     t.width = root.at("dim").positive(config::extent_limit);
-    std::size_t const self = root.at("n_layers").positive(10000), cross = read_cross_count(root);
+    t.layers = root.at("n_layers").positive(10000);
     t.heads = root.at("n_heads").positive(config::extent_limit);
     t.kv_heads = extent_or(root, "n_kv_heads", t.heads);
     t.vocabulary = root.at("vocab_size").positive(std::uint64_t{1} << 24);
-    t.norm_eps = epsilon_or_usual(root, "norm_eps");
+    t.norm_eps = epsilon_or(root, "norm_eps", 1e-5);
     t.rope.theta = 500000.0;
     if (auto const value = root.find("rope_theta")) t.rope.theta = value->positive_number();
     auto const scaled = root.find("use_scaled_rope");
     t.rope.scaled = scaled && scaled->boolean(); // Meta: apply_scaling, whose numbers are those of rope_numbers
-
-    auto const spread = spread_cross_layers(self, cross);
-    if (!spread)
-        throw format_error(root.place() + std::to_string(cross) + " cross-attention layers cannot be spread over "
-                           + std::to_string(self) + " layers of self-attention as Meta's code does");
-    t.layers = self + cross;
-    t.cross_layers = *spread;
 
     std::size_t const multiple = extent_or(root, "multiple_of", 256);
     std::optional<double> multiplier;
@@ -94,13 +86,34 @@ namespace detail {
     return t;
 }
 
+/// Puts `cross` layers of cross-attention among those of self-attention.
+inline void add_cross_layers(config::text_numbers& t, std::size_t cross, json_view const& root) {
+    auto const spread = spread_cross_layers(t.layers, cross);
+    if (!spread)
+        throw format_error(root.place() + std::to_string(cross) + " cross-attention layers cannot be spread over "
+                           + std::to_string(t.layers) + " layers of self-attention as Meta's code does");
+    t.layers += cross;
+    t.cross_layers = *spread;
+}
+
+/// The factor that scales the rotary frequencies of a published text model, which params.json does not say: Meta's code
+/// has always 8, but the config.json of Llama 3.2 1B and 3B says 32 (transformers: convert_llama_weights). Nothing for
+/// a model of another size.
+[[nodiscard]] inline std::optional<double> published_rope_factor(config::text_numbers const& t) {
+    auto const is = [&t](std::size_t width, std::size_t layers) { return t.width == width && t.layers == layers; };
+    if (is(2048, 16) || is(3072, 28)) return 32.0;
+    if (is(4096, 32) || is(8192, 80) || is(16384, 126)) return 8.0;
+    return std::nullopt;
+}
+
 /// What contradicts itself, in the words of `params.json`.
 [[nodiscard]] inline std::vector<std::string> params_contradictions(config::numbers const& n) {
     auto found = config::contradictions(n);
-    constexpr std::pair<std::string_view, std::string_view> spellings[] = {
-        {"text_config.hidden_size", "dim"},
-        {"text_config.num_attention_heads", "n_heads"},
-        {"text_config.num_key_value_heads", "n_kv_heads"},
+    std::string const text = n.kind == config::family::mllama ? "text_config." : "";
+    std::pair<std::string, std::string_view> const spellings[] = {
+        {text + "hidden_size", "dim"},
+        {text + "num_attention_heads", "n_heads"},
+        {text + "num_key_value_heads", "n_kv_heads"},
         {"num_attention_heads", "n_heads"},
         {"vision_config.image_size", "vision_chunk_size"},
         {"vision_config.patch_size", "the size of a patch,"},
@@ -119,10 +132,13 @@ namespace detail {
 
 } // namespace detail
 
-/// Reads `document`, called `file` in errors. The tower is that of the published models, whatever the file's own is;
-/// special tokens are where Meta's tokenizer puts them, in the last 256 places of the vocabulary, and answers end where
-/// Instruct's end. Throws format_error for wrong types and numbers that contradict each other, mismatch_error for a
-/// model without vision and for quantised weights.
+/// Reads `document`, called `file` in errors: of a model that sees if it names cross-attention layers, else of a text
+/// model. The tower is that of the published models, whatever the file's own is, and the head of a text model is one of
+/// its own: fit_to_tensors puts both right. Special tokens are where Meta's tokenizer puts them, in the last 256 places
+/// of the vocabulary, and answers end where Instruct's end.
+/// @throws format_error for wrong types and numbers that contradict each other, mismatch_error for quantised weights
+/// and
+///         for a model that takes pictures without cross-attention
 [[nodiscard]] inline model_config read_params(nlohmann::json const& document, std::string const& file) {
     json_view const outer(document, file);
     auto const inner = outer.find("model");
@@ -133,14 +149,36 @@ namespace detail {
                                  + ": quantised or adapted weights in Meta's form are not "
                                    "supported; use the original model");
     model_config result;
-    result.values.text = detail::read_params_text(root);
-    auto const tile = root.at("vision_chunk_size").positive(16384);
-    result.values.vision = detail::published_tower(tile, detail::extent_or(root, "vision_max_num_chunks", 4, 64));
-    config::numbers text_only = result.values; // the tower's own patches are not known yet
-    text_only.vision.tile = text_only.vision.patch;
-    if (auto const found = detail::params_contradictions(text_only); !found.empty())
+    result.unstated = {"text.context"};
+    auto& values = result.values;
+    values.text = detail::read_params_text(root);
+    auto const cross = detail::read_cross_count(root);
+    auto const chunk = root.find("vision_chunk_size");
+    if (cross) {
+        detail::add_cross_layers(values.text, *cross, root);
+        values.vision = detail::published_tower(root.at("vision_chunk_size").positive(16384),
+                                                detail::extent_or(root, "vision_max_num_chunks", 4, 64));
+    } else if (chunk && chunk->json() != -1) {
+        throw mismatch_error(root.place()
+                             + "names the size of a picture's tiles (vision_chunk_size), but no cross-attention layers "
+                               "(vision_num_cross_attention_layers)");
+    } else {
+        values.kind = config::family::llama;
+        result.text_alone = true;
+        auto const factor = detail::published_rope_factor(values.text);
+        values.text.rope.factor = factor.value_or(config::rope_numbers{}.factor);
+        result.unstated.push_back("text.rope.factor");
+        if (values.text.rope.scaled && !factor)
+            result.warnings.push_back(root.place()
+                                      + "does not say by what factor the rotary frequencies are scaled, and the model "
+                                        "has the size of no published one; 8 is taken, which Meta's code has, unless "
+                                        "the program's configuration says otherwise");
+    }
+    config::numbers known = values; // the tower's own patches are not known yet
+    known.vision.tile = known.vision.patch;
+    if (auto const found = detail::params_contradictions(known); !found.empty())
         throw format_error(root.place() + joined(found));
-    auto const vocabulary = static_cast<std::int32_t>(result.values.text.vocabulary);
+    auto const vocabulary = static_cast<std::int32_t>(values.text.vocabulary);
     result.image_token = vocabulary;
     if (vocabulary > 256) {
         std::int32_t const first = vocabulary - 256; // <|begin_of_text|>
@@ -149,7 +187,6 @@ namespace detail {
         result.stop_ids = {first + 1, first + 8, first + 9}; // <|end_of_text|>, <|eom_id|>, <|eot_id|>
     }
     result.dtype = "bfloat16";
-    result.unstated = {"text.context"};
     return result;
 }
 
