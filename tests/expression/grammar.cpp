@@ -205,8 +205,8 @@ TEST_CASE("walk visits every node with its path") {
           == std::vector<std::string>{"m.0.swap.weight", "m.1.swap.weight", "m.2.twice.weight", "m.widen.weight",
                                       "m.widen.bias"});
     CHECK(without_weights == names);
-    auto const& scope = std::get<0>(w.parts);
-    auto const& stack = std::get<0>(std::get<0>(scope.parts).parts);
+    auto const& chain = std::get<0>(w.parts);
+    auto const& stack = std::get<0>(chain.parts);
     CHECK(std::get<0>(std::get<0>(stack.parts)[1].parts).own[0].rows == 1); // the second of the first kind
     CHECK(std::get<0>(std::get<1>(stack.parts)[0].parts).own[0].rows == 2);
 }
