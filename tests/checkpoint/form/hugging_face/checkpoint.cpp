@@ -268,14 +268,14 @@ TEST_CASE("quantised weights and adapters are told") {
 
 TEST_CASE("all problems at once, for inspection") {
     checkpoint_folder const folder;
-    folder.write("config.json", R"({"model_type": "llama"})");
+    folder.write("config.json", R"({"model_type": "mistral"})");
     folder.write("generation_config.json", "[]");
     folder.write("preprocessor_config.json", "");
     folder.write("chat_template.json", "{");
     folder.write("model.safetensors", "version https://git-lfs.github.com/spec/v1\n");
     auto const found = problems(folder.path());
     REQUIRE(found.size() == 5);
-    CHECK(contains(found[0], "model_type is \"llama\""));
+    CHECK(contains(found[0], "model_type is \"mistral\""));
     CHECK(contains(found[1], "generation_config.json: expected an object"));
     CHECK(contains(found[2], "preprocessor_config.json: is empty"));
     CHECK(contains(found[3], "chat_template.json: not valid JSON"));

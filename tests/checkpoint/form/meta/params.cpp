@@ -111,7 +111,7 @@ TEST_CASE("what is wrong is said in the file's words") {
     CHECK(contains(fault<format_error>("vision_num_cross_attention_layers", 40),
                    "40 cross-attention layers cannot be spread over 32 layers of self-attention"));
     CHECK(contains(fault<mismatch_error>("vision_num_cross_attention_layers", nullptr),
-                   "a model without vision is not supported"));
+                   "names the size of a picture's tiles (vision_chunk_size), but no cross-attention layers"));
     CHECK(contains(fault<mismatch_error>("quantization_args", nlohmann::json::object()), "quantised or adapted"));
     for (char const* const key : {"dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "vision_chunk_size"})
         for (auto const& wrong : {nlohmann::json(0), nlohmann::json(-1), nlohmann::json(1.5), nlohmann::json("8"),
