@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is known of a checkpoint of any form before its weights are used.
+// What is known of a checkpoint, of whichever form, before its weights are used.
 #pragma once
 
 #include <llamavision/checkpoint/kind.hpp>
@@ -18,14 +18,14 @@
 
 namespace llamavision::checkpoint {
 
-/// A Jinja template, and the file that it stands in; both empty if the folder has none.
+/// A chat template (Jinja), and the file that holds it. Both are empty if the checkpoint has none.
 struct chat_template {
     std::string text;
     std::filesystem::path file;
 };
 
-/// Defaults of transformers where a file is silent: greedy. (transformers 4.x samples with top_k = 50 where the file
-/// names none, 5.x without a limit; Meta has no top_k.)
+/// How answers are sampled and where they end. The initial values are transformers' defaults: greedy. (Where a file
+/// does not name top_k, transformers 4.x takes 50, and 5.x no limit; Meta has no top_k.)
 struct generation_defaults {
     bool do_sample = false;
     double temperature = 1.0;         ///< >= 0
@@ -36,10 +36,11 @@ struct generation_defaults {
     std::optional<std::int32_t> bos, pad;
 };
 
-/// Absent keys mean the defaults of transformers' MllamaImageProcessor, which are not the real models' values.
+/// How a picture becomes tiles. The initial values are the defaults of transformers' MllamaImageProcessor, for keys
+/// that a file lacks; the published models have others.
 struct preprocessor {
     std::size_t tile = 224; ///< pixels along a tile's side
-    std::size_t tiles = 4;  ///< at most so many tiles
+    std::size_t tiles = 4;  ///< the largest number of tiles
     std::array<double, 3> mean{0.5, 0.5, 0.5},
         deviation{0.5, 0.5, 0.5}; ///< value = (level * rescale - mean) / deviation
     double rescale = 1.0 / 255.0;
@@ -48,16 +49,17 @@ struct preprocessor {
 /// The files that hold a model's tensors.
 struct weight_files {
     std::vector<std::filesystem::path> files;   ///< in the order of their names
-    std::vector<std::string> missing;           ///< files that the index names and that are not there
+    std::vector<std::string> missing;           ///< names of files that the index lists and that do not exist
     std::filesystem::path index;                ///< empty for a single file
-    std::map<std::string, std::string> located; ///< tensor to file name, as the index says; empty for a single file
+    std::map<std::string, std::string> located; ///< from the index, tensor to file; empty for a single file
 };
 
-/// A tokenizer that lies in the weights' file: the text of a tokenizer file, or GGUF's lists; neither if there is none.
+/// A tokenizer inside the file of weights: the text of a tokenizer file, or GGUF's lists. Both are empty if there is
+/// none.
 struct embedded_tokenizer {
     std::string text;                ///< a whole tokenizer.json or tokenizer.model
     std::vector<std::string> tokens; ///< in GPT-2's byte alphabet, by id
-    std::vector<std::size_t> types;  ///< as many: 1 ordinary, 3 and 4 special, 5 unused; or none
+    std::vector<std::size_t> types;  ///< the type of each token: 1 ordinary, 3 and 4 special, 5 unused; or empty
     std::string file;                ///< for errors
 };
 
@@ -66,32 +68,34 @@ struct gguf_files;
 /// What a checkpoint says about its model, without its tensors.
 struct description {
     std::filesystem::path path;   ///< as given: a folder, or a file
-    std::filesystem::path folder; ///< where the small files are
+    std::filesystem::path folder; ///< the folder of config.json and the other small files
     kind form = kind::unknown;
-    std::optional<model_config> model; ///< always there unless faults were collected
-    generation_defaults generation;    ///< stop ids, bos and pad are config.json's where the file names none
+    std::optional<model_config> model; ///< empty only if faults were collected
+    generation_defaults generation;    ///< of config.json where generation_config.json lacks them: stop_ids, bos, pad
     preprocessor pictures;
     chat_template chat;
-    std::filesystem::path tokenizer_json, tokenizer_model; ///< empty if not there
-    embedded_tokenizer tokenizer;                          ///< goes before the files
-    std::string dialect;                                   ///< of GGUF: form/gguf/dialect.hpp's name of it
+    std::filesystem::path tokenizer_json, tokenizer_model; ///< empty if there is no such file
+    embedded_tokenizer tokenizer;                          ///< takes precedence over the two files above
+    std::string dialect;                                   ///< GGUF alone: name_of(gguf_dialect)
     weight_files weights;
-    std::vector<std::string> warnings; ///< runs, but perhaps not as expected
-    std::vector<std::string> problems; ///< with faults::collected: everything that would have been thrown
+    std::vector<std::string> warnings; ///< the model runs, but perhaps not as expected
+    std::vector<std::string> problems; ///< with faults::collected: the messages of all errors
 
-    // Lists of tensors that had to be read for the above. `open` goes on from them instead of reading them again.
-    std::shared_ptr<named_tensors const> meta_tensors; ///< of Meta's form: under Meta's names, merged from all files
-    std::shared_ptr<gguf_files const> gguf;            ///< of GGUF: the files' keys and tensors
+    // Lists of tensors that were read for the members above. `open` uses them, so that no list is read twice.
+    std::shared_ptr<named_tensors const> meta_tensors; ///< Meta's form alone: under Meta's names, merged from all files
+    std::shared_ptr<gguf_files const> gguf;            ///< GGUF alone: keys and tensors of the files
 };
 
-/// A description and the tensors, which view files that stay mapped as long as `tensors` lives.
+/// A description and the tensors. The tensors view mapped files, which stay mapped as long as `tensors` lives.
 struct opened : description {
-    named_tensors tensors; ///< under Hugging Face's names, in Hugging Face's order of rows, whatever the form
-    named_tensors spare;   ///< of Meta's form: what Hugging Face's has no place for (spare_cells); nothing uses it
+    named_tensors tensors; ///< of every form under Hugging Face's names and with Hugging Face's order of rows
+    named_tensors spare;   ///< Meta's form alone: cells of tile tables that Hugging Face's form cannot hold and no
+                           ///< computation reads
 };
 
-/// Where a Hugging Face folder that was converted from Meta's form keeps `opened::spare`, so that the way back gives
-/// the same bytes. Readers of the form look for weights beside config.json only.
+/// The file of a converted Hugging Face folder that holds `opened::spare`, so that converting back to Meta's form gives
+/// the same bytes. It lies in a subfolder, since readers of the form take every safetensors file beside config.json for
+/// weights.
 inline constexpr char const* spare_cells_file = "original/spare_tile_cells.safetensors";
 
 } // namespace llamavision::checkpoint

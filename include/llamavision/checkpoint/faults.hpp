@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two ways to meet what is wrong with a checkpoint: stop at the first fault, or note every one and go on.
+// What to do about faults of a checkpoint: stop at the first one, or collect the messages of all.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -9,10 +9,11 @@
 
 namespace llamavision::checkpoint {
 
-/// `thrown`: the first fault leaves as an exception. `collected`: its message joins a list, for `inspect`.
+/// `thrown`: the first fault is thrown. `collected`: messages are added to a list, and reading continues (for
+/// `inspect`).
 enum class faults { thrown, collected };
 
-/// Runs `step`. With faults::collected, an error of the library goes to `problems` instead of to the caller.
+/// Runs `step`. With faults::collected, the message of an error that it throws is added to `problems`.
 template <class Step>
 void attempt(faults mode, std::vector<std::string>& problems, Step const& step) {
     if (mode == faults::thrown) return step();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether files of weights are still those of last time, without reading all of them.
+// A short text that tells whether files of weights have changed, made without reading all of their bytes.
 #pragma once
 
 #include <algorithm>
@@ -18,9 +18,10 @@
 
 namespace llamavision::checkpoint {
 
-/// 64 letters from every file's size, the time of its last change, and 4 KiB at 256 places of it, the first and the
-/// last bytes among them. Training moves nearly all weights, so that a copy with another content and the same times
-/// shows, too. Where a file lies, and what it is called, does not count. Throws file_error.
+/// SHA-256, as 64 hexadecimal digits, of every file's size, modification time, and 256 samples of 4 KiB each, among
+/// them the first and the last bytes. Training changes nearly all weights, so other weights are noticed even if size
+/// and time are the same. Names and folders of the files have no influence.
+/// @throws file_error
 [[nodiscard]] inline std::string fingerprint(std::span<std::filesystem::path const> files) {
     constexpr std::uintmax_t places = 256, sample = 4096;
     sha256 digest;
@@ -39,7 +40,8 @@ namespace llamavision::checkpoint {
             stream.read(bytes.data(), static_cast<std::streamsize>(std::min(size, sample)));
             if (!stream) throw file_error(file.string() + ": cannot be read");
             digest.update(std::as_bytes(std::span(bytes)).first(static_cast<std::size_t>(stream.gcount())));
-            if (step == 0 && place == 0) place = places - 2; // a small file: its beginning and its end
+            if (step == 0 && place == 0)
+                place = places - 2; // a file smaller than a sample: only its beginning and its end
         }
     }
     return digest.hex();

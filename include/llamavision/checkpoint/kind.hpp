@@ -6,7 +6,7 @@
 
 namespace llamavision::checkpoint {
 
-/// The forms in which the model is passed around, as folders or files.
+/// The forms in which models are distributed, as folders or files.
 enum class kind {
     hugging_face, ///< config.json and *.safetensors
     adapter,      ///< PEFT: adapter_config.json
@@ -16,7 +16,7 @@ enum class kind {
     unknown
 };
 
-/// The form in words, for messages.
+/// The form as a phrase, for messages.
 [[nodiscard]] constexpr std::string_view describe(kind form) {
     switch (form) {
     case kind::hugging_face: return "a Hugging Face checkpoint";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A checkpoint of any form as one value: what its small files say, and its tensors under Hugging Face's names.
+// Opens a checkpoint of any form: what its small files say, and its tensors under Hugging Face's names.
 #pragma once
 
 #include <llamavision/checkpoint/description.hpp>
@@ -12,21 +12,25 @@
 
 namespace llamavision::checkpoint {
 
-/// Reads what the checkpoint at `path` says of itself: a folder, or a file of weights beside its small files. Reads no
-/// weights, though their files must be there: in Meta's form and in GGUF their lists of tensors are part of what it
-/// says, and of a text model with a head beside the embedding, whether both are the same. Throws file_error,
-/// format_error and mismatch_error, or lists their messages in `problems`.
-/// @param dialect of a GGUF that does not show its own
+/// Reads what the checkpoint at `path` says about its model. `path` is a folder, or a file of weights beside the small
+/// files. Weights are not read, with one exception: in Meta's form and in GGUF a text model's head is compared with its
+/// embedding, up to the first difference. The files of weights must exist, since in these two forms their lists of
+/// tensors say a part of the configuration.
+/// @param dialect how to read a GGUF that does not tell its own dialect
+/// @throws file_error, format_error and mismatch_error; with faults::collected, their messages are in `problems`
+///         instead
 [[nodiscard]] LLAMAVISION_INLINE description read_description(std::filesystem::path const& path,
                                                               faults mode = faults::thrown,
                                                               gguf_dialect dialect = gguf_dialect::as_marked);
 
-/// Maps the weights of what `read_description` described, whose lists of tensors are not read again. `report` counts
-/// weight files. Throws as read_description, or adds to `problems`. @param mode that of read_description
+/// Maps the weights of a checkpoint that `read_description` has described, without reading lists of tensors again.
+/// `report` counts files of weights.
+/// @param mode the one that read_description was called with
+/// @throws like read_description
 [[nodiscard]] LLAMAVISION_INLINE opened open(description said, progress const& report = {},
                                              faults mode = faults::thrown);
 
-/// Both steps. `report` counts weight files.
+/// Describes the checkpoint at `path` and maps its weights. `report` counts files of weights.
 [[nodiscard]] LLAMAVISION_INLINE opened open(std::filesystem::path const& path, progress const& report = {},
                                              faults mode = faults::thrown,
                                              gguf_dialect dialect = gguf_dialect::as_marked);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a checkpoint is opened: its form is recognised, and that form's reader does the rest.
+// Recognises the form of a checkpoint and calls that form's reader.
 #pragma once
 
 #include <llamavision/checkpoint/form/gguf/checkpoint.hpp>
@@ -19,7 +19,7 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// What to do with a form that is not read.
+/// Advice for the user of a form that is not read.
 [[nodiscard]] inline std::string_view advice(kind form) {
     switch (form) {
     case kind::adapter: return "open its base model, and give this as its adapter (load_options::adapter, --adapter)";
@@ -65,7 +65,7 @@ LLAMAVISION_INLINE opened open(description said, progress const& report, faults 
         case kind::hugging_face: return map_hugging_face(result, report, mode);
         case kind::meta: return map_meta(result, report, mode);
         case kind::gguf: return map_gguf(result, report, mode);
-        default: return; // only with faults::collected
+        default: return; // an unknown form, whose fault was collected
         }
     });
     return result;

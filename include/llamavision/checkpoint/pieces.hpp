@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors cut and joined along an axis. What lies in one piece stays a view of it; the rest is made on demand.
+// Slices of tensors, and tensors joined along an axis. A slice that is contiguous is a view; everything else is made
+// when its bytes are asked for.
 #pragma once
 
 #include <llamavision/checkpoint/tensor.hpp>
@@ -17,7 +18,7 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// Bytes of everything at one index of `axis`, in one index of the axes before it.
+/// Bytes between two neighbouring indices of `axis`: the product of the extents after it, times the size of a value.
 [[nodiscard]] inline std::size_t bytes_behind(tensor const& t, std::size_t axis) {
     std::size_t values = 1;
     for (std::size_t i = axis + 1; i < t.shape.size(); ++i) values *= t.shape[i];
@@ -30,7 +31,8 @@ namespace detail {
     return count;
 }
 
-/// Copies `run` bytes, `times` over, between places that lie `to_step` and `from_step` bytes apart.
+/// Copies `times` runs of `run` bytes. The runs begin `from_step` bytes apart in the source, `to_step` in the
+/// destination.
 inline void copy_runs(std::byte* to, std::size_t to_step, std::byte const* from, std::size_t from_step, std::size_t run,
                       std::size_t times) {
     if (run == 0) return;
@@ -39,7 +41,8 @@ inline void copy_runs(std::byte* to, std::size_t to_step, std::byte const* from,
 
 } // namespace detail
 
-/// The indices [begin, begin + count) of `axis`. @pre they are there, and blocks of a block type are not cut
+/// The part of `from` with the indices [begin, begin + count) of `axis`.
+/// @pre the indices exist, and no block of a block type is cut
 [[nodiscard]] inline tensor slice(tensor const& from, std::size_t axis, std::size_t begin, std::size_t count) {
     tensor result{from.type, from.shape, {}, {}};
     std::size_t const behind = detail::bytes_behind(from, axis), before = detail::indices_before(from, axis);
@@ -58,8 +61,9 @@ inline void copy_runs(std::byte* to, std::size_t to_step, std::byte const* from,
     return result;
 }
 
-/// The parts one after the other along `axis`; `name` is the result's in errors. Throws mismatch_error unless the parts
-/// agree in type and in all other axes. @pre there is a part
+/// The parts, joined along `axis` in their order. `name` is the result's name in errors.
+/// @pre parts is not empty
+/// @throws mismatch_error unless the parts agree in type and in all other axes
 [[nodiscard]] inline tensor join(std::vector<tensor> parts, std::size_t axis, std::string const& name) {
     if (parts.size() == 1) return std::move(parts.front());
     tensor result{parts.front().type, parts.front().shape, {}, {}};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which form of checkpoint lies under a path, told by the names of files alone.
+// Recognises the form of a checkpoint by the names of its files.
 #pragma once
 
 #include <llamavision/checkpoint/form/ollama/path.hpp>
@@ -12,8 +12,9 @@
 
 namespace llamavision::checkpoint {
 
-/// Throws file_error if nothing lies there or it cannot be listed. A file is told by its ending, a part of an ollama
-/// model by its place.
+/// The form of the checkpoint at `path`. A file is recognised by its extension, a part of an ollama model by its
+/// folder.
+/// @throws file_error if `path` does not exist or cannot be listed
 [[nodiscard]] inline kind recognise(std::filesystem::path const& path) {
     auto const of_file = [](std::filesystem::path const& name) {
         auto const ending = name.extension();
@@ -36,7 +37,7 @@ namespace llamavision::checkpoint {
     std::filesystem::directory_iterator entry(path, fault);
     for (; !fault && entry != std::filesystem::directory_iterator(); entry.increment(fault)) {
         std::error_code unknown;
-        if (entry->is_directory(unknown)) continue; // whatever its name is
+        if (entry->is_directory(unknown)) continue; // even if its name looks like that of a file
         auto const name = entry->path().filename();
         if (name == "config.json") has_config = true;
         if (name == "adapter_config.json") forms.insert(kind::adapter);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every checkpoint reader yields: named tensors, which view bytes that somebody keeps mapped or know how to make
-// them.
+// Named tensors, which every reader of checkpoints returns. A tensor views bytes in memory, or has a function that
+// makes them.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +15,8 @@
 
 namespace llamavision::checkpoint {
 
-/// Element types that occur in checkpoints of this model. Weights are f32, f16, bf16, or one of GGUF's block types, in
-/// which `block_of(type).values` consecutive values of a row share their scales.
+/// Types of values in checkpoints. Weights are f32, f16, bf16, or of one of GGUF's block types, where
+/// `block_of(type).values` consecutive values of a row share a scale.
 enum class dtype : std::uint8_t {
     f32,
     f16,
@@ -43,13 +43,13 @@ enum class dtype : std::uint8_t {
     q6_k
 };
 
-/// Values that are stored together, and the bytes that they take together.
+/// The unit in which a type is stored: so many values in so many bytes.
 struct block {
     std::size_t values;
     std::size_t bytes;
 };
 
-/// A single value, except for GGUF's block types.
+/// The unit of `type`: a single value, except for GGUF's block types.
 [[nodiscard]] constexpr block block_of(dtype type) {
     switch (type) {
     case dtype::f64:
@@ -74,22 +74,25 @@ struct block {
     }
 }
 
-/// Bytes of one element. @pre the type is none of the block types
+/// Bytes of one value.
+/// @pre the type is not a block type
 [[nodiscard]] constexpr std::size_t size_of(dtype type) { return block_of(type).bytes; }
 
-/// Bytes of `count` values. @pre `count` is a multiple of block_of(type).values, and the result fits
+/// Bytes of `count` values.
+/// @pre `count` is a multiple of block_of(type).values, and the result fits into std::size_t
 [[nodiscard]] constexpr std::size_t bytes_of(dtype type, std::size_t count) {
     return count / block_of(type).values * block_of(type).bytes;
 }
 
-/// A type whose values a kernel or a conversion reads one by one.
+/// Whether the type holds weights as single values.
 [[nodiscard]] constexpr bool is_plain_weight(dtype type) {
     return type == dtype::f32 || type == dtype::f16 || type == dtype::bf16;
 }
 
 [[nodiscard]] constexpr bool is_block_type(dtype type) { return block_of(type).values > 1; }
 
-/// The spelling of safetensors ("F32", "BF16", ...) and, for block types, of GGUF ("Q4_0", "Q6_K", ...).
+/// The type's name as safetensors spells it ("F32", "BF16", ...) and, for block types, as GGUF does ("Q4_0", "Q6_K",
+/// ...).
 [[nodiscard]] constexpr std::string_view name_of(dtype type) {
     constexpr std::string_view names[] = {"F32",  "F16",  "BF16", "F64",  "I64",  "I32",     "I16",     "I8",
                                           "U64",  "U32",  "U16",  "U8",   "BOOL", "F8_E4M3", "F8_E5M2", "Q4_0",
@@ -97,33 +100,36 @@ struct block {
     return names[static_cast<std::size_t>(type)];
 }
 
-/// One tensor: row-major, slowest dimension first, little-endian. Its bytes lie somewhere (usually in a mapped file, at
-/// any alignment), or have to be made first: rows put into another order, shards merged, an adapter added.
+/// One tensor: row-major, slowest dimension first, little-endian. Its bytes are in memory, usually in a mapped file and
+/// at any alignment; or `make` produces them: rows in another order, merged shards, an added adapter.
 struct tensor {
     dtype type = dtype::f32;
     std::vector<std::size_t> shape;
-    std::span<std::byte const> bytes; ///< bytes_of(type, product(shape)) of them; empty if `make` is there
-    /// Writes all of the tensor's bytes. May throw what reading throws; may be called from several threads at once.
+    std::span<std::byte const> bytes; ///< bytes_of(type, product(shape)) bytes; empty if `make` is set
+    /// Writes all of the tensor's bytes into the argument. May throw what reading throws. Several threads may call it
+    /// at the same time.
     std::function<void(std::span<std::byte>)> make{};
 };
 
-/// product(shape) @pre it was found to fit when the tensor was read
+/// Number of values: product(shape).
+/// @pre the product fits into std::size_t, which readers check
 [[nodiscard]] inline std::size_t values_of(tensor const& t) {
     std::size_t count = 1;
     for (std::size_t const n : t.shape) count *= n;
     return count;
 }
 
-/// What the tensor's bytes take, made or not.
+/// Bytes of the tensor, whether they are in memory or have to be made.
 [[nodiscard]] inline std::size_t size_in_bytes(tensor const& t) { return bytes_of(t.type, values_of(t)); }
 
-/// Tensors by name, together with whatever keeps their bytes (and what `make` reads) alive.
+/// Tensors by name, and the owners of the memory that they view or that `make` reads.
 struct named_tensors {
     std::map<std::string, tensor, std::less<>> tensors;
     std::vector<std::shared_ptr<void const>> owners;
 };
 
-/// The bytes, made into `buffer` if they have to be. `buffer` keeps its memory from call to call.
+/// The tensor's bytes. If they have to be made, they are written into `buffer`, which can be used again for the next
+/// tensor.
 [[nodiscard]] inline std::span<std::byte const> bytes_of(tensor const& t, std::vector<std::byte>& buffer) {
     if (!t.make) return t.bytes;
     buffer.resize(size_in_bytes(t));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text models whose head is the embedding: the files of some forms hold its weight twice, the library once.
+// Text models whose output head shares the weight of the embedding. Some forms store that weight twice; the library
+// keeps it once.
 #pragma once
 
 #include <llamavision/checkpoint/tensor.hpp>
@@ -13,7 +14,7 @@
 
 namespace llamavision::checkpoint {
 
-/// Whether both tensors have one type, one shape and the same bytes, which are read up to the first difference.
+/// Whether two tensors have the same type, shape and bytes. Reads the bytes up to the first difference.
 [[nodiscard]] inline bool are_equal(tensor const& a, tensor const& b) {
     if (a.type != b.type || a.shape != b.shape) return false;
     std::vector<std::byte> made_a, made_b;
@@ -22,17 +23,18 @@ namespace llamavision::checkpoint {
            || std::equal(bytes_a.begin(), bytes_a.end(), bytes_b.begin(), bytes_b.end());
 }
 
-/// Whether the head's weight is the embedding's, of forms that do not say it (Meta's, GGUF): `head` is not there, or
-/// equal to `embedding`, of which both are names.
+/// Whether the head shares the embedding's weight, in forms that do not say it (Meta's, GGUF): there is no tensor named
+/// `head`, or it equals the one named `embedding`.
 [[nodiscard]] inline bool is_head_tied(named_tensors const& model, std::string_view head, std::string_view embedding) {
     auto const own = model.tensors.find(head), shared = model.tensors.find(embedding);
     if (shared == model.tensors.end()) return false;
     return own == model.tensors.end() || are_equal(own->second, shared->second);
 }
 
-/// Takes the copy of the embedding out of the tensors of a text model whose config.json says tie_word_embeddings.
-/// @param file for errors
-/// @throws mismatch_error if lm_head.weight is no copy: transformers 4 ignores it then, and 5 uses it
+/// Removes lm_head.weight, a copy of the embedding, from a text model whose config.json says tie_word_embeddings.
+/// @param file the checkpoint's name in errors
+/// @throws mismatch_error if lm_head.weight is not equal to the embedding: then transformers 4 ignores it, and 5 uses
+///         it
 inline void drop_tied_head(named_tensors& model, std::string const& file) {
     auto const head = model.tensors.find("lm_head.weight");
     if (head == model.tensors.end()) return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// In which ways tiles can be put together to a canvas, and their numbers in checkpoints.
+// The arrangements of tiles in a canvas, and their ids in checkpoints.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ struct arrangement {
     friend bool operator==(arrangement const&, arrangement const&) = default;
 };
 
-/// Number of arrangements of at most `tiles` tiles.
+/// The number of arrangements of at most `tiles` tiles.
 [[nodiscard]] constexpr std::size_t count_arrangements(std::size_t tiles) {
     std::size_t n = 0;
     for (std::size_t r = 1; r <= tiles; ++r) n += tiles / r;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which numbers fit together: what any configuration must fulfil before a model can be built from it.
+// Checks whether a model can be built from a configuration's numbers.
 #pragma once
 
 #include <llamavision/config/numbers.hpp>
@@ -11,10 +11,10 @@
 
 namespace llamavision::config {
 
-/// No model has larger extents, and products of three such still fit into 64 bits.
+/// The largest extent that files may say. No model has larger ones, and the product of three fits into 64 bits.
 inline constexpr std::uint64_t extent_limit = std::uint64_t{1} << 21;
 
-/// Bounds of the epsilon that keeps a norm from dividing by zero: a positive float, far below the mean square that it
+/// Bounds of a norm's epsilon, which prevents a division by zero: a positive float, far below the mean square that it
 /// is added to.
 inline constexpr double least_epsilon = 1e-30, largest_epsilon = 0.1;
 
@@ -43,7 +43,8 @@ inline void check_division(std::size_t whole, std::string const& whole_name, std
 
 } // namespace detail
 
-/// One sentence for each contradiction among `n`, in the words of `config.json`; empty if they describe a model.
+/// One sentence for each contradiction among the numbers, with the keys of `config.json`. Empty if the numbers describe
+/// a model.
 [[nodiscard]] inline std::vector<std::string> contradictions(numbers const& n) {
     std::vector<std::string> found;
     bool const sees = n.kind == family::mllama;

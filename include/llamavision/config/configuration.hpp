@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Configurations are types with static constexpr members; this says which members, and derives what follows from them.
+// Concepts for configurations, which are types with static constexpr members, and constants that follow from these
+// members.
 #pragma once
 
 #include <concepts>
@@ -13,7 +14,7 @@ namespace llamavision {
 
 namespace config {
 
-/// Whether these are indices of layers: each below `layers`, in order, none twice.
+/// Whether these are ascending indices below `layers`, without duplicates.
 [[nodiscard]] constexpr bool ascending_below(auto const& indices, std::size_t layers) {
     for (std::size_t i = 0; i < indices.size(); ++i)
         if (indices[i] >= layers || (i > 0 && indices[i] <= indices[i - 1])) return false;
@@ -75,7 +76,7 @@ concept configuration = requires {
 
 namespace config {
 
-/// Rows that embed_tokens has beyond the vocabulary; the first of them is the image token.
+/// The number of rows of embed_tokens beyond the vocabulary. The first of them is that of the image token.
 inline constexpr std::size_t extra_tokens = 8;
 
 /// Rows of embed_tokens: ids below it can be read. A text model alone has no row beyond the vocabulary.
@@ -83,21 +84,21 @@ inline constexpr std::size_t extra_tokens = 8;
     return n.text.vocabulary + (n.kind == family::mllama ? extra_tokens : 0);
 }
 
-/// Patches of a tile, V a vision configuration.
+/// The number of patches of a tile. V is a vision configuration.
 template <class V>
 inline constexpr std::size_t patches = (V::tile / V::patch) * (V::tile / V::patch);
-/// The same with the class token.
+/// The number of tokens of a tile: patches and the class token.
 template <class V>
 inline constexpr std::size_t tokens = patches<V> + 1;
-/// Rows that fill a tile up to a multiple of eight.
+/// The number of rows that pad a tile's tokens to a multiple of eight.
 template <class V>
 inline constexpr std::size_t pads = (8 - tokens<V> % 8) % 8;
 
-/// Number of arrangements of tiles.
+/// The number of arrangements of tiles.
 template <class V>
 inline constexpr std::size_t arrangements = count_arrangements(V::tiles);
 
-/// The configuration's numbers as values, to be compared with what a file says.
+/// The configuration's numbers as run-time values, to be compared with a file's.
 template <configuration C>
 [[nodiscard]] numbers numbers_of() {
     using T = typename C::text;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compares what a file says with what a program was built for, number by number.
+// Compares a file's numbers with those that a program was built for.
 #pragma once
 
 #include <llamavision/config/numbers.hpp>
@@ -29,16 +29,16 @@ template <class T>
 
 } // namespace detail
 
-/// What `differences` calls the numbers of the vision tower.
+/// The names that `differences` has for the numbers of the vision tower.
 [[nodiscard]] inline std::vector<std::string> vision_names() {
     return {"vision.width",         "vision.mlp",  "vision.heads",         "vision.layers",
             "vision.global_layers", "vision.tile", "vision.patch",         "vision.channels",
             "vision.tiles",         "vision.taps", "vision.aspect_ratios", "vision.norm_eps"};
 }
 
-/// One sentence for each number in which `file` and `compiled` differ, or one alone if they are of different families;
-/// empty if the program fits the file. Real numbers are compared as float, the precision in which the model uses them.
-/// Numbers that are `unstated` in the file (checkpoint::model_config) are the program's.
+/// One sentence for each number in which `file` and `compiled` differ; only one sentence if their families differ; none
+/// if the program fits the file. Real numbers are compared as float, the precision in which the model uses them.
+/// Numbers named in `unstated`, which the file does not say (checkpoint::model_config), are not compared.
 [[nodiscard]] inline std::vector<std::string> differences(numbers const& file, numbers const& compiled,
                                                           std::vector<std::string> const& unstated = {}) {
     std::vector<std::string> result;

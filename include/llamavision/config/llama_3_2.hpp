@@ -12,7 +12,7 @@ namespace llamavision {
 
 namespace config {
 
-/// Cross-attention layers stand at merged indices 3, 8, 13, …: after three self-attention layers, then after every
+/// The merged indices of cross-attention layers, 3, 8, 13, …: after three self-attention layers, then after every
 /// fourth.
 template <std::size_t N>
 [[nodiscard]] constexpr std::array<std::size_t, N> every_fifth_from_3() {
@@ -21,7 +21,7 @@ template <std::size_t N>
     return layers;
 }
 
-/// The tower is the same in all of them but for the tile's size.
+/// The vision tower. All published models have the same one, except for the size of a tile.
 template <std::size_t Tile>
 struct llama_3_2_vision {
     static constexpr std::size_t width = 1280, mlp = 5120, heads = 16, layers = 32, global_layers = 8;

@@ -11,9 +11,10 @@
 
 namespace llamavision::config {
 
-/// The head_dim/2 angular frequencies f_i = theta^(-2i/head_dim), in the precision of Real: both references compute
-/// them in float. The "llama3" scaling divides those whose wavelength exceeds the original context by `factor`, keeps
-/// those that turn often within it, and goes smoothly from one to the other in between (Meta: apply_scaling).
+/// The head_dim/2 angular frequencies f_i = theta^(-2i/head_dim), computed in Real; both references compute in float.
+/// With the "llama3" scaling (Meta: apply_scaling), a frequency whose wavelength is above original_context /
+/// low_freq_factor is divided by `factor`, one whose wavelength is below original_context / high_freq_factor is kept,
+/// and in between the result is interpolated.
 template <class Real = float>
 [[nodiscard]] std::vector<Real> rope_frequencies(rope_numbers const& n, std::size_t head_dim) {
     std::vector<Real> frequencies(head_dim / 2);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bundled small model (examples/tiny): the architecture of the large ones, small enough to train in two hours on
-// two cores and to keep in a repository.
+// The bundled small model (examples/tiny): the architecture of the large ones, but small enough to be trained in two
+// hours on two cores, and to be kept in a repository.
 #pragma once
 
 #include <array>

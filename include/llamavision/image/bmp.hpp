@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The header of a BMP file: sizes, and whether the rows that it promises are there.
+// Reads the header of a BMP file, and checks that the file contains all rows.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,8 @@
 
 namespace llamavision::image::detail {
 
-/// Throws image_error if the header is none that is read here, the picture is compressed, or rows are missing.
+/// Reads the header.
+/// @throws image_error if the header is of another kind, the picture is compressed, or rows are missing
 inline header read_bmp_header(source const& file, std::size_t max_pixels) {
     if (!file.has(0, "BM")) file.refuse("not a BMP");
     std::size_t const offset = file.le32(10), header_size = file.le32(14);

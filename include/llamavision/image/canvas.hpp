@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which canvas of tiles a picture is laid on, and how large it is drawn there: Meta's `VariableSizeImageTransform` and
-// Hugging Face's `MllamaImageProcessor`, which agree on every size.
+// Chooses the canvas of tiles for a picture, and the picture's size on it, like Meta's `VariableSizeImageTransform` and
+// Hugging Face's `MllamaImageProcessor`. Both have the same result for every size.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,8 @@ namespace llamavision::image {
 
 using config::arrangement;
 
-/// A canvas of rows x columns tiles, and the size of the picture pasted into its top left corner.
+/// A canvas of rows x columns tiles, and the size to which the picture is resized. The picture is in the canvas's top
+/// left corner.
 struct layout {
     std::size_t rows = 1;
     std::size_t columns = 1;
@@ -27,14 +28,14 @@ struct layout {
 
 namespace detail {
 
-/// How much larger the picture could be drawn on the canvas.
+/// The factor by which the picture can be enlarged on the canvas; below 1, the factor by which it must shrink.
 inline double fit(arrangement canvas, std::size_t width, std::size_t height, std::size_t tile) {
     return std::min(static_cast<double>(canvas.columns * tile) / static_cast<double>(width),
                     static_cast<double>(canvas.rows * tile) / static_cast<double>(height));
 }
 
-/// `length` scaled by box / side: rounded down (in double: float32 gives another result for some sizes), at least 1
-/// as in Hugging Face (Meta's code fails there), at most `limit`.
+/// `length` · box / side, rounded down, at least 1 and at most `limit`. Computed in double; float32 has another result
+/// for some sizes. Hugging Face has the minimum of 1; Meta's code fails for such pictures.
 inline std::size_t scaled(std::size_t length, std::size_t box, std::size_t side, std::size_t limit) {
     double const scale = static_cast<double>(box) / static_cast<double>(side);
     double const result = std::floor(static_cast<double>(length) * scale);
@@ -44,10 +45,12 @@ inline std::size_t scaled(std::size_t length, std::size_t box, std::size_t side,
 
 } // namespace detail
 
-/// The canvas among `supported` for a picture of width x height: where some canvas holds the whole picture, the one
-/// that enlarges it least; else the one that shrinks it least; among equals the smallest. The picture is drawn as
-/// large as the canvas allows, but never enlarged beyond one tile. Throws image_error for a size of 0, argument_error
-/// for a tile of 0 or above 65536 pixels, and for a list that is empty or holds an empty arrangement.
+/// Chooses one of the `supported` canvases for a picture of width x height. If some canvases can hold the whole
+/// picture, it is the one that enlarges the picture least; else the one that shrinks it least. Among equals it is the
+/// smallest. The picture is resized to the largest size that fits on the canvas, but it is never enlarged beyond one
+/// tile.
+/// @throws image_error for a size of 0; argument_error for a tile of 0 or above 65536 pixels, and for a list that is
+///         empty or contains an empty arrangement
 inline layout choose_layout(std::size_t width, std::size_t height, std::size_t tile,
                             std::span<arrangement const> supported) {
     if (width == 0 || height == 0)
@@ -79,7 +82,7 @@ inline layout choose_layout(std::size_t width, std::size_t height, std::size_t t
     return result;
 }
 
-/// The same among every arrangement of at most `max_tiles` tiles (1 to 1024).
+/// Chooses among all arrangements of at most `max_tiles` tiles (1 to 1024).
 inline layout choose_layout(std::size_t width, std::size_t height, std::size_t tile, std::size_t max_tiles = 4) {
     if (max_tiles == 0 || max_tiles > 1024)
         throw argument_error("a canvas has 1 to 1024 tiles, not " + std::to_string(max_tiles));

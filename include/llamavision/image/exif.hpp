@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXIF orientation: how a camera was held, and turning its picture upright.
+// EXIF orientation: reads how a camera was held, and rotates its picture upright.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,8 @@
 namespace llamavision::image {
 
 /// The orientation (1 to 8) in an EXIF block, which is a TIFF file: byte order, 42, and the offset of a directory of
-/// 12-byte entries (tag, type, count, value). 1, upright, if there is none or the block is damaged: a broken remark is
-/// no reason to refuse a picture.
+/// 12-byte entries (tag, type, count, value). The result is 1, upright, if the block has none or is damaged, since a
+/// picture can be used without it.
 inline unsigned exif_orientation(std::span<std::byte const> tiff) {
     source const file{tiff, "EXIF"};
     bool const little = file.has(0, std::string_view("II*\0", 4));
@@ -36,23 +36,23 @@ inline unsigned exif_orientation(std::span<std::byte const> tiff) {
     return 1;
 }
 
-/// The orientation (1 to 8) that a JPEG's first EXIF segment asks for; 1 without one. Throws image_error for bytes
-/// that are no JPEG.
+/// The orientation (1 to 8) in a JPEG's first EXIF segment; 1 if there is none.
+/// @throws image_error if the bytes are not a JPEG
 inline unsigned jpeg_orientation(std::span<std::byte const> jpeg) {
     return exif_orientation(detail::read_jpeg_header({jpeg, "JPEG"}).exif);
 }
 
-/// The picture turned as orientation (1 to 8) asks: 2 mirrored, 3 turned by 180 degrees, 4 upside down, 5 mirrored
-/// about the main diagonal, 6 turned clockwise by 90 degrees, 7 mirrored about the other diagonal, 8 turned
-/// counter-clockwise by 90 degrees. Throws argument_error for any other orientation, image_error for a picture that
-/// has not the bytes that its sizes promise.
+/// The picture, brought upright from an orientation of 1 to 8. 1: unchanged; 2: mirrored left to right; 3: rotated by
+/// 180 degrees; 4: mirrored top to bottom; 5: mirrored about the main diagonal; 6: rotated clockwise by 90 degrees; 7:
+/// mirrored about the other diagonal; 8: rotated counter-clockwise by 90 degrees.
+/// @throws argument_error for any other orientation, image_error if `rgb` does not fit the sizes
 inline pixels upright(pixels picture, unsigned orientation) {
     if (orientation == 0 || orientation > 8)
         throw argument_error("an EXIF orientation is 1 to 8, not " + std::to_string(orientation));
     check(picture);
     if (orientation == 1) return picture;
-    // Output (x, y) is input (x, y), or input (y, x) from 5 on, counted from the right for 2, 3, 7, 8 and from the
-    // bottom for 3, 4, 6, 7.
+    // Output (x, y) is input (x, y); from 5 on it is input (y, x). Columns of the input count from the right for 2, 3,
+    // 7, 8, rows from the bottom for 3, 4, 6, 7.
     bool const swaps = orientation >= 5;
     bool const from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
     bool const from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;

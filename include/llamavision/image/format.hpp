@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a file looks like, told by its first bytes: the four formats that are read, and names for what people hand in
-// besides.
+// Recognises files by their first bytes: the four formats that are decoded, and others, to name them in errors.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +13,7 @@ namespace llamavision::image {
 /// The formats that are decoded; `other` is anything else.
 enum class file_format { png, jpeg, bmp, gif, other };
 
-/// Told by the first bytes alone, never by the file's name.
+/// The format of a file, by its first bytes; its name has no influence.
 inline file_format format_of(source const& file) {
     if (file.has(0, "\x89PNG")) return file_format::png;
     if (file.has(0, "\xFF\xD8\xFF")) return file_format::jpeg;
@@ -30,7 +29,7 @@ inline std::string_view first_text(source const& file) {
     return {reinterpret_cast<char const*>(file.bytes.data()), std::min<std::size_t>(file.size(), 1000)};
 }
 
-/// The first 256 bytes without leading blanks, in lower case.
+/// The first 256 bytes in lower case, without leading white space.
 inline std::string opening(source const& file) {
     std::string text;
     for (char const c : first_text(file).substr(0, 256)) {
@@ -40,7 +39,7 @@ inline std::string opening(source const& file) {
     return text;
 }
 
-/// The kinds of file in an ISO container, by the brand at byte 8.
+/// The kind of a file in an ISO container, by the brand at byte 8.
 inline std::string container_kind(source const& file) {
     if (file.has(8, "avif") || file.has(8, "avis")) return "an AVIF picture";
     for (std::string_view const brand : {"heic", "heix", "heim", "heis", "hevc", "mif1", "msf1"})
@@ -50,7 +49,7 @@ inline std::string container_kind(source const& file) {
 
 } // namespace detail
 
-/// What a file that is none of the four formats looks like, as a phrase: "a WebP picture", "a PDF document", ...
+/// The kind of a file of none of the four formats, as a phrase: "a WebP picture", "a PDF document", ...
 inline std::string kind_of(source const& file) {
     if (file.size() == 0) return "an empty file";
     if (file.has(4, "ftyp")) return detail::container_kind(file);

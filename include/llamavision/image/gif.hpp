@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frame of a GIF file up to the end of its first picture: sizes, where that picture lies on the screen, and what
-// its transparency is.
+// Reads the structure of a GIF file up to the end of its first picture: sizes, the picture's place on the screen, and
+// its transparency.
 #pragma once
 
 #include <array>
@@ -11,18 +11,20 @@
 
 namespace llamavision::image::detail {
 
-/// LZW in codes of at most 12 bits: a code of 1.5 bytes stands for at most 4096 pixels.
+/// The most pixels that a byte can expand to: LZW has codes of at most 12 bits, and a code of 1.5 bytes stands for at
+/// most 4096 pixels.
 inline constexpr std::size_t pixels_per_gif_byte = 4096;
 
-/// What a GIF says about its first picture.
+/// The header of a GIF's first picture.
 struct gif_header : header {
-    std::size_t left = 0, top = 0, frame_width = 0, frame_height = 0; ///< its rectangle on the screen
-    std::size_t palette = 0;                   ///< offset of the palette that it uses, R G B a colour
-    std::size_t colours = 0;                   ///< of that palette
-    std::optional<std::size_t> transparent;    ///< the colour that means transparent
-    std::optional<std::size_t> control_offset; ///< of the byte whose lowest bit says that `transparent` counts
+    std::size_t left = 0, top = 0, frame_width = 0, frame_height = 0; ///< the picture's rectangle on the screen
+    std::size_t palette = 0;                ///< offset of its palette, three bytes (R G B) for each colour
+    std::size_t colours = 0;                ///< the number of colours of the palette
+    std::optional<std::size_t> transparent; ///< the transparent colour
+    std::optional<std::size_t>
+        control_offset; ///< offset of the byte whose lowest bit says that there is a transparent colour
 
-    /// The colour of the palette, black where it has no such colour.
+    /// A colour of the palette; black if the palette has fewer colours.
     std::array<std::uint8_t, 3> colour(source const& file, std::size_t index) const {
         std::array<std::uint8_t, 3> rgb{};
         for (std::size_t i = 0; i < 3 && index < colours; ++i)
@@ -31,14 +33,14 @@ struct gif_header : header {
     }
 };
 
-/// Steps over blocks (a length of 1 to 255, then so many bytes) up to the one of length 0; returns the offset behind
-/// it.
+/// Skips blocks, each a length of 1 to 255 and so many bytes, up to the one of length 0. Returns the offset after it.
 inline std::size_t skip_gif_blocks(source const& file, std::size_t at) {
     for (std::size_t length; (length = file.u8(at)) != 0; at += 1 + length) file.require(at + 1, length, "a GIF block");
     return at + 1;
 }
 
-/// Walks to the end of the first picture. Throws image_error if the file ends before or holds no picture.
+/// Reads a file up to the end of its first picture.
+/// @throws image_error if the file ends before that, or has no picture
 inline gif_header read_gif_header(source const& file) {
     if (!file.has(0, "GIF87a") && !file.has(0, "GIF89a")) file.refuse("not a GIF");
     gif_header says;
@@ -46,7 +48,7 @@ inline gif_header read_gif_header(source const& file) {
     says.height = file.le16(8);
     says.pixels_per_byte = pixels_per_gif_byte;
     std::size_t at = 13;
-    // A palette's size, where the packed byte's highest bit says that there is one.
+    // Reads a palette, if the highest bit of the packed byte says that there is one.
     auto const take_palette = [&](unsigned packed) {
         if ((packed & 0x80) == 0) return;
         says.palette = at;
@@ -61,7 +63,7 @@ inline gif_header read_gif_header(source const& file) {
         if (kind != 0x21)
             file.refuse(kind == 0x3B ? "a GIF without a picture"
                                      : "a damaged GIF: an unknown block at byte " + std::to_string(at));
-        if (file.u8(at + 1) == 0xF9 && file.u8(at + 2) == 4) { // how to draw the next picture
+        if (file.u8(at + 1) == 0xF9 && file.u8(at + 2) == 4) { // a graphic control extension for the next picture
             says.control_offset = at + 3;
             says.transparent.reset();
             if (file.u8(at + 3) & 1) says.transparent = file.u8(at + 6);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frame of a JPEG file: a chain of marked segments, walked without decoding, for the size, the EXIF block, and
-// the assurance that decoding will end.
+// Reads the structure of a JPEG file, a chain of segments, without decoding it: the size, the EXIF block, and a check
+// that decoding will end.
 #pragma once
 
 #include <cstddef>
@@ -8,15 +8,15 @@
 
 namespace llamavision::image::detail {
 
-/// More passes over a picture than any encoder makes; each costs the decoder a visit to every block.
+/// The largest number of scans, above that of any encoder. In each scan the decoder visits every block of the picture.
 inline constexpr std::size_t most_jpeg_scans = 100;
 
-/// A JPEG's byte unfolds into at most this many pixels: one bit can stand for a block of 8 x 8 in each of two
-/// components that are sampled at a quarter of the pixels.
+/// The most pixels that a byte can expand to: one bit can stand for a block of 8 x 8 in each of two components that
+/// have a quarter of the picture's resolution.
 inline constexpr std::size_t pixels_per_jpeg_byte = 1024;
 
-/// Where the entropy-coded data that starts at `at` ends: at the first marker that is neither a stuffed zero nor a
-/// restart, or at the end of the file.
+/// The end of the entropy-coded data that begin at `at`: the first marker that is neither a stuffed zero nor a restart,
+/// or the end of the file.
 inline std::size_t skip_jpeg_scan(source const& file, std::size_t at) {
     for (; at + 1 < file.size(); ++at) {
         if (file.u8(at) != 0xFF) continue;
@@ -26,7 +26,8 @@ inline std::size_t skip_jpeg_scan(source const& file, std::size_t at) {
     return file.size();
 }
 
-/// Takes the frame header (SOF) whose marker lies at `at`. Throws image_error for kinds that are not decoded here.
+/// Reads the frame header (SOF) whose marker is at `at`.
+/// @throws image_error for kinds of JPEG that are not decoded
 inline void read_jpeg_frame(source const& file, std::size_t at, header& says) {
     unsigned const kind = file.u8(at + 1);
     if (kind > 0xC2)
@@ -38,8 +39,9 @@ inline void read_jpeg_frame(source const& file, std::size_t at, header& says) {
     says.width = file.be16(at + 7);
 }
 
-/// Throws image_error if a Huffman table of the DHT segment at `at` has more than 256 codes: releases of stb_image up
-/// to 2.27 would write beyond theirs.
+/// Checks the Huffman tables of the DHT segment at `at`. For tables with more codes, releases of stb_image up to 2.27
+/// would write outside of their memory.
+/// @throws image_error if a table has more than 256 codes
 inline void check_jpeg_tables(source const& file, std::size_t at) {
     std::size_t const end = at + 2 + file.be16(at + 2);
     for (std::size_t table = at + 4; table < end;) {
@@ -52,8 +54,9 @@ inline void check_jpeg_tables(source const& file, std::size_t at) {
     }
 }
 
-/// Walks the whole chain. Throws image_error if it is broken, has no frame header, two of them,
-/// too many scans, or no end mark. Whether the data of a scan is sound is for the decoder to judge.
+/// Reads all segments. Errors in the data of a scan are found by the decoder.
+/// @throws image_error if the chain of segments is broken, or has no frame header, two of them, too many scans, or no
+///         end
 inline header read_jpeg_header(source const& file) {
     if (!file.has(0, "\xFF\xD8")) file.refuse("not a JPEG");
     header says;
@@ -62,7 +65,7 @@ inline header read_jpeg_header(source const& file) {
     says.side_step = 32; // a unit of at most 4 x 4 blocks of 8 x 8
     std::size_t frames = 0, scans = 0;
     for (std::size_t at = 2;;) {
-        // Releases of stb_image differ in whether they notice, so it is told here.
+        // Not every release of stb_image reports this.
         if (at + 2 > file.size()) file.refuse("truncated: the JPEG ends without its end mark");
         if (file.u8(at) != 0xFF) file.refuse("a damaged JPEG: no marker at byte " + std::to_string(at));
         unsigned const marker = file.u8(at + 1);
@@ -84,7 +87,7 @@ inline header read_jpeg_header(source const& file) {
         if (marker == 0xE1 && length >= 8 && says.exif.empty() && file.has(at + 4, exif_mark) && scans == 0)
             says.exif = file.bytes.subspan(at + 10, length - 8);
         if (marker == 0xC4) check_jpeg_tables(file, at);
-        // SOF0 to SOF15 are frame headers, save DHT, JPG and DAC, which lie among them.
+        // SOF0 to SOF15 are frame headers. DHT, JPG and DAC have numbers among them, but are not.
         if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
             if (++frames > 1) file.refuse("a damaged JPEG: two frame headers");
             if (length < 8) file.refuse("a damaged JPEG: a frame header of " + std::to_string(length) + " bytes");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a picture file (PNG, JPEG, BMP, GIF) to pixels. The file's own header is read and judged before anything is
-// decoded, so that no file makes the program allocate what its bytes do not justify.
+// Decodes picture files (PNG, JPEG, BMP, GIF) to pixels. The header is checked before anything is decoded, so that a
+// small file cannot make the program allocate much memory.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace llamavision::image {
 
-/// Whether a picture is turned upright as its EXIF data asks. Hugging Face's `load_image` does so; Meta's code does
+/// Whether a picture is rotated upright as its EXIF data say. Hugging Face's `load_image` does it, Meta's code does
 /// not.
 enum class exif_policy { apply, ignore };
 
@@ -24,13 +24,15 @@ struct open_options {
     std::size_t max_bytes = std::size_t{512} << 20;  ///< larger files are refused before they are read
 };
 
-/// Decodes a picture file's bytes. `name` stands in messages. Sixteen bits a channel: the high byte. Animations: the
-/// first frame. Colour profiles are ignored, as the references do. Throws image_error for what is no PNG, JPEG, BMP or
-/// GIF (saying what it looks like), is damaged, or larger than `options` allow.
+/// Decodes the bytes of a picture file. `name` is the file's name in errors. Of channels with sixteen bits the high
+/// byte is used, of animations the first frame. Colour profiles are ignored, as in the references.
+/// @throws image_error if the file is not a PNG, JPEG, BMP or GIF (the message says what it looks like), is damaged, or
+///         larger than `options` allow
 LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_view name,
                                  open_options const& options = {});
 
-/// Reads and decodes a picture file. Throws file_error if it cannot be read, and what `decode` throws.
+/// Reads and decodes a picture file.
+/// @throws file_error if it cannot be read, and what `decode` throws
 LLAMAVISION_INLINE pixels open(std::filesystem::path const& path, open_options const& options = {});
 
 } // namespace llamavision::image

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a picture file is opened: its header is judged, stb_image decodes it within a allocation_limit of memory, and
-// what stb_image leaves out (a GIF's rim, EXIF's orientation) is done here.
+// Decodes picture files: checks the header, lets stb_image decode with a limit on memory, and does what stb_image does
+// not (the border of a GIF, EXIF orientation).
 #pragma once
 
 #include <algorithm>
@@ -36,7 +36,7 @@ struct release {
     void operator()(unsigned char* block) const { std::free(block); }
 };
 
-/// A picture as stb_image decodes it: 1 to 4 channels of 8 bits.
+/// A picture from stb_image: 1 to 4 channels of 8 bits.
 struct decoded {
     std::unique_ptr<unsigned char, release> data;
     std::size_t width, height;
@@ -44,8 +44,9 @@ struct decoded {
 };
 
 inline decoded decode_bytes(source const& file, header const& says) {
-    // The largest block any of the decoders needs: 16 bytes a pixel (PNG, interlaced, 16 bits a channel, whose buffer
-    // is doubled when it is too short) and some for each row, sides rounded up; or the compressed data, doubled.
+    // The largest block of memory that a decoder needs: 16 bytes for each pixel (an interlaced PNG with 16 bits a
+    // channel, whose buffer is doubled when it is full) and some for each row, with sides rounded up; and twice the
+    // size of the file.
     std::size_t const columns = round_up(says.width, says.side_step);
     std::size_t const rows = round_up(says.height, says.side_step);
     stb::allocation_limit allocation_limit(16 * (columns + 1) * rows + 2 * file.size() + (std::size_t{1} << 16));
@@ -76,9 +77,9 @@ inline pixels decode_plain(source const& file, header const& says, alpha_policy 
                     says.alpha_means_nothing ? alpha_policy::drop : alpha);
 }
 
-/// The first picture of a GIF. stb_image paints no transparent pixels and no colour around a picture that is smaller
-/// than the screen; to see the colours beneath the transparency, as Pillow does, it is shown a file without any, and
-/// the rim is painted here.
+/// The first picture of a GIF. stb_image does not draw transparent pixels, nor the border around a picture that is
+/// smaller than the screen. For the colours of transparent pixels, which Pillow keeps, stb_image reads a copy of the
+/// file without transparency. The border is painted here.
 inline pixels decode_gif(source const& file, gif_header const& says, alpha_policy alpha) {
     bool const drop = alpha == alpha_policy::drop;
     std::vector<std::byte> copy(file.bytes.begin(), file.bytes.end());
@@ -146,7 +147,7 @@ LLAMAVISION_INLINE pixels open(std::filesystem::path const& path, open_options c
         bytes.resize(before + step);
         in.read(reinterpret_cast<char*>(bytes.data() + before), static_cast<std::streamsize>(step));
         bytes.resize(before + static_cast<std::size_t>(in.gcount()));
-        // Decided by the first bytes, so that an endless device or a film is not read to its end.
+        // The first bytes decide, so that an endless device or a video is not read to its end.
         if (bytes.size() > options.max_bytes || format_of({bytes, name}) == file_format::other) break;
     }
     if (in.bad()) throw file_error(name + ": cannot be read");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pixels: the one form in which every picture enters, 8-bit RGB, whether it comes from a file or from memory. Here
-// also: what becomes of transparency.
+// The form of every picture in this library: 8-bit RGB. Copies pictures from memory, and removes transparency.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +12,8 @@
 
 namespace llamavision::image {
 
-/// A picture: `rgb` is (height, width, 3), row-major, R G B, no padding between rows. Both sizes are at least 1 in
-/// every picture that this library hands out.
+/// A picture. `rgb` is (height, width, 3), row-major, R G B, without padding between rows. In pictures from this
+/// library, both sizes are at least 1.
 struct pixels {
     std::size_t width = 0;
     std::size_t height = 0;
@@ -23,8 +22,8 @@ struct pixels {
     friend bool operator==(pixels const&, pixels const&) = default;
 };
 
-/// What becomes of transparency. `white`: the picture is laid over white, as Hugging Face's processor does with a PIL
-/// image. `drop`: the alpha channel is ignored and the colours beneath it are kept, as Meta's code does
+/// How transparency is removed. `white`: the picture is drawn over white, like Hugging Face's processor does with a PIL
+/// image. `drop`: the alpha channel is ignored, and the colours stay as they are, like in Meta's code
 /// (`convert("RGB")`).
 enum class alpha_policy { white, drop };
 
@@ -44,8 +43,8 @@ constexpr std::size_t bytes_per_pixel(pixel_format format) {
     return 0;
 }
 
-/// Somebody else's picture in memory: `height` rows of `width` pixels, the first bytes of neighbouring rows `stride`
-/// bytes apart (0: no gap between rows). The last row need not be followed by padding.
+/// A view of a caller's picture in memory: `height` rows of `width` pixels. Rows begin `stride` bytes apart; 0 means
+/// without padding. After the last row no padding is needed.
 struct raw_view {
     void const* data = nullptr;
     std::size_t width = 0;
@@ -54,8 +53,8 @@ struct raw_view {
     pixel_format format = pixel_format::rgb;
 };
 
-/// One channel laid over white, rounded to nearest: equal to Pillow's `alpha_composite` over an opaque white picture
-/// for all 65536 pairs.
+/// A channel's value over white, rounded to nearest. For all 65536 pairs the result is that of Pillow's
+/// `alpha_composite` over an opaque white picture.
 constexpr std::uint8_t over_white(std::uint8_t value, std::uint8_t alpha) {
     return static_cast<std::uint8_t>((value * alpha + 255 * (255 - alpha) + 127) / 255);
 }
@@ -66,26 +65,27 @@ inline std::string sizes_of(std::size_t width, std::size_t height) {
     return "a picture of " + std::to_string(width) + " x " + std::to_string(height);
 }
 
-/// Whether the bytes of such a picture can be counted.
+/// Whether std::size_t can hold the number of bytes of such a picture.
 constexpr bool is_countable(std::size_t width, std::size_t height) {
     return width == 0 || height <= std::numeric_limits<std::size_t>::max() / 8 / width;
 }
 
-/// An upright, gapless picture of the size, black. Throws image_error for a size of 0 or one that memory cannot hold.
+/// A black picture.
+/// @throws image_error for a size of 0 or one that memory cannot hold
 inline pixels blank(std::size_t width, std::size_t height) {
     if (width == 0 || height == 0) throw image_error(sizes_of(width, height) + " has no pixels");
     if (is_countable(width, height)) {
         try {
             return {width, height, std::vector<std::uint8_t>(width * height * 3)};
-        } catch (std::bad_alloc const&) {} // said below
+        } catch (std::bad_alloc const&) {} // the error below
     }
     throw image_error(sizes_of(width, height) + " pixels does not fit into memory");
 }
 
 } // namespace detail
 
-/// Throws image_error unless the picture has pixels, and `rgb` the bytes that its sizes promise. Whatever takes a
-/// picture of somebody else's making asks this first.
+/// Checks that a picture from a caller has pixels, and that `rgb` has as many bytes as its sizes need.
+/// @throws image_error
 inline void check(pixels const& picture) {
     std::size_t const width = picture.width, height = picture.height;
     if (width == 0 || height == 0) throw image_error(detail::sizes_of(width, height) + " has no pixels");
@@ -96,8 +96,9 @@ inline void check(pixels const& picture) {
                       + " bytes of RGB; this one has " + std::to_string(picture.rgb.size()));
 }
 
-/// Copies a picture from memory. Throws argument_error for a null pointer or a stride shorter than a row, image_error
-/// for a size of 0 or one that memory cannot hold.
+/// Copies a picture from memory.
+/// @throws argument_error for a null pointer or a stride shorter than a row, image_error for a size of 0 or one that
+///         memory cannot hold
 inline pixels from_raw(raw_view const& view, alpha_policy alpha = alpha_policy::white) {
     std::size_t const step = bytes_per_pixel(view.format);
     pixels out = detail::blank(view.width, view.height);
@@ -109,7 +110,7 @@ inline pixels from_raw(raw_view const& view, alpha_policy alpha = alpha_policy::
     bool const grey = step < 3;
     bool const has_alpha = step % 2 == 0;
     bool const blue_first = view.format == pixel_format::bgr || view.format == pixel_format::bgra;
-    // Where red, green and blue lie in a pixel of the source.
+    // The offsets of red, green and blue in a pixel of the source.
     std::size_t const red = blue_first ? 2 : 0, green = grey ? 0 : 1, blue = grey || blue_first ? 0 : 2;
     std::uint8_t* to = out.rgb.data();
     for (std::size_t y = 0; y < view.height; ++y) {

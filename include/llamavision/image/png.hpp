@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frame of a PNG file: a chain of chunks, walked without decoding, for the size, the EXIF block, and the assurance
-// that the compressed data can hold as many pixels as the header claims.
+// Reads the structure of a PNG file, a chain of chunks, without decoding it: the size, the EXIF block, and the number
+// of compressed bytes, which limits the number of pixels.
 #pragma once
 
 #include <cstddef>
@@ -12,10 +12,10 @@ namespace llamavision::image::detail {
 
 inline constexpr std::string_view png_signature("\x89PNG\r\n\x1A\n", 8);
 
-/// Deflate unfolds one byte into at most 1032: two bits can repeat 258 bytes.
+/// The most bytes that deflate expands one byte to: two bits can repeat 258 bytes.
 inline constexpr std::size_t deflate_expansion = 1032;
 
-/// Bits of a pixel of the colour type (0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA).
+/// Bits of a pixel. The colour type is 0 (grey), 2 (RGB), 3 (palette), 4 (grey and alpha) or 6 (RGBA).
 inline std::size_t png_pixel_bits(source const& file, unsigned depth, unsigned colour) {
     std::size_t const channels = colour == 2 ? 3 : colour == 4 ? 2 : colour == 6 ? 4 : 1;
     bool const known_colour = colour <= 6 && colour != 1 && colour != 5;
@@ -26,8 +26,8 @@ inline std::size_t png_pixel_bits(source const& file, unsigned depth, unsigned c
     return channels * depth;
 }
 
-/// Walks all chunks up to IEND. Throws image_error if the chain is truncated or has a critical chunk of an unknown
-/// kind.
+/// Reads all chunks up to IEND.
+/// @throws image_error if a chunk is truncated, or is critical and of an unknown kind
 inline header read_png_header(source const& file) {
     if (!file.has(0, png_signature)) file.refuse("not a PNG");
     header says;
@@ -46,7 +46,7 @@ inline header read_png_header(source const& file) {
             says.width = file.be32(at + 8);
             says.height = file.be32(at + 12);
             says.pixels_per_byte = deflate_expansion * 8 / png_pixel_bits(file, file.u8(at + 16), file.u8(at + 17));
-            // Hugging Face's processor takes a PIL image of mode RGB as it is, even if one colour means transparent.
+            // Hugging Face's processor ignores the transparent colour of a PIL image of mode RGB.
             colour_key = file.u8(at + 17) == 2;
         } else if (type == "IDAT") {
             says.data_bytes += length;
@@ -56,7 +56,7 @@ inline header read_png_header(source const& file) {
             says.exif = file.bytes.subspan(at + 8, length);
         } else if (type == "IEND") {
             break;
-        } else if (type != "PLTE" && (file.u8(at + 4) & 0x20) == 0) { // a capital first letter: critical
+        } else if (type != "PLTE" && (file.u8(at + 4) & 0x20) == 0) { // a capital first letter means critical
             file.refuse("a PNG with a critical chunk of an unknown kind at byte " + std::to_string(at));
         }
         at += 12 + length;

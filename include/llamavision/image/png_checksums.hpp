@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The checksums of a PNG file's chunks: stb_image reads past them, and a damaged file would become another picture.
+// Checks the checksums of a PNG file's chunks. stb_image does not, so a damaged file would become another picture.
 #pragma once
 
 #include <cstddef>
@@ -12,15 +12,14 @@
 
 namespace llamavision::image::detail {
 
-/// Throws image_error, naming the chunk and where it begins, if a chunk's bytes are not those that its checksum was
-/// made of. As with Pillow, that holds for every chunk before the picture's data, and for no remark (text, time) after
-/// it. Pillow also checks the sum inside the compressed data; the checksums of the chunks that hold these cover every
-/// byte.
-/// @pre read_png_header has walked the file, so that the chain of chunks is whole
+/// Checks every chunk before the end of the picture's data, and of those after it only the critical ones, like Pillow.
+/// (Pillow also checks the checksum inside of the compressed data; the checksums of chunks cover the same bytes.)
+/// @pre read_png_header has read the file, so the chain of chunks is complete
+/// @throws image_error with the chunk's name and offset, if its bytes do not match its checksum
 inline void check_png_checksums(source const& file) {
     bool data_seen = false;
     for (std::size_t at = png_signature.size(); !file.has(at + 4, "IEND"); at += 12 + file.be32(at)) {
-        bool const is_remark = (file.u8(at + 4) & 0x20) != 0; // a small first letter
+        bool const is_remark = (file.u8(at + 4) & 0x20) != 0; // a small first letter: not critical, like text and time
         if (data_seen && is_remark) continue;
         std::size_t const length = file.be32(at);
         crc32 sum;

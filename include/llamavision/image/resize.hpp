@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resizing, equal byte for byte to Pillow's antialiased bilinear resize of 8-bit pictures (horizontal pass first, as
-// every Pillow did that the model was trained and served with).
+// Resizes pictures. Every byte is equal to that of Pillow's antialiased bilinear resize of 8-bit pictures, with the
+// horizontal pass first, as in the releases of Pillow that the model was trained with.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace llamavision::image {
 namespace detail {
 
-/// Which samples make one output: `count` weights from `first`, in units of 2^-22.
+/// The samples of one output: weights in units of 2^-22, for the samples from `first` on.
 struct taps {
     std::size_t first = 0;
     std::vector<std::int32_t> weights;
@@ -21,8 +21,8 @@ struct taps {
 
 inline constexpr int precision_bits = 22;
 
-/// The triangle filter from n to m samples. It is as wide as `scale` = n/m samples on each side of the output's centre
-/// where the picture shrinks (so that every sample counts), and one sample where it grows (plain bilinear).
+/// The triangle filter from n to m samples. If the picture shrinks, the filter has a width of n/m samples on each side
+/// of the output's centre, so that every sample contributes; if it grows, of one sample (bilinear interpolation).
 inline std::vector<taps> triangle(std::size_t n, std::size_t m) {
     double const scale = static_cast<double>(n) / static_cast<double>(m);
     double const support = std::max(scale, 1.0);
@@ -45,8 +45,8 @@ inline std::vector<taps> triangle(std::size_t n, std::size_t m) {
     return rows;
 }
 
-/// A weighted sum back to 8 bits. It starts at one half and never overflows: the weights add up to 2^22, give or take
-/// one half for each of them, and all but 2^23 of them are 0.
+/// A weighted sum as 8 bits. The sum begins with one half, for rounding. It cannot overflow: the weights add up to
+/// 2^22, except for a rounding error of one half for each weight that is not 0, and those are fewer than 2^23.
 inline std::uint8_t to_byte(std::int32_t sum) {
     return static_cast<std::uint8_t>(std::min(sum >> precision_bits, 255));
 }
@@ -74,7 +74,7 @@ inline pixels resize_columns(pixels const& from, std::size_t new_width) {
     return to;
 }
 
-/// (height, width, 3) -> (new_height, width, 3): whole rows are added, so that the inner loop is one of vectors.
+/// (height, width, 3) -> (new_height, width, 3). Adds whole rows, so that compilers vectorise the inner loop.
 inline pixels resize_rows(pixels const& from, std::size_t new_height) {
     pixels to = blank(from.width, new_height);
     std::vector<taps> const filter = triangle(from.height, new_height);
@@ -94,8 +94,8 @@ inline pixels resize_rows(pixels const& from, std::size_t new_height) {
 
 } // namespace detail
 
-/// `from` drawn at new_width x new_height. Throws image_error if one of the sizes is 0, or `from` has not the bytes
-/// that its sizes promise.
+/// The picture in the size new_width x new_height.
+/// @throws image_error if one of the sizes is 0, or `from.rgb` does not fit its sizes
 inline pixels resize(pixels const& from, std::size_t new_width, std::size_t new_height) {
     if (from.width == 0 || from.height == 0 || new_width == 0 || new_height == 0)
         throw image_error("cannot resize a picture of " + std::to_string(from.width) + " x "

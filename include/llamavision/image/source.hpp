@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes of a picture file under their name: every read is checked, every refusal names the file. And what a
-// file's own header says, before anything is decoded.
+// The bytes of a picture file, with checked access and errors that name the file; and what its header says.
 #pragma once
 
 #include <cstddef>
@@ -12,17 +11,19 @@
 
 namespace llamavision::image {
 
-/// A picture file in memory and the name to use in messages.
+/// A picture file in memory, and its name in errors.
 struct source {
     std::span<std::byte const> bytes;
     std::string_view name;
 
     std::size_t size() const { return bytes.size(); }
 
-    /// Throws image_error: "name: what".
+    /// Refuses the file.
+    /// @throws image_error "NAME: WHAT"
     [[noreturn]] void refuse(std::string const& what) const { throw image_error(std::string(name) + ": " + what); }
 
-    /// Throws image_error unless [at, at + count) lies within the file.
+    /// Checks that the file has the bytes [at, at + count).
+    /// @throws image_error
     void require(std::size_t at, std::size_t count, char const* what) const {
         if (at > size() || count > size() - at)
             refuse("truncated: the file ends at byte " + std::to_string(size()) + ", inside " + what + " at byte "
@@ -38,7 +39,7 @@ struct source {
     std::uint32_t be32(std::size_t at) const { return be16(at) << 16 | be16(at + 2); }
     std::uint32_t le32(std::size_t at) const { return le16(at) | le16(at + 2) << 16; }
 
-    /// True if the bytes from `at` on are `text`; false also where the file ends before.
+    /// Whether the bytes from `at` on are `text`; false if the file ends before that.
     bool has(std::size_t at, std::string_view text) const {
         if (at > size() || text.size() > size() - at) return false;
         for (std::size_t i = 0; i < text.size(); ++i)
@@ -47,18 +48,20 @@ struct source {
     }
 };
 
-/// What a picture file says about itself.
+/// The header of a picture file.
 struct header {
     std::size_t width = 0;
     std::size_t height = 0;
-    std::size_t data_bytes = 0;       ///< bytes that hold the picture, at most
-    std::size_t pixels_per_byte = 1;  ///< no such byte unfolds into more pixels
-    std::size_t side_step = 1;        ///< the decoder works on sides that are multiples of it
-    bool alpha_means_nothing = false; ///< the fourth channel, if any, is no transparency
+    std::size_t data_bytes = 0;       ///< the largest number of bytes that can hold the picture
+    std::size_t pixels_per_byte = 1;  ///< the most pixels that one of these bytes can expand to
+    std::size_t side_step = 1;        ///< the decoder rounds sides up to a multiple of it
+    bool alpha_means_nothing = false; ///< a fourth channel is not transparency
     std::span<std::byte const> exif;  ///< the TIFF block of its EXIF data; empty if there is none
 };
 
-/// Throws image_error for sizes that are 0, above `max_pixels`, or more than the file's bytes can hold.
+/// Checks the sizes in a header.
+/// @throws image_error if a size is 0, if there are more than `max_pixels` pixels, or more than the file's bytes can
+///         expand to
 inline void check_size(source const& file, header const& says, std::size_t max_pixels) {
     std::string const size = std::to_string(says.width) + " x " + std::to_string(says.height) + " pixels";
     if (says.width == 0 || says.height == 0) file.refuse("its header says " + size);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// stb_image, private to this library: in a namespace of its own, with internal linkage, for PNG, JPEG, BMP and GIF in
-// memory only, so that it clashes with no other copy in the program. Its memory comes through a allocation_limit with a
-// limit.
+// Includes stb_image for PNG, JPEG, BMP and GIF in memory, in a namespace of its own and with internal linkage, so that
+// it does not conflict with another copy in the program. An allocation_limit restricts its memory.
 #pragma once
 
-// What stb_image includes must be included before, outside of the namespace.
+// The headers that stb_image includes must be included first, outside of the namespace.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -23,8 +22,8 @@
 
 namespace llamavision::image::stb {
 
-/// What stb_image may ask for on this thread while the allocation_limit lives. A hostile file then fails where it asks
-/// for a larger block than its header, judged before, justifies.
+/// While an object of this type lives, stb_image cannot allocate larger blocks on this thread. So a hostile file cannot
+/// use more memory than its header, which was checked before, allows.
 struct allocation_limit {
     explicit allocation_limit(std::size_t largest_block) : limit(largest_block) { current = this; }
     ~allocation_limit() { current = nullptr; }
@@ -37,11 +36,11 @@ struct allocation_limit {
     }
 
     std::size_t limit;
-    bool refused = false; ///< a larger block was asked for
+    bool refused = false; ///< true if a larger block was requested
     static inline thread_local allocation_limit* current = nullptr;
 };
 
-/// Zeroed, because stb_image reads tables that a damaged file never filled.
+/// Zeroed, because for damaged files stb_image reads tables that it never filled.
 inline void* allocate(std::size_t size) {
     return allocation_limit::current->covers(size) ? std::calloc(size, 1) : nullptr;
 }
@@ -51,7 +50,7 @@ inline void* reallocate(void* block, std::size_t size) {
 
 } // namespace llamavision::image::stb
 
-// The host program's own settings of stb_image are put aside, and restored below.
+// The program's own settings of stb_image are saved here, and restored below.
 #pragma push_macro("STBI_INCLUDE_STB_IMAGE_H")
 #pragma push_macro("STB_IMAGE_IMPLEMENTATION")
 #pragma push_macro("STB_IMAGE_STATIC")
@@ -140,7 +139,8 @@ inline void* reallocate(void* block, std::size_t size) {
 #define STBI_NO_PSD
 #define STBI_NO_PIC
 #define STBI_NO_PNM
-// They take a type of this namespace, which a C function of the same name elsewhere in the program does not.
+// These C functions take a type of this namespace, so another copy in the program has functions of the same names with
+// other types.
 #define stbi_load_from_callbacks private_load_from_callbacks
 #define stbi_load_16_from_callbacks private_load_16_from_callbacks
 #define stbi_info_from_callbacks private_info_from_callbacks

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Picture -> canvas -> tiles: the numbers that the vision tower reads.
+// Picture -> canvas -> tiles: prepares the values that the vision tower reads.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ struct canvas {
     pixels picture; // (rows * tile, columns * tile, 3)
 };
 
-/// From an 8-bit level u to the number the tower reads: (u * rescale - mean) / std, for R, G, B.
+/// How an 8-bit level u becomes a value: (u * rescale - mean) / std, with mean and std for R, G, B.
 struct normalisation {
     std::array<double, 3> mean{0, 0, 0};
     std::array<double, 3> std{1, 1, 1};
@@ -31,8 +31,8 @@ struct normalisation {
 inline constexpr normalisation clip{
     {0.48145466, 0.4578275, 0.40821073}, {0.26862954, 0.26130258, 0.27577711}, 1.0 / 255.0};
 
-/// Normalised tiles: `values` is (rows * columns, 3, side, side); tile t lies in row t / columns and column
-/// t % columns of the canvas.
+/// Normalised tiles. `values` is (rows * columns, 3, side, side). Tile t is in row t / columns and column t % columns
+/// of the canvas.
 struct tiles {
     std::size_t rows = 0;
     std::size_t columns = 0;
@@ -53,19 +53,20 @@ inline canvas paste(pixels const& picture, layout const& shape, std::size_t tile
 
 } // namespace detail
 
-/// Lays a picture on the canvas that `choose_layout` picks. Throws what `choose_layout` throws, and image_error for a
-/// picture that has not the bytes that its sizes promise.
+/// Resizes a picture and pastes it on the canvas that `choose_layout` chooses.
+/// @throws what `choose_layout` throws, and image_error if `rgb` does not fit the sizes
 inline canvas make_canvas(pixels const& picture, std::size_t tile, std::size_t max_tiles = 4) {
     return detail::paste(picture, choose_layout(picture.width, picture.height, tile, max_tiles), tile);
 }
 
-/// The same among the given arrangements.
+/// The same, with a canvas of one of the `supported` arrangements.
 inline canvas make_canvas(pixels const& picture, std::size_t tile, std::span<arrangement const> supported) {
     return detail::paste(picture, choose_layout(picture.width, picture.height, tile, supported), tile);
 }
 
-/// The normalised value of each 8-bit level, (3, 256). In float32 like Meta's code and Hugging Face's: the level is
-/// scaled in double and rounded, mean and std are rounded, then one subtraction and one division.
+/// The normalised value of each 8-bit level, (3, 256). Rounded like in Meta's code and Hugging Face's: the level is
+/// scaled in double and rounded to float32, mean and std are rounded to float32, then follow one subtraction and one
+/// division in float32.
 inline std::array<std::array<float, 256>, 3> normalisation_table(normalisation const& numbers) {
     std::array<std::array<float, 256>, 3> table;
     for (std::size_t channel = 0; channel < 3; ++channel) {
@@ -79,8 +80,8 @@ inline std::array<std::array<float, 256>, 3> normalisation_table(normalisation c
     return table;
 }
 
-/// Cuts a canvas into normalised tiles. The black around the picture is normalised with it: (0 - mean) / std. Throws
-/// argument_error if the picture's sizes and its arrangement contradict each other.
+/// Cuts a canvas into normalised tiles. The black around the picture is normalised, too: (0 - mean) / std.
+/// @throws argument_error if the picture's sizes do not fit its arrangement
 inline tiles to_tiles(canvas const& from, normalisation const& numbers = clip) {
     std::size_t const rows = from.shape.rows, columns = from.shape.columns, width = from.picture.width;
     std::size_t const side = columns == 0 ? 0 : width / columns;
@@ -103,15 +104,16 @@ inline tiles to_tiles(canvas const& from, normalisation const& numbers = clip) {
     return result;
 }
 
-/// What `preprocess` needs to know of a checkpoint (`preprocessor_config.json`: size, max_image_tiles, image_mean,
-/// image_std, rescale_factor).
+/// The options of `preprocess`, which a checkpoint's `preprocessor_config.json` says: size, max_image_tiles,
+/// image_mean, image_std, rescale_factor.
 struct preprocess_options {
     std::size_t tile = 560;
     std::size_t max_tiles = 4;
     normalisation numbers = clip;
 };
 
-/// The whole way: canvas, resize, padding, normalisation, tiles. Throws what `make_canvas` throws.
+/// All steps: canvas, resizing, padding, normalisation, tiles.
+/// @throws what `make_canvas` throws
 inline tiles preprocess(pixels const& picture, preprocess_options const& options = {}) {
     return to_tiles(make_canvas(picture, options.tile, options.max_tiles), options.numbers);
 }

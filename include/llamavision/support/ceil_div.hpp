@@ -6,7 +6,7 @@
 
 namespace llamavision {
 
-/// a / b, rounded up: how many pieces of b hold a things.
+/// a / b, rounded up.
 /// @pre b > 0, and a + b fits
 [[nodiscard]] constexpr std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 

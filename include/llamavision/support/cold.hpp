@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A mark for functions that run while a model is loaded, described or watched, never in its inner loops: compilers make
-// them small instead of fast and leave them where they are.
+// Marks functions that never run in inner loops, but while a model is loaded, described or traced. Compilers make them
+// small instead of fast, and do not inline them.
 #pragma once
 
 #if defined(__GNUC__)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A name of 64 bits for gigabytes of content, found at the speed of memory: it tells accidents and other versions
-// apart. Whoever wants to deceive can make two contents of one name; where that matters there is sha256.hpp.
+// A 64-bit hash of gigabytes of content, computed at the speed of memory. It notices accidents and other versions. It
+// does not protect against an attacker, who could make two contents with the same hash; sha256.hpp does.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +21,8 @@ namespace detail {
 
 inline constexpr std::size_t hashed_piece = std::size_t{1} << 20;
 
-/// Four lanes of words, each step a bijection of the lane, and of the word: where a single word differs, so does the
-/// result. Source: the rounds of XXH64 (Yann Collet).
+/// The hash of one piece. Each step is a bijection of the lane and of the word, so pieces that differ in a single word
+/// have different hashes. Source: the rounds of XXH64 (Yann Collet).
 inline std::uint64_t hash_piece(std::span<std::byte const> bytes) {
     std::uint64_t lanes[4] = {1, 2, 3, 4};
     auto const take = [&](std::byte const* from) {
@@ -46,7 +46,7 @@ inline std::uint64_t hash_piece(std::span<std::byte const> bytes) {
 
 } // namespace detail
 
-/// The same for any number of threads: pieces of a megabyte are hashed, and then their hashes.
+/// The hash of `bytes`: that of the hashes of pieces of a megabyte, so the number of threads does not change it.
 [[nodiscard]] inline std::uint64_t content_hash(std::span<std::byte const> bytes, thread_pool* pool = nullptr) {
     std::size_t const piece = detail::hashed_piece;
     std::vector<std::uint64_t> hashes(ceil_div(bytes.size(), piece));

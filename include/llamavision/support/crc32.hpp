@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CRC-32 as zip files have it (polynomial 0xEDB88320, reflected), eight bytes at a time.
+// CRC-32 as in zip and PNG files (polynomial 0xEDB88320, reflected), computed eight bytes at a time.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@ namespace llamavision {
 
 namespace detail {
 
-/// tables[k][b]: what the byte b becomes when k zero bytes follow it.
+/// tables[k][b] is the checksum state for the byte b followed by k zero bytes.
 inline constexpr auto crc32_tables = [] {
     std::array<std::array<std::uint32_t, 256>, 8> tables{};
     for (std::uint32_t b = 0; b < 256; ++b) {
@@ -27,7 +27,7 @@ inline constexpr auto crc32_tables = [] {
 
 } // namespace detail
 
-/// The checksum of everything that was added.
+/// The checksum of all bytes that were added.
 class crc32 {
   public:
     void add(std::span<std::byte const> bytes) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every exception of the library derives from `llamavision::error`; its message names the file, tensor, shape or byte
-// offset at fault in words that a person understands.
+// The exceptions of the library. All derive from `llamavision::error`, and their messages name what is wrong: the file,
+// tensor, shape or byte offset.
 #pragma once
 
 #include <stdexcept>
@@ -8,7 +8,7 @@
 
 namespace llamavision {
 
-/// Base of everything that the library throws on purpose.
+/// The base of all exceptions of the library.
 struct error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -18,7 +18,7 @@ struct file_error : error {
     using error::error;
 };
 
-/// A file's bytes contradict its format: truncated, hostile, or not what its name says.
+/// The bytes of a file contradict its format: the file is truncated, hostile, or of another kind than its name says.
 struct format_error : error {
     using error::error;
 };
@@ -44,12 +44,12 @@ struct context_error : error {
     using error::error;
 };
 
-/// The machine has too little memory for what was asked; the message carries both figures.
+/// The machine has too little memory for the request. The message says how much is needed and how much there is.
 struct memory_error : error {
     using error::error;
 };
 
-/// There is no GPU that can be used, or the one at hand failed; the message says what was being done.
+/// There is no usable GPU, or it failed. The message says what it was doing.
 struct device_error : error {
     using error::error;
 };

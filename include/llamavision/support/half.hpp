@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two 16-bit floating point formats of checkpoints, as storage types that widen to float exactly.
+// The two 16-bit floating point formats of checkpoints, as types for storage. float holds all their values exactly.
 #pragma once
 
 #include <bit>
@@ -44,7 +44,8 @@ struct f16 {
         std::uint32_t const magnitude = u & 0x7fffffffu;
         if (magnitude > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};
         if (magnitude >= 0x477ff000u) return {static_cast<std::uint16_t>(sign | 0x7c00u)}; // >= 65520 rounds to inf
-        if (magnitude < 0x38800000u) { // below 2^-14: adding 0.5 aligns the mantissa so that one ulp is 2^-24
+        if (magnitude
+            < 0x38800000u) { // below 2^-14: after adding 0.5, the last place of the float is 2^-24, that of f16
             float const aligned = std::bit_cast<float>(magnitude) + 0.5f;
             return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(aligned) - 0x3f000000u))};
         }

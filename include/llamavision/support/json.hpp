@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON from files that nobody vouches for: bounded in size, depth and number of values, no duplicate keys, nothing
-// after the document.
+// Parses JSON from files that cannot be trusted: with limits for size, depth and number of values, and without
+// duplicate keys.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -18,7 +18,8 @@
 
 namespace llamavision {
 
-/// What a document may cost. A value takes some tens of bytes in memory, so `values` bounds the tree as `bytes` cannot.
+/// Limits of a document. A value of two bytes of text takes some tens of bytes in memory, so `bytes` alone would not
+/// limit memory; `values` does.
 struct json_limits {
     std::size_t bytes = std::size_t{64} << 20;
     std::size_t depth = 64;
@@ -27,7 +28,7 @@ struct json_limits {
 
 namespace detail {
 
-/// Builds the document from the parser's events with an explicit stack, so that the limits apply while it grows.
+/// Builds the document from the parser's events, with an explicit stack, and checks the limits while it grows.
 class json_builder final : public nlohmann::json_sax<nlohmann::json> {
   public:
     json_builder(std::string const& name, json_limits limits) : name_(name), limits_(limits) {}
@@ -57,7 +58,7 @@ class json_builder final : public nlohmann::json_sax<nlohmann::json> {
         std::string_view reason = fault.what();
         for (std::string_view const start : {"syntax error", "number overflow"})
             if (auto const at = reason.find(start); at != std::string_view::npos) reason.remove_prefix(at);
-        std::string const shown = in_quotes(reason, 200); // quoted for what the message repeats of the file
+        std::string const shown = in_quotes(reason, 200); // quoted, since the message repeats a part of the file
         fail("not valid JSON at byte " + std::to_string(position == 0 ? 0 : position - 1) + ": "
              + shown.substr(1, shown.size() - 2));
     }
@@ -65,8 +66,8 @@ class json_builder final : public nlohmann::json_sax<nlohmann::json> {
   private:
     [[noreturn]] void fail(std::string const& what) const { throw format_error(name_ + ": " + what); }
 
-    /// Stores a value where the parser stands, and returns its address there: a container is not touched while one of
-    /// its elements is open, so the addresses on the stack stay valid.
+    /// Adds a value to the innermost open container, and returns its address. Addresses on the stack stay valid, since
+    /// a container does not change while one of its elements is open.
     nlohmann::json* store(nlohmann::json value) {
         if (++count_ > limits_.values) fail("holds more than " + std::to_string(limits_.values) + " values");
         if (open_.empty()) return &(root_ = std::move(value));
@@ -98,8 +99,9 @@ class json_builder final : public nlohmann::json_sax<nlohmann::json> {
 
 } // namespace detail
 
-/// The document `text`, called `name` in errors. Throws format_error with the byte offset of what is wrong: anything
-/// that RFC 8259 forbids, and byte order marks, duplicate keys and documents beyond `limits`.
+/// Parses `text`, which is called `name` in errors.
+/// @throws format_error with the byte offset of the fault: everything that RFC 8259 forbids, byte order marks,
+///         duplicate keys, and documents beyond `limits`
 [[nodiscard]] inline nlohmann::json parse_json(std::string_view text, std::string const& name,
                                                json_limits limits = {}) {
     if (auto const what = misplaced_file(text); !what.empty()) throw format_error(name + ": " + std::string(what));
@@ -109,16 +111,18 @@ class json_builder final : public nlohmann::json_sax<nlohmann::json> {
     if (text.empty()) throw format_error(name + ": is empty");
     if (text.starts_with("\xef\xbb\xbf"))
         throw format_error(name + ": not valid JSON at byte 0: a byte order mark; save it as UTF-8 without one");
-    if (auto const at = text.find('\0'); at != std::string_view::npos) // the parser would take it for the end
+    if (auto const at = text.find('\0'); at != std::string_view::npos) // the parser would stop there without an error
         throw format_error(name + ": not valid JSON at byte " + std::to_string(at) + ": a zero byte");
     detail::json_builder builder(name, limits);
-    // What json::sax_parse does for text. That itself would compile the readers of CBOR and other binary formats, too.
+    // This is what json::sax_parse does for text; calling it would compile the readers of CBOR and other binary
+    // formats, too.
     using input = nlohmann::detail::iterator_input_adapter<char const*>;
     nlohmann::detail::parser<nlohmann::json, input>(input(text.data(), text.data() + text.size())).sax_parse(&builder);
     return builder.take();
 }
 
-/// The document in the file `path`. Throws file_error and format_error.
+/// Parses the file `path`.
+/// @throws file_error and format_error
 [[nodiscard]] inline nlohmann::json read_json(std::filesystem::path const& path, json_limits limits = {}) {
     return parse_json(read_text_file(path, limits.bytes), path.string(), limits);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Typed access to a JSON document: a value that knows its file and key path, so that what is wrong with it can be said
-// as "config.json: text_config.hidden_size: expected a positive integer, found \"abc\"".
+// Typed access to a JSON document. Every value knows its file and its path of keys, for messages like "config.json:
+// text_config.hidden_size: expected a positive integer, found \"abc\"".
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -20,24 +20,27 @@
 
 namespace llamavision {
 
-/// A view of one value; the document must outlive it. Every getter throws format_error if the value is another type.
+/// A view of one value. The document must outlive it.
+/// @throws format_error from every getter, if the value has another type
 class json_view {
   public:
     json_view(nlohmann::json const& value, std::string file, std::string path = {})
         : value_(&value), file_(std::move(file)), path_(std::move(path)) {}
 
     [[nodiscard]] std::string const& file() const { return file_; }
-    [[nodiscard]] std::string const& path() const { return path_; } ///< "text_config.rope_scaling.factor", "" the root
+    [[nodiscard]] std::string const& path() const {
+        return path_;
+    } ///< "text_config.rope_scaling.factor"; "" for the root
     [[nodiscard]] nlohmann::json const& json() const { return *value_; }
 
-    /// The member `key` of this object, if it is there and not null.
+    /// The member `key` of this object; empty if it is absent or null.
     [[nodiscard]] std::optional<json_view> find(std::string_view key) const {
         object();
         auto const member = value_->find(std::string(key));
         if (member == value_->end() || member->is_null()) return std::nullopt;
         return json_view(*member, file_, path_.empty() ? shown(key) : path_ + "." + shown(key));
     }
-    /// The member `key`, which must be there.
+    /// The member `key`, which must exist and not be null.
     [[nodiscard]] json_view at(std::string_view key) const {
         if (auto const member = find(key)) return *member;
         throw format_error(place() + "the key " + in_quotes(key) + " is missing");
@@ -81,7 +84,7 @@ class json_view {
         if (!value_->is_number() || !(number() > 0)) fail("a positive number");
         return number();
     }
-    /// A number from `least` to `most`, for what would be absurd beyond.
+    /// A number from `least` to `most`.
     [[nodiscard]] double number_between(double least, double most) const {
         double const value = value_->is_number() ? value_->get<double>() : std::nan("");
         if (!(value >= least && value <= most)) fail("a number from " + short_text(least) + " to " + short_text(most));
@@ -92,11 +95,12 @@ class json_view {
     /// An integer from 1 to `limit`.
     [[nodiscard]] std::size_t positive(std::uint64_t limit = SIZE_MAX) const { return integer(1, limit); }
 
-    /// Throws format_error: "FILE: PATH: expected EXPECTED, found VALUE".
+    /// Reports a wrong value.
+    /// @throws format_error "FILE: PATH: expected EXPECTED, found VALUE"
     [[noreturn]] void fail(std::string_view expected) const {
         throw format_error(place() + "expected " + std::string(expected) + ", found " + found());
     }
-    /// "FILE: PATH: ", for errors that the caller words.
+    /// "FILE: PATH: ", the beginning of other error messages about the value.
     [[nodiscard]] std::string place() const { return file_ + ": " + (path_.empty() ? "" : path_ + ": "); }
 
   private:
@@ -119,7 +123,8 @@ class json_view {
         if (value_->is_number_integer()) return std::to_string(value_->get<std::int64_t>());
         double const value = value_->get<double>();
         std::string const shown = short_text(value);
-        bool const integer = std::abs(value) >= 0x1p63; // the parser has no other place for it
+        bool const integer =
+            std::abs(value) >= 0x1p63; // the parser makes a double of an integer that has more than 64 bits
         return shown.find_first_of(".e") == std::string::npos && !integer ? shown + ".0" : shown;
     }
     [[nodiscard]] static std::string short_text(double value) {
@@ -127,7 +132,7 @@ class json_view {
         auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
         return {digits.data(), end};
     }
-    /// A key as it stands in a path: a harmless one bare, any other one quoted.
+    /// A key as a part of a path: in quotes if it has characters that need escapes.
     [[nodiscard]] static std::string shown(std::string_view key) {
         std::string result = in_quotes(key);
         if (result.size() == key.size() + 2) return std::string(key);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Several names or sentences as one text, for error messages.
+// Joins names or sentences to one text, for error messages.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace llamavision {
 
-/// "a, b, c and 4 more": the first `limit` of `items`.
+/// The first `limit` of `items`: "a, b, c and 4 more".
 [[nodiscard]] inline std::string listed(std::vector<std::string> const& items, std::size_t limit = 8) {
     std::string result;
     for (std::size_t i = 0; i < items.size() && i < limit; ++i) {
@@ -19,7 +19,7 @@ namespace llamavision {
     return result;
 }
 
-/// "a; b; c".
+/// All sentences: "a; b; c".
 [[nodiscard]] inline std::string joined(std::vector<std::string> const& sentences) {
     std::string result;
     for (auto const& sentence : sentences) result += (result.empty() ? "" : "; ") + sentence;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What often lies under a model file's name instead of the file: a Git LFS pointer, or a web page that asks to log in.
+// Recognises what is often downloaded in place of a file: a Git LFS pointer, or a web page that asks to log in.
 #pragma once
 
 #include <cctype>
@@ -8,8 +8,8 @@
 
 namespace llamavision {
 
-/// A sentence that says what the file is and what to do, if its first bytes show one of the usual accidents; else
-/// empty.
+/// A sentence that says what the file is and what to do, if its first bytes are those of a Git LFS pointer or a web
+/// page; else empty.
 [[nodiscard]] inline std::string_view misplaced_file(std::string_view bytes) {
     while (!bytes.empty() && std::isspace(static_cast<unsigned char>(bytes.front()))) bytes.remove_prefix(1);
     if (bytes.starts_with("version https://git-lfs"))

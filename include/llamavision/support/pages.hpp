@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hints about pages of mapped files: which were read and need not stay, and which will be read soon.
+// Hints to the system about pages of mapped files: pages that are no longer needed, and pages that will be read soon.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,8 @@
 
 namespace llamavision {
 
-/// Lets the system take back the whole pages among these bytes. They keep their values: a page that is read again comes
-/// from the file.
+/// Tells the system that these bytes of a mapped file are no longer needed in memory. They keep their values: if they
+/// are read again, they come from the file. Only whole pages are affected.
 inline void give_back([[maybe_unused]] std::span<std::byte const> bytes) noexcept {
 #if defined(__linux__) && defined(MADV_PAGEOUT)
     auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
@@ -33,9 +33,9 @@ inline void give_back([[maybe_unused]] std::span<std::byte const> bytes) noexcep
 #endif
 }
 
-/// The files beneath mappings, to say which of their bytes will be read next and which will not: the system takes that
-/// about files more readily than about memory. Knows the mappings of the moment in which it is made.
-/// Source: Linux' /proc/self/maps and posix_fadvise; elsewhere the hints are dropped.
+/// Gives hints about the files that are mapped in this process, since Linux follows hints about files (posix_fadvise)
+/// better than those about memory. The constructor reads the mappings from /proc/self/maps; later ones are not known.
+/// On other systems the functions do nothing.
 class pages_of_files {
   public:
     pages_of_files() {
@@ -48,28 +48,28 @@ class pages_of_files {
             std::string rights, device, inode, path;
             char dash = 0;
             words >> std::hex >> begin >> dash >> end >> rights >> offset >> device >> inode >> std::ws;
-            bool const written = rights.starts_with("rw") && rights.ends_with('p'); // and no file has it
+            bool const written = rights.starts_with("rw") && rights.ends_with('p'); // written pages are in no file
             if (std::getline(words, path) && path.starts_with('/') && !written) mappings_[end] = {begin, offset, path};
         }
 #endif
     }
 
-    /// The system may begin to read these bytes.
+    /// Tells the system to read these bytes from their file now.
     void fetch([[maybe_unused]] std::span<std::byte const> bytes) {
 #if defined(__linux__)
         advise(bytes, POSIX_FADV_WILLNEED);
 #endif
     }
 
-    /// They will not be needed for long.
+    /// Tells the system to drop these bytes from memory.
     void drop([[maybe_unused]] std::span<std::byte const> bytes) {
 #if defined(__linux__)
-        if (mapping_of(bytes) == nullptr) return; // memory that is in no file would be lost
+        if (mapping_of(bytes) == nullptr) return; // other memory would lose its content
         auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
         auto const first = reinterpret_cast<std::uintptr_t>(bytes.data()), last = first + bytes.size();
         if (last / page * page <= first) return;
         auto const begin = (first + page - 1) / page * page, end = last / page * page;
-        // Pages that are mapped stay in memory; what is unmapped here comes back when somebody reads it.
+        // The system does not drop pages that are mapped, so they are unmapped first. They return when they are read.
         if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED); // NOLINT
         advise(bytes, POSIX_FADV_DONTNEED);
 #endif
@@ -78,15 +78,15 @@ class pages_of_files {
   private:
     struct mapping {
         std::uintptr_t begin = 0;
-        std::uint64_t offset = 0; ///< in the file
+        std::uint64_t offset = 0; ///< in the file, of the mapping's first byte
         std::string path;
     };
 
 #if defined(__linux__)
-    /// The one that all of the bytes lie in; null if there is none.
+    /// The mapping that contains all of the bytes; null if there is none.
     [[nodiscard]] mapping const* mapping_of(std::span<std::byte const> bytes) const {
         auto const first = reinterpret_cast<std::uintptr_t>(bytes.data());
-        auto const at = mappings_.upper_bound(first); // the first that ends behind it
+        auto const at = mappings_.upper_bound(first); // the first mapping that ends after `first`
         bool const inside =
             at != mappings_.end() && at->second.begin <= first && first + bytes.size() <= at->first && !bytes.empty();
         return inside ? &at->second : nullptr;
@@ -108,7 +108,7 @@ class pages_of_files {
     }
 #endif
 
-    std::map<std::uintptr_t, mapping> mappings_; ///< by their ends
+    std::map<std::uintptr_t, mapping> mappings_; ///< by the addresses of their ends
     std::map<std::string, std::shared_ptr<int const>> files_;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real numbers as text that reads back exactly, and that C++ takes as a floating point literal.
+// Prints real numbers as floating point literals of C++ that have exactly the same value.
 #pragma once
 
 #include <charconv>
@@ -8,7 +8,8 @@
 
 namespace llamavision {
 
-/// The shortest digits that give `value` back, in the form "500000.0" or "1e-05". `value` is finite.
+/// The shortest text that is read back as `value`: "500000.0" or "1e-05".
+/// @pre `value` is finite
 template <class Real>
 [[nodiscard]] std::string print_number(Real value) {
     char digits[64];

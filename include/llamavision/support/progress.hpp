@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the library tells its caller how far it is.
+// The type of functions that receive progress.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,8 @@
 
 namespace llamavision {
 
-/// Called with the number of steps done, of `total`; the last call has done == total. May throw to stop the work.
+/// Called with the number of finished steps, of `total`. In the last call both are equal. It may throw, which stops the
+/// work.
 using progress = std::function<void(std::size_t done, std::size_t total)>;
 
 } // namespace llamavision

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text from a file, made fit for an error message: in quotes, short, one line, and nothing that a terminal would obey.
+// Makes text from a file fit for an error message: in quotes, short, on one line, and without control characters for a
+// terminal.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +9,8 @@
 
 namespace llamavision {
 
-/// `text` in double quotes; bytes outside printable ASCII appear as \xNN, and what exceeds `limit` bytes as "...".
+/// `text` in double quotes. Bytes outside of printable ASCII become \xNN, and "..." replaces everything beyond `limit`
+/// bytes.
 [[nodiscard]] inline std::string in_quotes(std::string_view text, std::size_t limit = 100) {
     constexpr char digits[] = "0123456789abcdef";
     std::string result = "\"";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file that takes its place only when it is complete: whatever goes wrong before leaves the old file, or none.
+// Writes a file so that its name always means a complete file: the old one, or the new one when it is complete.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -23,11 +23,12 @@
 
 namespace llamavision {
 
-/// Opens a new file beside `path`; `commit` moves it there, and without that it vanishes. A symbolic link stays one,
-/// and a device ("/dev/null") is written into. After a kill, "PATH.part" and a number may remain.
+/// A new file beside `path`. `commit` renames it to `path`; without that, the destructor removes it. If `path` is a
+/// symbolic link, the file that it points to is replaced; a device ("/dev/null") is written directly. If the process is
+/// killed, a file called "PATH.part" and a number may remain.
 class replacement_file {
   public:
-    /// Throws file_error.
+    /// @throws file_error
     explicit replacement_file(std::filesystem::path const& path) {
         std::error_code fault;
         auto const status = std::filesystem::status(path, fault);
@@ -49,7 +50,8 @@ class replacement_file {
         std::filesystem::remove(part_, ignored);
     }
 
-    /// Appends. Throws file_error: a full disk, a limit on the size of files.
+    /// Appends bytes.
+    /// @throws file_error, for example if the disk is full or a limit on the size of files is reached
     void write(std::string_view text) {
         if (!text.empty() && std::fwrite(text.data(), 1, text.size(), stream_.get()) != text.size()) fail();
         written_ += text.size();
@@ -57,10 +59,11 @@ class replacement_file {
     void write(std::span<std::byte const> bytes) {
         write(std::string_view(reinterpret_cast<char const*>(bytes.data()), bytes.size()));
     }
-    /// Bytes so far.
+    /// The number of bytes that were written.
     [[nodiscard]] std::size_t size() const { return written_; }
 
-    /// Waits until the disk has everything, then takes the old file's place. Throws file_error.
+    /// Waits until all bytes are on the disk, and replaces the old file.
+    /// @throws file_error
     void commit() {
         if (std::fflush(stream_.get()) != 0) fail();
 #ifdef LLAMAVISION_HAS_FSYNC
@@ -88,8 +91,8 @@ class replacement_file {
     bool in_place_ = false, committed_ = false;
 };
 
-/// Writes the names in `folder` to the disk, as far as the system allows: what was renamed into it is there after a
-/// power failure.
+/// Writes the names in `folder` to the disk, so that a renamed file is still there after a power failure. Does nothing
+/// where the system does not support it.
 inline void sync_folder(std::filesystem::path const& folder) {
 #ifdef LLAMAVISION_HAS_FSYNC
     int const number = ::open(folder.c_str(), O_RDONLY | O_CLOEXEC);
@@ -101,7 +104,8 @@ inline void sync_folder(std::filesystem::path const& folder) {
 #endif
 }
 
-/// A small file, whole or not at all. Throws file_error.
+/// Writes a small file, which is either complete or not there.
+/// @throws file_error
 inline void write_text_file(std::filesystem::path const& path, std::string_view text) {
     replacement_file file(path);
     file.write(text);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two ways to compile the library. By default it is headers alone: the files *.ipp, where the large parts that do not
-// depend on a configuration are defined, are included by their headers, and LLAMAVISION_INLINE is `inline`. With
-// LLAMAVISION_SEPARATE defined for every translation unit of a program, headers only declare those parts, and the files
-// of separate/ compile each once (CMake: llamavision::separate).
+// Two ways to compile the library. The large parts that do not depend on a configuration are defined in the files
+// *.ipp. By default, headers include these files, and LLAMAVISION_INLINE is `inline`. If LLAMAVISION_SEPARATE is
+// defined in every translation unit of a program, headers only declare these parts, and the files of separate/ compile
+// each of them once (CMake: llamavision::separate).
 #pragma once
 
 #if defined(LLAMAVISION_SEPARATE)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 (FIPS 180-4), so that a canvas or a file can be compared by its name of 64 letters.
+// SHA-256 (FIPS 180-4).
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace llamavision {
 
-/// SHA-256 of bytes that arrive in any number of pieces: `update` as often as needed, then `hex` once.
+/// SHA-256 of bytes that arrive in pieces: call `update` for each piece, then `hex` once.
 class sha256 {
   public:
     /// Appends `bytes` to the message.
@@ -38,7 +38,7 @@ class sha256 {
     std::string hex() {
         std::uint64_t const bits = length_ * 8;
         std::array<std::byte, 72> padding{std::byte{0x80}};
-        // One bit 1, zeros up to 56 bytes modulo 64, then the message's length in bits, big-endian.
+        // The padding: one bit 1, zeros up to 56 bytes modulo 64, and the message's length in bits, big-endian.
         std::size_t const zeros_end = static_cast<std::size_t>((119 - length_ % 64) % 64 + 1);
         for (std::size_t i = 0; i < 8; ++i)
             padding[zeros_end + i] = static_cast<std::byte>(static_cast<std::uint8_t>(bits >> (56 - 8 * i)));
@@ -87,7 +87,7 @@ class sha256 {
     std::array<std::uint32_t, 8> state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     std::array<std::byte, 64> block_{};
-    std::uint64_t length_ = 0; // bytes so far
+    std::uint64_t length_ = 0; // bytes of the message so far
 };
 
 /// SHA-256 of one piece of memory, 64 lower-case hexadecimal digits.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// SplitMix64's output function: every bit of its result depends on every bit of its argument.
+// The output function of SplitMix64.
 #pragma once
 
 #include <cstdint>
 
 namespace llamavision {
 
-/// A bijection. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014).
+/// A bijection in which every bit of the result depends on every bit of the argument. Source: Steele, Lea, Flood, "Fast
+/// splittable pseudorandom number generators" (2014).
 constexpr std::uint64_t splitmix64(std::uint64_t z) {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;

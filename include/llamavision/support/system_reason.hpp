@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the operating system says about its last refusal.
+// The operating system's reason for an error.
 #pragma once
 
 #include <cerrno>
@@ -8,7 +8,7 @@
 
 namespace llamavision {
 
-/// Why the call before this one failed, from `errno`: "Permission denied". File streams leave it there, too.
+/// The reason why the last call of the system failed, from `errno`: "Permission denied". File streams set it, too.
 [[nodiscard]] inline std::string system_reason() { return std::generic_category().message(errno); }
 
 } // namespace llamavision

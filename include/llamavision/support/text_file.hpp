@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small file as a string, with a limit on its size.
+// Reads a small file as a string, and asks whether files exist.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -15,33 +15,35 @@
 
 namespace llamavision {
 
-/// Whether something lies at `path`. What cannot be examined counts as there, so that opening it says why not.
+/// Whether `path` exists. If the system does not allow the question, the answer is true, so that opening the file
+/// reports the reason.
 [[nodiscard]] inline bool is_there(std::filesystem::path const& path) noexcept {
     std::error_code ignored;
     return std::filesystem::status(path, ignored).type() != std::filesystem::file_type::not_found;
 }
 
-/// The same of `path` itself: a link that leads nowhere, as a download that was not finished leaves it, is there, and
-/// opening it says so.
+/// Whether `path` exists, also as a link to a missing file, which an interrupted download may leave. Opening such a
+/// link reports it.
 [[nodiscard]] inline bool has_entry(std::filesystem::path const& path) noexcept {
     std::error_code ignored;
     return std::filesystem::symlink_status(path, ignored).type() != std::filesystem::file_type::not_found;
 }
 
-/// What to say of `path` where nothing can be opened because nothing is there.
+/// The error message for a `path` that does not exist or is a link to a missing file.
 [[nodiscard]] inline std::string absence(std::filesystem::path const& path) {
     return path.string()
            + (has_entry(path) ? ": is a link to a file that is not there; fetch it again" : ": no such file");
 }
 
-/// Whether `path` is a folder, as far as can be seen.
+/// Whether `path` is a folder; false if that cannot be found out.
 [[nodiscard]] inline bool is_folder(std::filesystem::path const& path) noexcept {
     std::error_code ignored;
     return std::filesystem::is_directory(path, ignored);
 }
 
-/// All bytes of the regular file `path`. Throws file_error: missing, unreadable, not a regular file (opening a FIFO
-/// would wait forever), or larger than `limit` bytes.
+/// All bytes of a regular file.
+/// @throws file_error if it is missing, unreadable, not a regular file (opening a FIFO would wait forever), or larger
+///         than `limit` bytes
 [[nodiscard]] inline std::string read_text_file(std::filesystem::path const& path, std::size_t limit) {
     std::string const name = path.string();
     std::error_code fault;

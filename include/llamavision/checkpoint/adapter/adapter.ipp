@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How an adapter is read, checked against the model, and added to it.
+// Reads an adapter, compares it with the model, and adds it.
 #pragma once
 
 #include <llamavision/checkpoint/adapter/adapter.hpp>
@@ -42,9 +42,9 @@ LLAMAVISION_INLINE adapter open_adapter(std::filesystem::path const& path) {
 
 namespace detail {
 
-/// The two factors of a change to one tensor. Of an embedding both are transposed: the change is scale · (B · A)ᵀ.
+/// The factors A and B that change one tensor. Those of an embedding are transposed: the change is scale · (B · A)ᵀ.
 struct low_rank {
-    std::string module; ///< as PEFT spells it
+    std::string module; ///< PEFT's name of it
     tensor const* a = nullptr;
     tensor const* b = nullptr;
     bool of_embedding = false;
@@ -67,8 +67,8 @@ inline void round_in_place(dtype type, row_major& values, std::size_t count) {
     convert(type, narrow.data(), dtype::f32, bytes, count, unused);
 }
 
-/// `base` with scale · left · right added, in f32 and rounded once, as PEFT merges f32 adapters. left is (rows, rank),
-/// right (rank, columns).
+/// `base` + scale · left · right, with left (rows, rank) and right (rank, columns). Computed in f32 and rounded once,
+/// as PEFT merges f32 adapters.
 [[nodiscard]] inline tensor plus_product(tensor base, low_rank const& change, float scale) {
     tensor result{base.type, base.shape, {}, {}};
     result.make = [base = std::move(base), a = *change.a, b = *change.b, transposed = change.of_embedding,
@@ -91,10 +91,11 @@ inline void round_in_place(dtype type, row_major& values, std::size_t count) {
             sum.resize(rows, right.cols());
             convert(base.type, from.data() + offset, dtype::f32, reinterpret_cast<std::byte*>(sum.data()), count,
                     unused);
-            // Lazily, as the rank is small: the blocked product would cost every program seconds of compile time.
+            // Eigen's lazyProduct: the rank is small, and the blocked product would cost every program seconds of
+            // compile time.
             product = left.middleRows(begin, rows).lazyProduct(right);
             product *= scale;
-            if (transposed) round_in_place(base.type, product, count); // as PEFT does for embeddings, and only for them
+            if (transposed) round_in_place(base.type, product, count); // as PEFT does for embeddings alone
             sum += product;
             convert(dtype::f32, reinterpret_cast<std::byte const*>(sum.data()), base.type, to.data() + offset, count,
                     unused);
@@ -103,23 +104,23 @@ inline void round_in_place(dtype type, row_major& values, std::size_t count) {
     return result;
 }
 
-/// `name` without PEFT's prefix, if it has it.
+/// `name` without PEFT's prefix "base_model.model.".
 [[nodiscard]] inline std::string_view without_prefix(std::string_view name) {
     constexpr std::string_view prefix = "base_model.model.";
     if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
     return name;
 }
 
-/// The model's tensor that an adapter calls `name`: a text model's, one in the two spellings of whole models, or in
-/// that of the text model alone.
+/// The model's name of a tensor that an adapter calls `name`; empty if the model has no such tensor. An adapter uses
+/// the names of a text model, one of the two spellings of Llama 3.2 Vision, or those of its text half alone.
 [[nodiscard]] inline std::optional<std::string> name_in_model(named_tensors const& model, std::string const& name) {
     for (std::string const& candidate : {name, canonical_name(name), "language_model." + name})
         if (model.tensors.contains(candidate)) return candidate;
     return std::nullopt;
 }
 
-/// Sorts an adapter's tensors into factors, by the name of the weight that they change, and whole tensors, which
-/// replace the model's (modules_to_save, bias). What is neither goes to `strange`.
+/// An adapter's tensors by kind: factors, by the name of the weight that they change; whole tensors, which replace the
+/// model's (modules_to_save, bias); and the names of those that are neither.
 struct sorted_adapter {
     std::map<std::string, low_rank> factors;
     std::map<std::string, tensor const*> whole;
@@ -158,7 +159,7 @@ struct sorted_adapter {
     return result;
 }
 
-/// Why the factors cannot change `base`; empty if they can.
+/// The reason why the factors cannot change `base`; empty if they can.
 [[nodiscard]] inline std::string misfit(low_rank const& change, tensor const& base, adapter_config const& config) {
     if (!change.a || !change.b) return std::string(" has no ") + (change.a ? "B" : "A");
     tensor const &a = *change.a, &b = *change.b;
@@ -185,7 +186,7 @@ LLAMAVISION_INLINE named_tensors merge_adapter(named_tensors model, adapter cons
     if (with.tensors.tensors.empty()) throw mismatch_error(with.path.string() + ": the adapter holds no tensors");
     auto const sorted = detail::sort(with.tensors);
     auto unfit = sorted.strange;
-    for (auto const& [name, value] : sorted.whole) { // first: they may be the base of a factor's change
+    for (auto const& [name, value] : sorted.whole) { // before the factors, which may change a replaced tensor
         auto const target = detail::name_in_model(model, name);
         if (!target)
             unfit.push_back(in_quotes(name) + " is not in the model");

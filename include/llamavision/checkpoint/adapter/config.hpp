@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the file adapter_config.json says.
+// The content of adapter_config.json.
 #pragma once
 
 #include <cstddef>
@@ -9,14 +9,14 @@
 
 namespace llamavision::checkpoint {
 
-/// What merging a LoRA adapter needs beside its tensors.
+/// The numbers that merging a LoRA adapter needs.
 struct adapter_config {
     std::size_t rank = 8;
     double alpha = 8;
-    bool by_root = false;                                   ///< use_rslora: divides alpha by the rank's square root
-    std::vector<std::pair<std::string, std::size_t>> ranks; ///< rank_pattern: modules with ranks of their own
-    std::vector<std::pair<std::string, double>> alphas;     ///< alpha_pattern
-    std::string base;                                       ///< base_model_name_or_path; empty if the file names none
+    bool by_root = false; ///< use_rslora: alpha is divided by the square root of the rank, not by the rank
+    std::vector<std::pair<std::string, std::size_t>> ranks; ///< rank_pattern: the ranks of single modules
+    std::vector<std::pair<std::string, double>> alphas;     ///< alpha_pattern: their alphas
+    std::string base;                                       ///< base_model_name_or_path; empty if the file does not say
 };
 
 } // namespace llamavision::checkpoint

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// adapter_config.json of PEFT: which kind of adapter a folder holds, and by what its products are scaled.
+// Reads PEFT's adapter_config.json: the kind of the adapter, and the scale of its products.
 #pragma once
 
 #include <llamavision/checkpoint/adapter/config.hpp>
@@ -23,12 +23,12 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// Whether PEFT's pattern `key` means the module `name`: PEFT asks for a match of "(.*\.)?(KEY)$". Of regular
-/// expressions only a dot, escaped or not, and "^" at the beginning are understood (check_pattern).
+/// Whether PEFT's pattern `key` matches the module `name`. PEFT matches the regular expression "(.*\.)?(KEY)$". Here a
+/// key may contain a dot, escaped or not, and "^" at its beginning; check_pattern refuses all others.
 [[nodiscard]] inline bool names_module(std::string_view key, std::string_view name) {
     bool const whole = key.starts_with('^');
     if (whole) key.remove_prefix(1);
-    std::string plain; // '\0' stands for any character
+    std::string plain; // '\0' matches any character
     for (std::size_t i = 0; i < key.size(); ++i) {
         bool const escaped = key[i] == '\\' && i + 1 < key.size();
         if (escaped) ++i;
@@ -51,7 +51,8 @@ inline void check_pattern(std::string const& key, json_view const& where) {
     }
 }
 
-/// Throws mismatch_error for what merging would get wrong.
+/// Checks that the adapter is a plain LoRA.
+/// @throws mismatch_error for every kind that would be merged wrongly
 inline void refuse_other_adapters(json_view const& root) {
     auto const refuse = [&](std::string const& what) {
         throw mismatch_error(root.place() + what + "; LoRA (PEFT) is supported. Merge it with its own tools first");
@@ -77,7 +78,7 @@ inline void refuse_other_adapters(json_view const& root) {
                                     {"arrow_config", "routing among adapters"}})
         if (auto const value = root.find(key); value && is_set(*value))
             refuse(std::string("the adapter is ") + name + " (" + key + ")");
-    for (auto const& [key, value] : root.members()) { // kinds of LoRA that PEFT will have learnt by then
+    for (auto const& [key, value] : root.members()) { // kinds of LoRA from later releases of PEFT
         constexpr std::string_view harmless[] = {"use_rslora",    "loftq_config",   "eva_config",    "corda_config",
                                                  "velora_config", "lora_ga_config", "runtime_config"};
         bool const kind = key.starts_with("use_") || key.ends_with("_config");
@@ -86,7 +87,7 @@ inline void refuse_other_adapters(json_view const& root) {
     }
     auto const start = root.find("init_lora_weights");
     if (!start || !start->json().is_string()) return;
-    for (char const* const kind : {"pissa", "olora", "corda", "loftq", "lora_ga"}) // and their own *_config
+    for (char const* const kind : {"pissa", "olora", "corda", "loftq", "lora_ga"}) // these have a *_config, too
         if (start->text().starts_with(kind))
             refuse("init_lora_weights is " + in_quotes(start->text())
                    + ", which changes the base model's weights as well");
@@ -94,7 +95,8 @@ inline void refuse_other_adapters(json_view const& root) {
 
 } // namespace detail
 
-/// Reads `document`, called `file` in errors. Throws format_error, and mismatch_error for adapters of other kinds.
+/// Reads the content of an adapter_config.json, which is called `file` in errors.
+/// @throws format_error, and mismatch_error for adapters of other kinds
 [[nodiscard]] inline adapter_config read_adapter_config(nlohmann::json const& document, std::string const& file) {
     json_view const root(document, file);
     detail::refuse_other_adapters(root);
@@ -117,19 +119,20 @@ inline void refuse_other_adapters(json_view const& root) {
     return result;
 }
 
-/// Reads the file `path`. Throws file_error and the above.
+/// Reads the file `path`.
+/// @throws file_error, and as above
 [[nodiscard]] inline adapter_config read_adapter_config(std::filesystem::path const& path) {
     return read_adapter_config(read_json(path, {.bytes = std::size_t{4} << 20}), path.string());
 }
 
-/// What B · A of the module `name` (as PEFT spells it, without "base_model.model.") is multiplied by, given its rank.
-/// Throws mismatch_error if patterns contradict each other.
+/// The scale of the product B · A of the module `name` (PEFT's, without "base_model.model."), whose rank is `rank`.
+/// @throws mismatch_error if patterns contradict each other
 [[nodiscard]] inline double adapter_scale(adapter_config const& config, std::string const& name, std::size_t rank) {
     double alpha = config.alpha;
     bool found = false;
     for (auto const& [key, value] : config.alphas) {
         if (!detail::names_module(key, name)) continue;
-        if (found && alpha != value) // PEFT takes the first of the file's order
+        if (found && alpha != value) // PEFT takes the first in the file
             throw mismatch_error("adapter_config.json: alpha_pattern has several values for " + in_quotes(name));
         alpha = value;
         found = true;

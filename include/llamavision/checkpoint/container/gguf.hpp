@@ -27,7 +27,7 @@ namespace llamavision::checkpoint {
 
 using gguf_keys = std::map<std::string, gguf_value, std::less<>>;
 
-/// What a file holds. Shapes are slowest dimension first, the other way round than in the file.
+/// The content of a file. Shapes have the slowest dimension first; in the file it is last.
 struct gguf_content {
     std::uint32_t version = 3;
     gguf_keys keys;
@@ -40,7 +40,7 @@ struct gguf_content {
     }
 };
 
-/// The format's own default, where the key general.alignment is absent.
+/// The alignment of tensors in a file without the key general.alignment.
 inline constexpr std::size_t gguf_alignment = 32;
 
 namespace detail {
@@ -48,10 +48,10 @@ namespace detail {
 struct ggml_type {
     std::uint32_t number;
     std::string_view name;
-    std::optional<dtype> type; ///< nothing for those that are only known by name
+    std::optional<dtype> type; ///< empty for types that are not supported
 };
 
-/// Numbers and names of ggml.h.
+/// Types of tensors: numbers and names from ggml.h.
 inline constexpr ggml_type ggml_types[] = {
     {0, "F32", dtype::f32},    {1, "F16", dtype::f16},   {2, "Q4_0", dtype::q4_0},  {3, "Q4_1", dtype::q4_1},
     {6, "Q5_0", dtype::q5_0},  {7, "Q5_1", dtype::q5_1}, {8, "Q8_0", dtype::q8_0},  {9, "Q8_1", {}},
@@ -75,7 +75,8 @@ inline constexpr ggml_type ggml_types[] = {
     return *known->type;
 }
 
-/// Passes magic and version. Throws unless this is a little-endian file of version 2 or 3.
+/// Reads the magic and the version.
+/// @throws format_error unless this is a little-endian file of version 2 or 3
 [[nodiscard]] inline std::uint32_t gguf_version(gguf_cursor& cursor, std::string_view text, std::string const& name) {
     if (auto const what = misplaced_file(text.substr(0, 1000)); !what.empty())
         throw format_error(name + ": " + std::string(what));
@@ -99,7 +100,7 @@ inline constexpr ggml_type ggml_types[] = {
 struct gguf_entry {
     std::string name;
     tensor value;
-    std::uint64_t offset; ///< from where the data begin
+    std::uint64_t offset; ///< from the beginning of the data
 };
 
 [[nodiscard]] inline gguf_entry read_gguf_entry(gguf_cursor& cursor, std::string const& file) {
@@ -111,7 +112,8 @@ struct gguf_entry {
     for (std::uint32_t i = 0; i < dimensions; ++i) {
         auto const extent = cursor.u64("an extent");
         if (extent > SIZE_MAX) throw format_error(place + "is larger than this machine's addresses");
-        entry.value.shape.insert(entry.value.shape.begin(), static_cast<std::size_t>(extent)); // fastest first
+        entry.value.shape.insert(entry.value.shape.begin(),
+                                 static_cast<std::size_t>(extent)); // the file has the fastest first
     }
     entry.value.type = dtype_of_ggml(cursor.u32("the type of a tensor"), place);
     entry.offset = cursor.u64("the offset of a tensor");
@@ -123,7 +125,7 @@ struct gguf_entry {
     return entry;
 }
 
-/// Bytes of the tensor, or nothing if that exceeds std::size_t.
+/// Bytes of the tensor; empty if std::size_t cannot hold the number.
 [[nodiscard]] inline std::optional<std::size_t> checked_bytes(tensor const& t) {
     std::size_t values = 1;
     if (std::find(t.shape.begin(), t.shape.end(), std::size_t{0}) != t.shape.end()) return 0;
@@ -134,7 +136,8 @@ struct gguf_entry {
     return bytes_of(t.type, values);
 }
 
-/// Points the tensors into `data`: aligned, inside, and none into another.
+/// Sets the tensors' bytes to their places in `data`.
+/// @throws format_error unless they are aligned, inside of `data`, and do not overlap
 inline void place_gguf_tensors(std::vector<gguf_entry>& entries, std::span<std::byte const> data, std::size_t alignment,
                                std::string const& file) {
     for (gguf_entry& e : entries) {
@@ -163,8 +166,8 @@ inline void place_gguf_tensors(std::vector<gguf_entry>& entries, std::span<std::
 
 } // namespace detail
 
-/// What `bytes` hold, which must outlive the result; `name` is the file's in errors. Throws format_error for every
-/// deviation from the format, mismatch_error for tensors of a type that is not supported.
+/// Reads a whole file. The result views `bytes`, which must outlive it. `name` is the file's name in errors.
+/// @throws format_error for every deviation from the format, mismatch_error for tensors of a type that is not supported
 [[nodiscard]] inline gguf_content parse_gguf(std::span<std::byte const> bytes, std::string const& name) {
     detail::gguf_cursor cursor(bytes, name);
     gguf_content result;
@@ -197,8 +200,8 @@ inline void place_gguf_tensors(std::vector<gguf_entry>& entries, std::span<std::
     return result;
 }
 
-/// Maps the file and reads it; values and tensors view the mapping, which `content.owners` keeps. Throws file_error and
-/// as parse_gguf.
+/// Maps a file and reads it. Values and tensors view the mapping, which `content.owners` keeps alive.
+/// @throws file_error, and what parse_gguf throws
 [[nodiscard]] inline gguf_content open_gguf(std::filesystem::path const& path) {
     auto const file = mapped_file::open(path);
     auto result = parse_gguf(file->bytes(), path.string());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF's key-values: types, views of values as they stand in the file, and the cursor that checks their extents.
+// The values of GGUF's keys: their types, views of them in the file, and a cursor that checks that they end inside of
+// it.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -19,10 +20,10 @@
 
 namespace llamavision::checkpoint {
 
-/// Types of values, by their numbers in files.
+/// Types of values, in the order of their numbers in files.
 enum class gguf_type : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
 
-/// Bytes of a value; of a string or array, which have a length of their own, the least.
+/// Bytes of a value of that type; for strings and arrays, whose length varies, the smallest possible number.
 [[nodiscard]] constexpr std::size_t least_bytes(gguf_type type) {
     constexpr std::size_t bytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
     return bytes[static_cast<std::size_t>(type)];
@@ -30,14 +31,15 @@ enum class gguf_type : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean,
 
 namespace detail {
 
-/// The little-endian number in all of `bytes`, at most eight.
+/// The little-endian number in `bytes`, which are at most eight.
 [[nodiscard]] inline std::uint64_t little_endian(std::span<std::byte const> bytes) {
     std::uint64_t value = 0;
     for (std::size_t i = 0; i < bytes.size(); ++i) value |= std::uint64_t{std::to_integer<unsigned>(bytes[i])} << 8 * i;
     return value;
 }
 
-/// Walks through a file's bytes. Every step throws format_error where the file ends too early.
+/// Reads a file's bytes in order.
+/// @throws format_error from every function, if the file ends too early
 class gguf_cursor {
   public:
     gguf_cursor(std::span<std::byte const> bytes, std::string const& file) : bytes_(bytes), file_(file) {}
@@ -63,7 +65,8 @@ class gguf_cursor {
         auto const bytes = take(u64(what), what);
         return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
     }
-    /// A number of things that take at least `least` bytes each, so that nobody reserves room for what cannot be there.
+    /// A number of items that take at least `least` bytes each. Checks that so many bytes follow, so that a wrong
+    /// number cannot make the reader allocate much memory.
     std::uint64_t count(std::size_t least, char const* what) {
         auto const number = u64(what);
         if (number > rest() / least)
@@ -77,7 +80,8 @@ class gguf_cursor {
         return static_cast<gguf_type>(number);
     }
 
-    /// Passes over one value. Arrays of arrays are legal: what is still to come of each is on a stack, not in calls.
+    /// Skips one value. Arrays of arrays are legal. An explicit stack holds how many elements of each array are left,
+    /// so that a file cannot make calls nest.
     void pass(gguf_type type) {
         constexpr std::size_t deepest = 16;
         std::vector<std::pair<gguf_type, std::uint64_t>> open{{type, 1}};
@@ -94,7 +98,8 @@ class gguf_cursor {
                 auto const element = this->type();
                 open.emplace_back(element, count(least_bytes(element), "the elements of an array,"));
             } else {
-                take(std::exchange(left, 0) * least_bytes(inner), "a value"); // fits: the count was held against rest()
+                take(std::exchange(left, 0) * least_bytes(inner),
+                     "a value"); // does not overflow: `count` compared the number with rest()
             }
         }
     }
@@ -107,12 +112,12 @@ class gguf_cursor {
 
 } // namespace detail
 
-/// A value as it stands in the file, which must outlive it; its extent was checked. Asking for another type than it has
-/// throws format_error, naming file and key.
+/// A view of a value in a file, which must outlive it.
+/// @throws format_error from every getter, naming file and key, if the value has another type
 class gguf_value {
   public:
-    /// @param place what errors begin with: file and key
-    /// @param bytes of the value alone, checked by gguf_cursor::pass
+    /// @param place the beginning of error messages: file and key
+    /// @param bytes those of the value alone, after gguf_cursor::pass has checked them
     gguf_value(std::string place, gguf_type type, std::span<std::byte const> bytes)
         : place_(std::move(place)), type_(type), element_(type), bytes_(bytes) {
         if (type != gguf_type::array) return;
@@ -137,7 +142,7 @@ class gguf_value {
         if (number == 0) fail("a positive integer");
         return number;
     }
-    /// A finite number of any type. Of a float, the shortest decimal that rounds to it: 1e-5, not 9.99999975e-06.
+    /// A finite number of any type. A float becomes the shortest decimal that rounds to it: 1e-5, not 9.99999975e-06.
     [[nodiscard]] double number() const {
         double value = 0;
         if (is_array()) fail("a number");

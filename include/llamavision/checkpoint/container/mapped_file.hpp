@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file as read-only bytes in memory: mapped where the system can, read elsewhere.
+// A file as read-only bytes in memory: mapped where the system supports it, else read.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -26,18 +26,20 @@
 
 namespace llamavision::checkpoint {
 
-/// How a range of a mapped file is about to be used: a hint to the system, never needed for correctness.
+/// How a range of a mapped file will be used: a hint to the system, which correctness does not need.
 enum class access { normal, sequential, random, soon, no_more };
 
-/// A regular file with at least one byte, readable as long as the object lives. Not copied, not moved: share it.
+/// A regular file with at least one byte, readable as long as the object lives. It cannot be copied or moved; share it
+/// by a pointer.
 ///
-/// Replacing the file by another (rename) does no harm: the old one stays mapped. Whoever writes into it or makes it
-/// shorter meanwhile changes or removes the bytes, and reading beyond the new end raises SIGBUS, which no check made
-/// beforehand can exclude. The library installs no handler, as signals belong to the program; the program `llamavision`
-/// installs one that names the file and exits (examples/llamavision/mapped_guard.cpp).
+/// Another file may be renamed to the same path: the old one stays mapped. But if some program writes into the mapped
+/// file, the bytes change; and if some program makes it shorter, reading beyond the new end raises SIGBUS, which no
+/// earlier check can prevent. The library installs no signal handler, since signals belong to the program. The program
+/// `llamavision` installs one that names the file and exits (examples/llamavision/mapped_guard.cpp).
 class mapped_file {
   public:
-    /// Throws file_error: missing, unreadable, a folder, a FIFO or device, or empty.
+    /// Maps a file.
+    /// @throws file_error if it is missing, unreadable, a folder, a FIFO or device, or empty
     [[nodiscard]] static std::shared_ptr<mapped_file const> open(std::filesystem::path const& path) {
         return std::make_shared<mapped_file const>(path);
     }
@@ -67,7 +69,7 @@ inline mapped_file::mapped_file(std::filesystem::path const& path) {
     auto const fail = [&name](std::string const& what) { throw file_error(name + ": " + what); };
     auto const why = [] { return std::generic_category().message(errno); };
 
-    // Without O_NONBLOCK the opening of a FIFO would wait for a writer; on a regular file it means nothing.
+    // Without O_NONBLOCK, opening a FIFO would wait for a writer; regular files ignore the flag.
     struct descriptor {
         int const number;
         ~descriptor() {
@@ -95,7 +97,7 @@ inline mapped_file::~mapped_file() { ::munmap(const_cast<std::byte*>(bytes_.data
 inline void mapped_file::advise(std::span<std::byte const> range, access how) const noexcept {
     if (range.empty()) return;
     auto const page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    auto const before = static_cast<std::size_t>(range.data() - bytes_.data()) % page; // advice starts at a page
+    auto const before = static_cast<std::size_t>(range.data() - bytes_.data()) % page; // advice must start at a page
     int advice = POSIX_MADV_NORMAL;
     switch (how) {
     case access::normal: break;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of Python's pickle that state dicts are written in, read as data. Pickle is a program for a stack machine
-// that can call any function; this machine knows a handful of names, and calls nothing at all.
+// Reads the part of Python's pickle format in which state dicts are written. A pickle is a program for a stack machine
+// that can call any function. The machine here knows the few names that weights need, and calls nothing.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -20,7 +20,7 @@
 
 namespace llamavision::checkpoint {
 
-/// What a pickle can hold here.
+/// Kinds of values, and which member of pickle_value holds each.
 enum class pickled : std::uint8_t {
     none,
     boolean,    ///< `integer` is 0 or 1
@@ -31,20 +31,21 @@ enum class pickled : std::uint8_t {
     tuple,      ///< `items`
     list,       ///< `items`
     dictionary, ///< `items`: key, value, key, value, ...
-    persistent, ///< `items[0]`: what stands for something outside of the pickle, a storage
+    persistent, ///< `items[0]`: the id of something outside of the pickle, here a storage
     call        ///< `items`: the name of a function and the tuple of its arguments
 };
 
-/// One value; others are named by their number in the pickle, so that values can be shared and nothing nests.
+/// One value. It refers to others by their index in pickle_content::values, since values may be shared.
 struct pickle_value {
     pickled kind = pickled::none;
     std::int64_t integer = 0;
     double real = 0;
-    std::string_view text{};            ///< in the bytes that were read
-    std::vector<std::uint32_t> items{}; ///< numbers of values; may form circles, so walk them to a known depth only
+    std::string_view text{}; ///< a view of the pickle's bytes
+    std::vector<std::uint32_t>
+        items{}; ///< indices of values; they may form circles, so follow them to a fixed depth only
 };
 
-/// All values that the program made, and the one that it left.
+/// All values that the program makes, and the index of its result.
 struct pickle_content {
     std::vector<pickle_value> values;
     std::uint32_t root = 0;
@@ -54,8 +55,8 @@ struct pickle_content {
 
 namespace detail {
 
-/// The names that the state dict of a model of weights refers to. Types of storages and of elements stand for
-/// themselves; the others are functions, whose calls are kept as data.
+/// The names that a state dict of weights refers to: functions, whose calls are kept as data, and types of storages and
+/// of elements.
 inline constexpr std::array<std::string_view, 4> pickle_functions{
     "collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3",
     "torch._utils _rebuild_parameter"};
@@ -88,8 +89,8 @@ inline constexpr std::array<std::string_view, 28> pickle_types{"torch FloatStora
                                                                "torch float8_e4m3fn",
                                                                "torch float8_e5m2"};
 
-/// The machine. Every instruction takes a byte at least and makes one value at most, so that neither the values nor the
-/// stack nor the memo outgrow the program.
+/// The stack machine. Every instruction has at least one byte and makes at most one value, so the values, the stack and
+/// the memo cannot have more entries than the program has bytes.
 class pickle_machine {
   public:
     pickle_machine(std::span<std::byte const> program, std::string const& name) : program_(program), name_(name) {}
@@ -103,7 +104,8 @@ class pickle_machine {
 
   private:
     using index = std::uint32_t;
-    static constexpr std::size_t limit = std::size_t{16} << 20; ///< the largest model has 300 kB; a byte makes 64
+    static constexpr std::size_t limit =
+        std::size_t{16} << 20; ///< the largest model has 300 kB; one byte of a pickle takes up to 64 in memory
 
     [[noreturn]] void fail(std::string const& what) const {
         throw format_error(name_ + ", byte " + std::to_string(begin_) + ": " + what);
@@ -116,7 +118,7 @@ class pickle_machine {
         at_ += static_cast<std::size_t>(size);
         return text;
     }
-    /// A number of `size` bytes, the lowest first.
+    /// A little-endian number of `size` bytes.
     [[nodiscard]] std::uint64_t number(std::size_t size) {
         std::uint64_t value = 0, shift = 0;
         for (char const c : take(size)) {
@@ -137,7 +139,7 @@ class pickle_machine {
         return static_cast<index>(content_.values.size() - 1);
     }
     void push(pickle_value value) { stack_.push_back(make(std::move(value))); }
-    /// The highest place that belongs to what was begun before the last mark.
+    /// The size of the stack at the last mark; values below it must not be popped.
     [[nodiscard]] std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
     [[nodiscard]] index top() const {
         if (stack_.size() <= floor()) fail("an instruction finds nothing on the stack");
@@ -148,7 +150,7 @@ class pickle_machine {
         stack_.pop_back();
         return value;
     }
-    /// Everything above the last mark.
+    /// Removes and returns all values above the last mark, and the mark.
     [[nodiscard]] std::vector<index> pop_to_mark() {
         if (marks_.empty()) fail("an instruction finds no mark on the stack");
         auto const begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
@@ -162,7 +164,7 @@ class pickle_machine {
         for (std::size_t i = count; i-- > 0;) items[i] = pop();
         push({.kind = pickled::tuple, .items = std::move(items)});
     }
-    /// Adds to the container on top of the stack.
+    /// Adds items to the container on top of the stack, which must be of that kind.
     void extend(pickled kind, std::vector<index> const& items) {
         auto& container = content_.values[top()];
         if (container.kind != kind || (kind == pickled::dictionary && items.size() % 2 != 0))
@@ -180,7 +182,7 @@ class pickle_machine {
              + ", which weights have no need of; nothing was executed");
     }
 
-    /// A call of OrderedDict makes a dictionary; the functions that rebuild tensors are kept as calls.
+    /// REDUCE: a call of OrderedDict makes a dictionary; calls of the functions that rebuild tensors are kept.
     void call() {
         index const arguments = pop(), function = pop();
         auto const& name = content_[function];
@@ -303,7 +305,7 @@ class pickle_machine {
 
     std::span<std::byte const> program_;
     std::string const& name_;
-    std::size_t at_ = 0, begin_ = 0; ///< the next byte; the instruction under way
+    std::size_t at_ = 0, begin_ = 0; ///< the next byte, and the current instruction
     bool stopped_ = false;
     pickle_content content_;
     std::vector<index> stack_;
@@ -313,9 +315,10 @@ class pickle_machine {
 
 } // namespace detail
 
-/// What the pickle `program` describes; texts view its bytes. `name` is the file's in errors. Nothing is executed.
-/// Throws format_error: cut off, an instruction or a name (module and all) that state dicts have no need of, a program
-/// that contradicts itself.
+/// Reads the pickle `program`. Texts in the result view its bytes. `name` is the file's name in errors. No function is
+/// called.
+/// @throws format_error for a pickle that is cut off or contradicts itself, and for instructions and names that state
+///         dicts do not need
 [[nodiscard]] inline pickle_content read_pickle(std::span<std::byte const> program, std::string const& name) {
     return detail::pickle_machine(program, name).run();
 }

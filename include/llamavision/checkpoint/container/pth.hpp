@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What torch.save writes: a zip archive with a pickle that lists tensors, and a member for each storage that they view.
+// Reads what torch.save writes: a zip archive with a pickle that lists tensors, and one member for each storage that
+// the tensors view.
 #pragma once
 
 #include <llamavision/checkpoint/container/mapped_file.hpp>
@@ -28,7 +29,7 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// The element type that torch calls `name`, "module name"; nothing for UntypedStorage.
+/// The type with that torch name ("module name"); empty for UntypedStorage, which has none.
 [[nodiscard]] inline std::optional<dtype> torch_type(std::string_view name) {
     constexpr std::array<std::pair<std::string_view, dtype>, 27> types{{
         {"torch FloatStorage", dtype::f32},
@@ -63,7 +64,8 @@ namespace detail {
     return at == types.end() ? std::nullopt : std::optional(at->second);
 }
 
-/// Elements that lie apart, gathered in row-major order: the strides count elements, the last extent varies fastest.
+/// Copies the elements of a strided tensor to `to` in row-major order. Strides count elements; `element` is the size of
+/// one in bytes.
 inline void gather(std::span<std::byte> to, std::byte const* from, std::vector<std::size_t> const& shape,
                    std::vector<std::size_t> const& strides, std::size_t element) {
     if (to.empty()) return;
@@ -72,7 +74,7 @@ inline void gather(std::span<std::byte> to, std::byte const* from, std::vector<s
     for (std::size_t at = 0;; at += element) {
         std::memcpy(to.data() + at, from + offset * element, element);
         std::size_t axis = shape.size();
-        while (axis > 0 && index[axis - 1] + 1 == shape[axis - 1]) { // the axes that begin anew
+        while (axis > 0 && index[axis - 1] + 1 == shape[axis - 1]) { // axes at their last index start again at 0
             --axis;
             offset -= index[axis] * strides[axis];
             index[axis] = 0;
@@ -83,7 +85,7 @@ inline void gather(std::span<std::byte> to, std::byte const* from, std::vector<s
     }
 }
 
-/// Reads one file's list of tensors.
+/// Reads the list of tensors of one file.
 class pth_reader {
   public:
     pth_reader(std::span<std::byte const> bytes, std::string const& name) : bytes_(bytes), name_(name) {}
@@ -96,7 +98,7 @@ class pth_reader {
         auto const& list = state_dict();
         for (std::size_t i = 0; i + 1 < list.items.size(); i += 2) {
             pickle_value const& key = pickle_[list.items[i]];
-            if (key.kind != pickled::text) continue; // no name, so no tensor of a model
+            if (key.kind != pickled::text) continue; // not a name, so not a tensor of a model
             where_ = name_ + ": the tensor " + in_quotes(key.text);
             auto value = tensor_of(pickle_[list.items[i + 1]]);
             if (!value) continue;
@@ -110,7 +112,7 @@ class pth_reader {
   private:
     struct storage {
         std::span<std::byte const> bytes;
-        std::optional<dtype> type; ///< nothing: the tensor says
+        std::optional<dtype> type; ///< empty if only the tensor says it
     };
 
     [[noreturn]] void fail(std::string const& what) const { throw format_error(where_ + " " + what); }
@@ -127,7 +129,7 @@ class pth_reader {
             throw format_error(name_ + ": not a file of torch.save: it does not begin with \"PK\"");
     }
 
-    /// The members by their names within the archive's one folder, which may be called anything.
+    /// Fills `members_`. All members lie in one folder, whose name may be anything.
     void open_archive() {
         auto const all = read_zip(bytes_, name_);
         auto const is_list = [](zip_member const& m) { return m.name == "data.pkl" || m.name.ends_with("/data.pkl"); };
@@ -156,7 +158,7 @@ class pth_reader {
         return at->second;
     }
 
-    /// The dictionary of tensors: the root, or what stands under "model" in it.
+    /// The dictionary of tensors: the root, or the dictionary under its key "model".
     [[nodiscard]] pickle_value const& state_dict() const {
         pickle_value const* dictionary = &pickle_[pickle_.root];
         if (dictionary->kind != pickled::dictionary)
@@ -185,7 +187,7 @@ class pth_reader {
         return result;
     }
 
-    /// Nothing for what is no tensor.
+    /// The tensor that `value` describes; empty if it describes something else.
     [[nodiscard]] std::optional<tensor> tensor_of(pickle_value const& value) {
         if (value.kind != pickled::call) return std::nullopt;
         pickle_value const* call = &value;
@@ -207,7 +209,7 @@ class pth_reader {
                     naturals(argument(*call, 3)));
     }
 
-    /// ("storage", type, key, device, count of elements)
+    /// The storage with the persistent id ("storage", type, key, device, number of elements).
     [[nodiscard]] storage storage_of(pickle_value const& value) const {
         if (value.kind != pickled::persistent) fail("has no storage");
         pickle_value const& id = pickle_[value.items[0]];
@@ -223,12 +225,12 @@ class pth_reader {
         return {bytes, type};
     }
 
-    /// `offset` and `strides` count elements.
+    /// The tensor that views `from`. `offset` and `strides` count elements.
     [[nodiscard]] tensor view(std::span<std::byte const> bytes, dtype type, std::size_t offset,
                               std::vector<std::size_t> shape, std::vector<std::size_t> const& strides) const {
         if (shape.size() != strides.size()) fail("has not as many strides as extents");
         std::size_t const element = size_of(type), count = bytes.size() / element;
-        // No axis is longer than the file, so that none of the products below can be more than 64 bits hold.
+        // No axis is longer than the file, so the products below fit into 64 bits.
         std::size_t values = 1, last = offset, dense = 1;
         bool const empty = std::find(shape.begin(), shape.end(), std::size_t{0}) != shape.end();
         bool contiguous = true;
@@ -258,24 +260,25 @@ class pth_reader {
 
     std::span<std::byte const> bytes_;
     std::string const& name_;
-    std::string root_;                                                       ///< the archive's folder, with its "/"
-    std::map<std::string, std::span<std::byte const>, std::less<>> members_; ///< without the folder
+    std::string root_;                                                       ///< the archive's folder, ending with "/"
+    std::map<std::string, std::span<std::byte const>, std::less<>> members_; ///< by name without the folder
     pickle_content pickle_;
-    std::string where_; ///< the tensor under way, for errors
+    std::string where_; ///< the current tensor, for errors
 };
 
 } // namespace detail
 
-/// The tensors of a file of torch.save in `bytes`, which must outlive them; `name` is the file's in errors. Values that
-/// are no tensors are left out; a dictionary under "model" is taken for the whole. Contiguous tensors are views, others
-/// are made on demand; several may view one storage. Throws format_error for what is not such a file or contradicts
-/// itself, and for anything in its pickle that weights have no need of. Nothing in the file is executed.
+/// The tensors of a file of torch.save. They view `bytes`, which must outlive them; several may view one storage, and
+/// tensors that are not contiguous are made on demand. Values of other kinds are left out, and if there is a dictionary
+/// under the key "model", only that is read. `name` is the file's name in errors. No code in the file is executed.
+/// @throws format_error for a file of another kind, one that contradicts itself, and anything in its pickle that
+///         weights do not need
 [[nodiscard]] inline named_tensors parse_pth(std::span<std::byte const> bytes, std::string const& name) {
     return detail::pth_reader(bytes, name).read();
 }
 
-/// Maps the file and reads its list; the tensors view the mapping, which `owners` keeps. Throws file_error and
-/// format_error.
+/// Maps a file and reads its list. The tensors view the mapping, which `owners` keeps alive.
+/// @throws file_error and format_error
 [[nodiscard]] inline named_tensors read_pth(std::filesystem::path const& path) {
     auto const file = mapped_file::open(path);
     auto result = parse_pth(file->bytes(), path.string());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the safetensors format: u64 length of a JSON header, the header, then the tensors' bytes without a gap.
+// Reads the safetensors format: the length of a header as u64, the header in JSON, and the tensors' bytes without gaps.
 #pragma once
 
 #include <llamavision/checkpoint/container/mapped_file.hpp>
@@ -31,10 +31,10 @@ struct safetensors_content {
     std::map<std::string, std::string> metadata;
 };
 
-/// The format's own limit on the header's length.
+/// The largest header that the format allows, in bytes.
 inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;
 
-/// product(shape) * size_of(type), or nothing if that exceeds std::size_t.
+/// product(shape) * size_of(type); empty if std::size_t cannot hold it.
 [[nodiscard]] inline std::optional<std::size_t> bytes_of(std::span<std::size_t const> shape, dtype type) {
     std::size_t bytes = size_of(type);
     if (std::find(shape.begin(), shape.end(), std::size_t{0}) != shape.end()) return 0;
@@ -45,7 +45,7 @@ inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;
     return bytes;
 }
 
-/// The element type that safetensors spells `name`, if it is one of those.
+/// The type that safetensors calls `name`; empty if there is none.
 [[nodiscard]] inline std::optional<dtype> dtype_of(std::string_view name) {
     for (std::size_t i = 0; i <= static_cast<std::size_t>(dtype::f8_e5m2); ++i)
         if (name_of(static_cast<dtype>(i)) == name) return static_cast<dtype>(i);
@@ -54,7 +54,8 @@ inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;
 
 namespace detail {
 
-/// The header's text. Throws format_error if the first bytes cannot be a safetensors file's.
+/// The text of the header.
+/// @throws format_error if the first bytes cannot be a safetensors file's
 [[nodiscard]] inline std::string_view safetensors_header(std::span<std::byte const> bytes, std::string const& name) {
     std::string_view const text(reinterpret_cast<char const*>(bytes.data()), bytes.size());
     if (auto const what = misplaced_file(text.substr(0, 1000)); !what.empty())
@@ -81,7 +82,7 @@ struct extent {
     std::string name;
 };
 
-/// One entry of the header; `data` are the bytes that its offsets count from.
+/// The tensor of one entry of the header. Offsets count from the beginning of `data`; `range` receives them.
 [[nodiscard]] inline tensor safetensors_entry(json_view const& entry, std::span<std::byte const> data, extent& range) {
     auto const type_name = entry.at("dtype").text();
     auto const type = dtype_of(type_name);
@@ -109,7 +110,8 @@ struct extent {
     return result;
 }
 
-/// The format demands that the tensors cover the data exactly.
+/// Checks that the tensors cover the data without gaps and overlaps, as the format demands.
+/// @throws format_error
 inline void check_tiling(std::vector<extent> ranges, std::size_t size, std::string const& name) {
     std::sort(ranges.begin(), ranges.end(),
               [](extent const& a, extent const& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
@@ -132,8 +134,8 @@ inline void check_tiling(std::vector<extent> ranges, std::size_t size, std::stri
 
 } // namespace detail
 
-/// The tensors in `bytes`, which must outlive them; `name` is the file's in errors. Throws format_error for every
-/// deviation from the format; offsets need not be aligned.
+/// Reads a whole file. The tensors view `bytes`, which must outlive them. `name` is the file's name in errors.
+/// @throws format_error for every deviation from the format, except that tensors may begin at any byte
 [[nodiscard]] inline safetensors_content parse_safetensors(std::span<std::byte const> bytes, std::string const& name) {
     auto const header = detail::safetensors_header(bytes, name);
     auto const data = bytes.subspan(8 + header.size());
@@ -154,8 +156,8 @@ inline void check_tiling(std::vector<extent> ranges, std::size_t size, std::stri
     return result;
 }
 
-/// Maps the file and reads its header; the tensors view the mapping, which `content.owners` keeps. Throws file_error
-/// and format_error.
+/// Maps a file and reads its header. The tensors view the mapping, which `content.owners` keeps alive.
+/// @throws file_error and format_error
 [[nodiscard]] inline safetensors_content open_safetensors(std::filesystem::path const& path) {
     auto const file = mapped_file::open(path);
     auto result = parse_safetensors(file->bytes(), path.string());
@@ -163,7 +165,7 @@ inline void check_tiling(std::vector<extent> ranges, std::size_t size, std::stri
     return result;
 }
 
-/// The tensors alone of open_safetensors.
+/// The tensors of open_safetensors, without the metadata.
 [[nodiscard]] inline named_tensors read_safetensors(std::filesystem::path const& path) {
     return open_safetensors(path).content;
 }

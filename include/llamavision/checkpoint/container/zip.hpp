@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The members of a zip archive as views of its bytes: stored ones, as torch.save writes them. Only the list at the end
-// is trusted for sizes; it must agree with the file, and members may not overlap.
+// Reads zip archives whose members are stored without compression, as torch.save writes them. Members are views of the
+// archive's bytes. Their sizes come from the list at the end (the central directory), which is checked against the
+// rest: members must lie inside of the file and may not overlap.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -19,7 +20,7 @@ namespace llamavision::checkpoint {
 
 /// One file in an archive.
 struct zip_member {
-    std::string_view name; ///< as stored, with folders; any bytes
+    std::string_view name; ///< as stored, with folders; may be any bytes
     std::span<std::byte const> bytes;
 };
 
@@ -64,7 +65,8 @@ class zip_reader {
         throw format_error(name_ + ", byte " + std::to_string(at) + ": " + what);
     }
 
-    /// A number of `size` bytes, the lowest first. @pre it lies in the file
+    /// A little-endian number of `size` bytes.
+    /// @pre it lies in the file
     [[nodiscard]] std::uint64_t number(std::size_t at, std::size_t size) const {
         std::uint64_t value = 0;
         for (std::size_t i = 0; i < size; ++i)
@@ -78,7 +80,7 @@ class zip_reader {
         return at <= end && size <= end - at;
     }
 
-    /// The last record of the file, which ends with a comment of at most 65535 bytes.
+    /// The place of the last record (end of central directory), which a comment of at most 65535 bytes may follow.
     [[nodiscard]] std::size_t find_end() const {
         if (bytes_.size() >= end_size) {
             std::size_t const last = bytes_.size() - end_size, reach = std::min<std::size_t>(last, saturated_16);
@@ -117,7 +119,8 @@ class zip_reader {
         return {static_cast<std::size_t>(begin), list_end, count};
     }
 
-    /// A zip64 field in place of a short one, which holds its maximum or the same number.
+    /// Replaces `value`, read from a short field, by the zip64 field at `at`. The short one must hold its maximum or
+    /// the same number.
     void replace(std::uint64_t& value, std::uint64_t saturated, std::size_t at) const {
         std::uint64_t const large = number(at, 8);
         if (value != saturated && value != large)
@@ -126,7 +129,7 @@ class zip_reader {
         value = large;
     }
 
-    /// The entry at `at`, which moves on to the next one.
+    /// Reads the entry of the list at `at`, and moves `at` to the next one.
     [[nodiscard]] zip_member member(std::size_t& at, directory const& list) {
         std::size_t const entry = at;
         if (!fits(entry, entry_size, list.end) || number(entry, 4) != 0x02014b50)
@@ -150,7 +153,8 @@ class zip_reader {
         return {name, data_of(where, size, name, list.begin)};
     }
 
-    /// Replaces the numbers that do not fit into the entry, in this order, by those of the extra field 1.
+    /// Reads the extra field 1 (zip64), which holds those numbers that do not fit into the entry, in the order of the
+    /// parameters.
     void read_zip64(std::size_t at, std::size_t size, std::uint64_t& unpacked, std::uint64_t& packed,
                     std::uint64_t& where, std::uint64_t& disk) const {
         std::size_t const end = at + size;
@@ -183,7 +187,7 @@ class zip_reader {
                            "compression (zip -0), or fetch the original");
     }
 
-    /// The local header at `where` only says where the data begin.
+    /// The bytes of a member. Of the local header at `where`, only the place where the data begin is used.
     [[nodiscard]] std::span<std::byte const> data_of(std::uint64_t where, std::uint64_t size, std::string_view name,
                                                      std::size_t list_begin) {
         auto const missing = [&](std::uint64_t at) {
@@ -220,9 +224,10 @@ class zip_reader {
 
 } // namespace detail
 
-/// The members of the archive in `bytes`, which must outlive them, in the order of its list; `name` is the file's in
-/// errors. Reads no member's bytes. Throws format_error: not a zip archive, cut off, in several parts, compressed or
-/// encrypted members, names that occur twice, members that overlap or lie outside.
+/// The members of an archive, in the order of its list. They view `bytes`, which must outlive them; their own bytes are
+/// not read. `name` is the file's name in errors.
+/// @throws format_error for a file that is no zip archive, is cut off or one of several parts; for members that are
+///         compressed or encrypted, overlap or lie outside; and for names that occur twice
 [[nodiscard]] inline std::vector<zip_member> read_zip(std::span<std::byte const> bytes, std::string const& name) {
     return detail::zip_reader(bytes, name).read();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tensor's bytes in order and in pieces, so that a file larger than the memory can be written; in another type where
-// that is asked for.
+// Hands out a tensor's bytes in pieces, so that files larger than memory can be written, and converts them to another
+// type on the way.
 #pragma once
 
 #include <llamavision/checkpoint/encoding/decode.hpp>
@@ -21,16 +21,16 @@
 
 namespace llamavision::checkpoint {
 
-/// Takes what is written, piece after piece.
+/// A function that receives bytes piece by piece.
 using byte_sink = std::function<void(std::span<std::byte const>)>;
 
-/// Bytes of a piece: large enough for any disk, small beside any tensor that matters.
+/// Bytes of a piece: large enough to write a disk at full speed, and small beside a large tensor.
 inline constexpr std::size_t piece_bytes = std::size_t{4} << 20;
 
-/// What a narrower type could not hold.
+/// Values that changed when they were converted to a narrower type.
 struct rounding {
-    std::size_t changed = 0;  ///< values that are others now, or infinite
-    std::size_t infinite = 0; ///< finite values too large for the type
+    std::size_t changed = 0;  ///< values that the type does not hold exactly
+    std::size_t infinite = 0; ///< those of them that were finite and became infinite
 
     rounding& operator+=(rounding const& other) {
         changed += other.changed;
@@ -41,7 +41,7 @@ struct rounding {
 
 namespace detail {
 
-/// The value of element `i`, which may stand at any byte.
+/// The value of element `i`. The address need not be aligned.
 template <class T>
 [[nodiscard]] float element(std::byte const* bytes, std::size_t i) {
     T value;
@@ -57,7 +57,7 @@ template <class T>
         return T::round(value);
 }
 
-/// `count` values from one plain type to another.
+/// Converts `count` values of one plain type to another.
 template <class From, class To>
 void convert(std::byte const* from, std::byte* to, std::size_t count, rounding& lost) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -93,13 +93,13 @@ inline void convert(dtype from_type, std::byte const* from, dtype type, std::byt
 
 } // namespace detail
 
-/// Whether every value of `from` is one of `to`.
+/// Whether `to` can hold every value of `from`.
 [[nodiscard]] constexpr bool holds_exactly(dtype from, dtype to) { return from == to || to == dtype::f32; }
 
 namespace detail {
 
-/// Hands the bytes of `t` to `sink` in pieces of `size` bytes, but for the last. What has to be made is made whole
-/// first, and forgotten afterwards.
+/// Hands the bytes of `t` to `sink` in pieces of `size` bytes; the last may be smaller. A tensor that has to be made is
+/// made whole first, and its memory is freed afterwards.
 inline void stream_by(tensor const& t, std::size_t size, byte_sink const& sink) {
     std::vector<std::byte> buffer;
     auto bytes = bytes_of(t, buffer);
@@ -110,8 +110,8 @@ inline void stream_by(tensor const& t, std::size_t size, byte_sink const& sink) 
     }
 }
 
-/// Whole blocks as values of `type`.
-inline void pour_blocks(tensor const& t, dtype type, byte_sink const& sink, rounding& lost) {
+/// Converts the blocks of `t` to values of `type`.
+inline void convert_blocks(tensor const& t, dtype type, byte_sink const& sink, rounding& lost) {
     block const unit = block_of(t.type);
     std::vector<float> values;
     std::vector<std::byte> converted;
@@ -128,17 +128,19 @@ inline void pour_blocks(tensor const& t, dtype type, byte_sink const& sink, roun
 
 } // namespace detail
 
-/// Hands the bytes of `t` to `sink`. What has to be made is made whole first, and forgotten afterwards.
+/// Hands the bytes of `t` to `sink` in pieces. A tensor that has to be made is made whole first, and its memory is
+/// freed afterwards.
 inline void stream(tensor const& t, byte_sink const& sink) { detail::stream_by(t, piece_bytes, sink); }
 
-/// The same values in `type`, rounded to nearest, ties to even. Throws mismatch_error unless t's type is F32, F16, BF16
-/// or a block type, and `type` one of the first three, or the same.
+/// Hands the values of `t` to `sink` as `type`, rounded to nearest, ties to even. `lost` counts values that changed.
+/// @throws mismatch_error unless both types are equal, or t's type is F32, F16, BF16 or a block type and `type` is F32,
+///         F16 or BF16
 inline void convert(tensor const& t, dtype type, byte_sink const& sink, rounding& lost) {
     if (t.type == type) return stream(t, sink);
     if (!is_plain_weight(type) || !(is_plain_weight(t.type) || is_block_type(t.type)))
         throw mismatch_error("a tensor of " + std::string(name_of(t.type)) + " cannot be written as "
                              + std::string(name_of(type)));
-    if (is_block_type(t.type)) return detail::pour_blocks(t, type, sink, lost);
+    if (is_block_type(t.type)) return detail::convert_blocks(t, type, sink, lost);
     std::vector<std::byte> converted;
     stream(t,
            [&](std::span<std::byte const> piece) { // pieces hold whole values: piece_bytes is a multiple of each size

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The block types of checkpoints as floats, told apart at run time.
+// Decodes block types to floats, by a type that is known at run time.
 #pragma once
 
 #include <llamavision/checkpoint/tensor.hpp>
@@ -10,7 +10,7 @@
 
 namespace llamavision::checkpoint::detail {
 
-/// Widens whole blocks of `type`.
+/// Decodes whole blocks of `type`.
 inline void decode(dtype type, std::span<std::byte const> bytes, float* to) {
     switch (type) {
     case dtype::q4_0: return decode_blocks<q4_0>(bytes, to);

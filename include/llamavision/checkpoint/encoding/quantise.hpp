@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A checkpoint's tensors in other formats, converted one by one when somebody asks for their bytes: what a file of
-// quantised weights is written from.
+// Converts a checkpoint's tensors to other formats, each one when its bytes are asked for; files of quantised weights
+// are written from the result.
 #pragma once
 
 #include <algorithm>
@@ -28,10 +28,11 @@
 
 namespace llamavision::checkpoint {
 
-/// The formats that tensors are wanted in, by their names; those that it does not name stay as they are.
+/// The wanted format of tensors, by name. Tensors that are not in it stay as they are.
 using formats_of_tensors = std::map<std::string, weight_format, std::less<>>;
 
-/// What a file holds in that format. Throws argument_error for i8, which only a backend's memory holds.
+/// The type in which a file stores that format; empty for formats that keep the stored type.
+/// @throws argument_error for i8, which no file holds
 [[nodiscard]] inline std::optional<dtype> stored_type(weight_format f) {
     switch (f) {
     case weight_format::bf16: return dtype::bf16;
@@ -46,10 +47,10 @@ using formats_of_tensors = std::map<std::string, weight_format, std::less<>>;
 
 namespace detail {
 
-/// Values of one piece of a conversion: whole rows are not needed, whole blocks are.
+/// Values of one piece of a conversion: a multiple of every block. Pieces may begin inside of a row.
 inline constexpr std::size_t quantised_piece = 4096;
 
-/// `bytes` of `from` as `to`, pieces on all threads.
+/// Converts `bytes` of type `from` to `to`. The pool's threads convert pieces.
 inline void convert_on(thread_pool& pool, dtype from, std::span<std::byte const> bytes, dtype to,
                        std::span<std::byte> result) {
     std::size_t const count = bytes.size() / block_of(from).bytes * block_of(from).values;
@@ -70,11 +71,10 @@ inline void convert_on(thread_pool& pool, dtype from, std::span<std::byte const>
 
 } // namespace detail
 
-/// The tensors in the formats that are wanted. What is stored so already, and rows without whole blocks, stay.
-/// Converted bytes are made each time that they are asked for, a tensor at a time, and pages that were read are given
-/// back.
-/// Throws argument_error for i8, mismatch_error for tensors that hold no real numbers. Making a tensor of integers
-/// throws format_error, naming it, if a value is infinite or no number.
+/// The tensors in the wanted formats. A tensor stays as it is if it has the format already, or if its rows have no
+/// whole blocks. Converted bytes are made each time that they are asked for, and the pages of the file that were read
+/// for them are released. Making a tensor of integers throws format_error with its name if a value is infinite or NaN.
+/// @throws argument_error for i8, mismatch_error for tensors that do not hold weights
 [[nodiscard]] inline named_tensors quantised(named_tensors source, formats_of_tensors const& formats,
                                              std::shared_ptr<thread_pool> const& pool) {
     for (auto& [name, value] : source.tensors) {
@@ -102,7 +102,7 @@ inline void convert_on(thread_pool& pool, dtype from, std::span<std::byte const>
     return source;
 }
 
-/// How far a tensor moved, relative to what it was.
+/// The error of a conversion.
 struct quantisation_error {
     double squares = 0; ///< sum of (converted - stored)²
     double size = 0;    ///< sum of stored²
@@ -110,11 +110,11 @@ struct quantisation_error {
     double largest = 0; ///< largest |stored|
     std::size_t bytes_before = 0, bytes_after = 0;
 
-    /// Root of the mean square, as a part of the tensor's own; no number if some value is none.
+    /// The root mean square error, relative to the tensor's root mean square; NaN if some value is.
     [[nodiscard]] double relative() const { return size == 0 ? 0 : std::sqrt(squares / size); }
-    /// The largest change as a part of the largest value; no number if some value is none.
+    /// The largest error, relative to the largest value; NaN if some value is.
     [[nodiscard]] double worst() const { return largest == 0 ? 0 : most / largest; }
-    /// The larger of two sizes; no number if one is none, which std::max may drop.
+    /// The larger of two numbers; NaN if one of them is, which std::max may lose.
     [[nodiscard]] static double larger(double a, double b) { return std::isnan(a) || a >= b ? a : b; }
     quantisation_error& operator+=(quantisation_error const& other) {
         squares += other.squares;
@@ -127,7 +127,7 @@ struct quantisation_error {
     }
 };
 
-/// Compares two tensors of one shape, of any types that hold weights.
+/// The error of `converted` against `stored`, which have the same shape and types that hold weights.
 [[nodiscard]] inline quantisation_error compare(tensor const& stored, tensor const& converted) {
     std::vector<std::byte> room_a, room_b;
     auto const a = bytes_of(stored, room_a), b = bytes_of(converted, room_b);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How values become those of another type, a few thousand at a time.
+// Converts values to another type, a few thousand at a time.
 #pragma once
 
 #include <llamavision/checkpoint/encoding/convert.hpp>
@@ -21,7 +21,7 @@ LLAMAVISION_INLINE void retype(dtype from, std::span<std::byte const> bytes, dty
     rounding lost;
     if (!is_block_type(from))
         return detail::convert(from, bytes.data(), to, result.data(), bytes.size() / size_of(from), lost);
-    std::array<float, 4096> values; // a multiple of every block
+    std::array<float, 4096> values; // a multiple of every block's values
     std::size_t const piece = bytes_of(from, values.size());
     while (!bytes.empty()) {
         auto const now = bytes.first(std::min(piece, bytes.size()));

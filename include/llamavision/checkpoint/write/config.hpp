@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The small files of Hugging Face's form, made of numbers: config.json, generation_config.json,
+// Makes the texts of the small files of Hugging Face's form: config.json, generation_config.json,
 // preprocessor_config.json.
 #pragma once
 
@@ -30,7 +30,7 @@ using json_text = nlohmann::ordered_json;
 [[nodiscard]] inline json_text id(std::optional<std::int32_t> value) { return value ? json_text(*value) : nullptr; }
 
 [[nodiscard]] inline json_text rope_json(config::rope_numbers const& rope) {
-    if (!rope.scaled) return {{"rope_type", "default"}}; // null is valid, but transformers 4.5x cannot build it
+    if (!rope.scaled) return {{"rope_type", "default"}}; // null is valid, but transformers 4.5x does not load it
     return {{"rope_type", "llama3"},
             {"factor", rope.factor},
             {"low_freq_factor", rope.low_freq_factor},
@@ -38,7 +38,7 @@ using json_text = nlohmann::ordered_json;
             {"original_max_position_embeddings", rope.original_context}};
 }
 
-/// What a text model's config.json and the text_config of one that sees have in common.
+/// The keys that a text model's config.json and the text_config of Llama 3.2 Vision have in common.
 [[nodiscard]] inline json_text text_json(config::text_numbers const& n, generation_defaults const& g,
                                          std::string const& type) {
     return {{"vocab_size", n.vocabulary},
@@ -116,7 +116,8 @@ using json_text = nlohmann::ordered_json;
     return document.dump(2) + "\n";
 }
 
-/// `text`, a config.json, with the types that it names changed to `type`. @pre it was read without an error
+/// The config.json `text` with every torch_dtype and dtype replaced by `type`.
+/// @pre read_config reads it without an error
 [[nodiscard]] inline std::string config_with_type(std::string const& text, dtype type) {
     auto document = detail::json_text::parse(text);
     auto const change = [&](detail::json_text& object) {

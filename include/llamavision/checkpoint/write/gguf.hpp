@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes GGUF, version 3: the header first, then one tensor after the other; a fault leaves the old file or none.
+// Writes GGUF, version 3: the header, then one tensor after the other. If writing fails, the old file stays.
 #pragma once
 
 #include <llamavision/checkpoint/container/gguf.hpp>
@@ -27,11 +27,11 @@
 
 namespace llamavision::checkpoint {
 
-/// A value to be written: the types that files of this model need.
+/// A value of a key, of one of the types that files of this model need.
 using gguf_value_to_write =
     std::variant<std::uint32_t, float, bool, std::string, std::vector<std::int32_t>, std::vector<std::string>>;
 
-/// A file to be written. Keys and tensors keep their order; tensors may be made when their turn comes.
+/// The content of a file. Keys and tensors are written in this order.
 struct gguf_to_write {
     std::vector<std::pair<std::string, gguf_value_to_write>> keys;
     std::vector<std::pair<std::string, tensor>> tensors;
@@ -119,8 +119,9 @@ inline void put(std::string& out, gguf_value_to_write const& value) {
 
 } // namespace detail
 
-/// Writes `file` to `path`, beside it first and then renamed. One tensor at a time is in memory. `report` counts bytes
-/// of tensors. Throws file_error, argument_error for what GGUF cannot hold, and what making a tensor throws.
+/// Writes `file` beside `path`, and renames it to `path` when it is complete. At most one tensor that has to be made is
+/// in memory. `report` counts bytes of tensors.
+/// @throws file_error, argument_error for what GGUF cannot hold, and what tensor::make throws
 inline void write_gguf(std::filesystem::path const& path, gguf_to_write const& file, progress const& report = {}) {
     std::string const header = detail::gguf_header(file);
     std::size_t done = 0, total = 0;
@@ -133,7 +134,8 @@ inline void write_gguf(std::filesystem::path const& path, gguf_to_write const& f
             done += piece.size();
             if (report && done < total) report(done, total);
         });
-        out.write(std::string(round_up(out.size(), gguf_alignment) - out.size(), '\0')); // the header ends aligned
+        out.write(std::string(round_up(out.size(), gguf_alignment) - out.size(),
+                              '\0')); // the data begin at an aligned place, so size() tells the padding
     }
     out.commit();
     if (report) report(total, total);

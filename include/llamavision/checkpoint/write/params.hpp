@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Meta's params.json, made of numbers; and what it has no words for.
+// Makes the text of Meta's params.json, and tells which numbers it cannot say.
 #pragma once
 
 #include <llamavision/checkpoint/form/meta/params.hpp>
@@ -19,20 +19,21 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// multiple_of and ffn_dim_multiplier that make the width `mlp`: the published models' where they do, or a multiple
-/// that is the width itself, and a multiplier that stays below it.
+/// multiple_of and ffn_dim_multiplier from which feed_forward_width makes `mlp`: those of a published model if they do,
+/// else multiple_of = mlp and a multiplier small enough that rounding up gives one multiple.
 [[nodiscard]] inline std::pair<std::size_t, std::optional<double>> feed_forward_words(std::size_t width,
                                                                                       std::size_t mlp) {
     for (std::size_t const multiple : {std::size_t{4096}, std::size_t{1024}, std::size_t{256}, mlp})
         for (std::optional<double> const multiplier : {std::optional<double>(1.3), std::optional<double>()})
             if (feed_forward_width(width, multiple, multiplier) == mlp) return {multiple, multiplier};
-    // Half of what 8/3 of the width lacks or has too much: int(multiplier · 8/3 · width) lies between 1 and mlp.
+    // int(multiplier · 8/3 · width) is then about mlp / 2, between 1 and mlp, and is rounded up to mlp.
     return {mlp, static_cast<double>(mlp) / (16.0 * static_cast<double>(width) / 3.0)};
 }
 
 } // namespace detail
 
-/// Sentences about the numbers that Meta's code has no place for; empty if its form says everything.
+/// One phrase for each number that Meta's code fixes and that is another one in `n`; empty if Meta's form can hold the
+/// model.
 [[nodiscard]] inline std::vector<std::string> unsayable_in_params(config::numbers const& n) {
     std::vector<std::string> found;
     auto const& t = n.text;
@@ -40,7 +41,8 @@ namespace detail {
         found.push_back("its cross-attention layers stand where Meta's code would not put them");
     config::rope_numbers scaling = t.rope;
     scaling.theta = config::rope_numbers{}.theta;
-    if (n.kind == config::family::llama) scaling.factor = config::rope_numbers{}.factor; // told by unsaid_in_params
+    if (n.kind == config::family::llama)
+        scaling.factor = config::rope_numbers{}.factor; // unsaid_in_params reports the factor
     if (t.rope.scaled && !(scaling == config::rope_numbers{}))
         found.push_back("its rotary frequencies are scaled by other numbers than in Meta's code");
     auto const [multiple, multiplier] = detail::feed_forward_words(t.width, t.mlp);
@@ -49,8 +51,8 @@ namespace detail {
     return found;
 }
 
-/// Sentences about the numbers that params.json leaves out, and that a reader has to know; those of the published
-/// models need none.
+/// One phrase for each number that params.json does not say and that is not a published model's, so that a reader has
+/// to know it.
 [[nodiscard]] inline std::vector<std::string> unsaid_in_params(config::numbers const& n) {
     std::vector<std::string> found;
     if (n.kind == config::family::mllama && n.vision != detail::published_tower(n.vision.tile, n.vision.tiles))
@@ -62,7 +64,8 @@ namespace detail {
     return found;
 }
 
-/// The text of a params.json. Throws mismatch_error for what Meta's form cannot say.
+/// The text of a params.json.
+/// @throws mismatch_error for a model that Meta's form cannot hold
 [[nodiscard]] inline std::string params_text(config::numbers const& n) {
     if (auto const found = unsayable_in_params(n); !found.empty())
         throw mismatch_error("Meta's form cannot hold this model: " + listed(found));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes what torch.save writes for a dictionary of tensors: an archive with a pickle, which says what the tensors are,
-// and one member of bytes for each. torch.load(weights_only=True) reads it.
+// Writes what torch.save writes for a dictionary of tensors: a zip archive with a pickle that describes the tensors,
+// and one member for the bytes of each. torch.load(weights_only=True) reads it.
 #pragma once
 
 #include <llamavision/checkpoint/write/safetensors.hpp>
@@ -23,7 +23,7 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// A program of pickle's stack machine, protocol 2; its opcodes by the names of Python's pickletools.
+/// Writes a pickle of protocol 2. Opcodes have the names of Python's pickletools in comments.
 class pickle_writer {
   public:
     pickle_writer() : text_("\x80\x02") {} // PROTO 2
@@ -98,7 +98,7 @@ inline void put_tensor(pickle_writer& out, tensor_to_write const& t, std::size_t
     out.op('R');
 }
 
-/// The dictionary; storages are numbered in the tensors' order.
+/// The pickle of the dictionary. Storages are numbered in the order of the tensors.
 [[nodiscard]] inline std::string state_dict_pickle(std::span<tensor_to_write const> tensors) {
     pickle_writer out;
     std::set<std::string_view> names;
@@ -116,9 +116,10 @@ inline void put_tensor(pickle_writer& out, tensor_to_write const& t, std::size_t
 
 } // namespace detail
 
-/// Writes `tensors`, in their order, to `path`, whose stem becomes the archive's folder. Written beside `path` and then
-/// renamed. `report` counts bytes. Throws file_error, and argument_error for duplicate names, types other than F32, F16
-/// and BF16, or bytes that contradict a shape.
+/// Writes `tensors` in their order to a file beside `path`, and renames it to `path` when it is complete. The archive's
+/// folder is called like the stem of `path`. `report` counts bytes.
+/// @throws file_error, and argument_error for duplicate names, types other than F32, F16 and BF16, or bytes that
+///         contradict a shape
 inline void write_pth(std::filesystem::path const& path, std::span<tensor_to_write const> tensors,
                       progress const& report = {}) {
     std::size_t done = 0, total = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A checkpoint's folder that takes its place only when all of its files are complete.
+// A folder for a checkpoint that appears under its name only when all of its files are complete.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -24,7 +24,7 @@
 
 namespace llamavision::checkpoint {
 
-/// Whether `name` is that of a file which checkpoints consist of: only such files are ever replaced.
+/// Whether a file of that name belongs to a checkpoint. Folders with other files are never replaced.
 [[nodiscard]] inline bool is_checkpoint_file(std::filesystem::path const& name) {
     constexpr std::string_view known[] = {"config.json",
                                           "generation_config.json",
@@ -50,8 +50,9 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// Throws file_error unless a folder may be made at `path`: nothing is there, or an empty folder, or, with `replace`, a
-/// folder with nothing but a checkpoint's files.
+/// Checks that a folder may be made at `path`: nothing is there, or an empty folder, or, with `replace`, a folder with
+/// nothing but a checkpoint's files.
+/// @throws file_error
 inline void check_replaceable(std::filesystem::path const& path, bool replace) {
     std::error_code fault;
     auto const status = std::filesystem::symlink_status(path, fault);
@@ -73,7 +74,7 @@ inline void check_replaceable(std::filesystem::path const& path, bool replace) {
         throw file_error(path.string() + ": holds more than a checkpoint, and is not replaced: " + listed(strange));
 }
 
-/// Both names change places at once, where the system can do that.
+/// Exchanges two names in one step. Returns false if the system cannot do that.
 [[nodiscard]] inline bool exchanged(std::filesystem::path const& a, std::filesystem::path const& b) {
 #if defined(__linux__) && defined(RENAME_EXCHANGE)
     return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
@@ -85,12 +86,12 @@ inline void check_replaceable(std::filesystem::path const& path, bool replace) {
 
 } // namespace detail
 
-/// Makes a folder beside `target`, to be filled; `commit` moves it there, and without that it vanishes. After a kill,
-/// "TARGET.part" and a number may remain.
+/// Makes a folder beside `target`, in which the caller writes files; `commit` renames it to `target`. Without `commit`,
+/// the destructor removes it. If the process is killed, a folder called "TARGET.part" and a number may remain.
 class replacement_folder {
   public:
-    /// Throws file_error if something is at `target`: a file, or a folder that is not empty. With `replace`, such a
-    /// folder is replaced, provided that it holds nothing but a checkpoint's files.
+    /// With `replace`, `commit` replaces a folder that holds nothing but a checkpoint's files.
+    /// @throws file_error if `target` is a file, or a folder that is not empty and must not be replaced
     replacement_folder(std::filesystem::path const& target, bool replace) : target_(without_slash(target)) {
         detail::check_replaceable(target_, replace);
         part_ = target_;
@@ -106,10 +107,10 @@ class replacement_folder {
         if (!committed_) std::filesystem::remove_all(part_, ignored);
     }
 
-    /// Where the files go until `commit`.
+    /// The folder for the files until `commit`.
     [[nodiscard]] std::filesystem::path const& path() const { return part_; }
 
-    /// Throws file_error.
+    /// @throws file_error
     void commit() {
         sync_folder(part_);
         std::error_code fault;

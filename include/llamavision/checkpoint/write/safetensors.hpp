@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes the safetensors format: the same tensors give the same bytes, and a fault leaves the old file or none.
+// Writes the safetensors format. The same tensors always give the same bytes. If writing fails, the old file stays.
 #pragma once
 
 #include <llamavision/checkpoint/container/safetensors.hpp>
@@ -26,8 +26,8 @@
 
 namespace llamavision::checkpoint {
 
-/// A tensor to be written, row-major, little-endian, product(shape) * size_of(type) bytes: either `bytes`, or what
-/// `write_bytes` hands over piece by piece when their turn has come.
+/// A tensor to be written: row-major, little-endian, product(shape) * size_of(type) bytes. The bytes are `bytes`, or if
+/// `write_bytes` is set, what it hands to its sink when the tensor is written.
 struct tensor_to_write {
     std::string name;
     dtype type = dtype::f32;
@@ -36,8 +36,8 @@ struct tensor_to_write {
     std::function<void(byte_sink const&)> write_bytes{};
 };
 
-/// `source` as `type`, under `name`. `source` must outlive the result, as `lost` must, which counts what rounding
-/// changed.
+/// The tensor `source` as `type`, under `name`. `lost` counts the values that rounding changes. `source` and `lost`
+/// must outlive the result.
 [[nodiscard]] inline tensor_to_write converted(std::string name, tensor const& source, dtype type, rounding& lost) {
     return {std::move(name), type, source.shape, {}, [&source, type, &lost](byte_sink const& sink) {
                 checkpoint::convert(source, type, sink, lost);
@@ -69,7 +69,7 @@ namespace detail {
     }
 }
 
-/// Writes one tensor's bytes, and reports how many of `total` are done, `done` before.
+/// Writes one tensor's bytes. Reports progress of `total` bytes, of which `done` were written before.
 inline void write_tensor(byte_sink const& file, tensor_to_write const& t, std::size_t done, std::size_t total,
                          progress const& report) {
     std::size_t const size = *bytes_of(t.shape, t.type);
@@ -93,10 +93,11 @@ inline void write_tensor(byte_sink const& file, tensor_to_write const& t, std::s
 
 } // namespace detail
 
-/// Writes `tensors` and `metadata` to `path`: widest elements first, then by name, which keeps every tensor aligned to
-/// its element, as the header is padded to a multiple of 8 bytes. Written beside `path` and then renamed. `report`
-/// counts bytes. Throws file_error, argument_error for duplicate names or bytes that contradict a shape, and what
-/// `write_bytes` throws.
+/// Writes `tensors` and `metadata` to a file beside `path`, and renames it to `path` when it is complete. Tensors are
+/// sorted by size of a value, the widest first, then by name; with a header padded to a multiple of 8 bytes, every
+/// tensor is aligned to its values. `report` counts bytes.
+/// @throws file_error, argument_error for duplicate names or bytes that contradict a shape, and what `write_bytes`
+///         throws
 inline void write_safetensors(std::filesystem::path const& path, std::span<tensor_to_write const> tensors,
                               std::map<std::string, std::string> const& metadata = {}, progress const& report = {}) {
     std::vector<tensor_to_write const*> order;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model's tensors as Hugging Face lays them out: one model.safetensors, or shards of a bounded size and an index.
+// Writes a model's tensors in Hugging Face's form: one model.safetensors, or several shards with an index.
 #pragma once
 
 #include <llamavision/checkpoint/write/safetensors.hpp>
@@ -17,20 +17,20 @@
 
 namespace llamavision::checkpoint {
 
-/// How a folder's weights are split. transformers' own limit is 5 GB.
+/// How weights are divided among files. The initial value is transformers' own limit, 5 GB.
 struct sharding {
-    std::size_t bytes = 5'000'000'000; ///< of tensors in a file, unless a single tensor has more
-    std::size_t files = 0;             ///< instead, if not 0: so many files of about the same size
+    std::size_t bytes = 5'000'000'000; ///< the most bytes of tensors in a file, unless a single tensor has more
+    std::size_t files = 0;             ///< if not 0, used instead: the number of files, of about the same size
 };
 
-/// Where each shard ends: indices into `sizes`, ascending, the last being sizes.size(). No shard is empty.
+/// The end of each shard, as ascending indices into `sizes`; the last is sizes.size(). No shard is empty.
 [[nodiscard]] inline std::vector<std::size_t> shard_ends(std::span<std::size_t const> sizes, sharding split) {
     if (split.files == 0 && split.bytes == 0) throw argument_error("a shard must hold more than 0 bytes");
     std::size_t total = 0, used = 0, before = 0;
     for (std::size_t const size : sizes) total += size;
     std::vector<std::size_t> ends;
     for (std::size_t i = 0; i < sizes.size(); ++i) {
-        std::size_t const files = ends.size() + 1; // this one counted
+        std::size_t const files = ends.size() + 1; // with this one
         bool const full = split.files != 0 ? files < split.files && before >= total / split.files * files
                                            : used + sizes[i] > split.bytes;
         if (full && used != 0) {
@@ -44,7 +44,7 @@ struct sharding {
     return ends;
 }
 
-/// "model-00002-of-00005.safetensors"; "model.safetensors" if it is the only one.
+/// The name of a shard: "model-00002-of-00005.safetensors"; "model.safetensors" if it is the only one.
 [[nodiscard]] inline std::string shard_name(std::size_t number, std::size_t of) {
     if (of == 1) return "model.safetensors";
     auto const five = [](std::size_t n) {
@@ -54,8 +54,9 @@ struct sharding {
     return "model-" + five(number) + "-of-" + five(of) + ".safetensors";
 }
 
-/// Writes `tensors`, in their order, to as many files of `folder` as `split` makes, and the index last. `report` counts
-/// bytes. Throws as write_safetensors.
+/// Writes `tensors` in their order to the files of `folder` that `split` asks for, and then the index. `report` counts
+/// bytes.
+/// @throws like write_safetensors
 inline void write_sharded(std::filesystem::path const& folder, std::span<tensor_to_write const> tensors,
                           sharding split = {}, progress const& report = {}) {
     std::vector<std::size_t> sizes;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Zip archives as torch.save lays them out: members stored, not compressed, each member's data at a multiple of 64
-// bytes, sizes and checksums behind the data, and a zip64 end whatever the size.
+// Writes zip archives like torch.save: members are stored without compression, the data of each begin at a multiple of
+// 64 bytes, sizes and checksums follow the data, and the end is always a zip64 one.
 #pragma once
 
 #include <llamavision/checkpoint/encoding/convert.hpp>
@@ -18,7 +18,7 @@
 
 namespace llamavision::checkpoint::detail {
 
-/// Appends the `bytes` lowest bytes of a number, the lowest first.
+/// Appends the lowest `bytes` bytes of a number, little-endian.
 inline void put_number(std::string& text, std::uint64_t value, std::size_t bytes) {
     for (std::size_t i = 0; i < bytes; ++i) text += static_cast<char>(static_cast<unsigned char>(value >> (8 * i)));
 }
@@ -28,7 +28,7 @@ class zip_writer {
   public:
     explicit zip_writer(replacement_file& file) : file_(file) {}
 
-    /// A member of exactly `size` bytes, which `write_bytes` hands over.
+    /// Writes a member of exactly `size` bytes, which `write_bytes` hands to its sink.
     void add(std::string name, std::uint64_t size, std::function<void(byte_sink const&)> const& write_bytes) {
         member m{std::move(name), size, file_.size(), 0};
         file_.write(local_header(m));
@@ -41,7 +41,8 @@ class zip_writer {
         std::string behind;
         put_number(behind, 0x08074b50, 4);
         put_number(behind, m.checksum, 4);
-        for (int i = 0; i < 2; ++i) put_number(behind, size, is_large(size) ? 8 : 4); // compressed, and not
+        for (int i = 0; i < 2; ++i)
+            put_number(behind, size, is_large(size) ? 8 : 4); // the compressed size, and the same uncompressed
         file_.write(behind);
         members_.push_back(std::move(m));
     }
@@ -50,7 +51,7 @@ class zip_writer {
             [&](byte_sink const& sink) { sink(std::as_bytes(std::span(text.data(), text.size()))); });
     }
 
-    /// The list of members, and the three records of the end.
+    /// Writes the list of members and the three records at the end.
     void finish() {
         std::string directory;
         for (member const& m : members_) directory += central_header(m);
@@ -69,7 +70,7 @@ class zip_writer {
         put_number(end, 0, 4);
         put_number(end, zip64_end, 8);
         put_number(end, 1, 4);
-        put_number(end, 0x06054b50, 4); // the end of the old format, as far as its fields reach
+        put_number(end, 0x06054b50, 4); // the end record of the old format; its fields are capped
         put_number(end, 0, 4);
         put_number(end, count < 0xFFFF ? count : 0xFFFF, 2);
         put_number(end, count < 0xFFFF ? count : 0xFFFF, 2);
@@ -94,7 +95,7 @@ class zip_writer {
     static bool is_large(std::uint64_t value) { return value >= 0xFFFFFFFF; }
     static std::uint64_t capped(std::uint64_t value) { return is_large(value) ? 0xFFFFFFFF : value; }
 
-    /// What both headers of a member have in common.
+    /// Appends the fields that both headers of a member have in common.
     static void put_common(std::string& text, member const& m, std::uint64_t size, std::size_t extra) {
         put_number(text, is_large(m.size) || is_large(m.offset) ? version : 20, 2);
         put_number(text, flags, 2);
@@ -110,7 +111,7 @@ class zip_writer {
 
     static std::string local_header(member const& m) {
         std::string extra;
-        if (is_large(m.size)) { // says that the sizes behind the data have 8 bytes
+        if (is_large(m.size)) { // zip64: the sizes behind the data have 8 bytes
             put_number(extra, 1, 2);
             put_number(extra, 16, 2);
             put_number(extra, m.size, 8);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF as a form of checkpoint: finds the file or the two, settles the dialect, and fills a description from the keys.
+// GGUF as a form of checkpoint: finds the one or two files, decides the dialect, and fills a description from the keys.
 #pragma once
 
 #include <llamavision/checkpoint/container/gguf.hpp>
@@ -35,12 +35,12 @@
 
 namespace llamavision::checkpoint {
 
-/// A checkpoint's file or two, mapped and read.
+/// The one or two files of a checkpoint, mapped and read.
 struct gguf_files {
     ollama_model paths;
     gguf_content model;
     std::optional<gguf_content> projector;
-    gguf_dialect dialect = gguf_dialect::as_marked; ///< settled: never as_marked once it is in a description
+    gguf_dialect dialect = gguf_dialect::as_marked; ///< in a description never as_marked
 
     [[nodiscard]] gguf_content const* other() const { return projector ? &*projector : nullptr; }
 };
@@ -50,7 +50,7 @@ namespace detail {
 [[nodiscard]] inline bool has_text(gguf_content const& c) { return c.content.tensors.contains("token_embd.weight"); }
 [[nodiscard]] inline bool has_tower(gguf_content const& c) { return c.content.tensors.contains("v.patch_embd.weight"); }
 
-/// The files of type GGUF in a folder, sorted.
+/// The sorted *.gguf files of a folder.
 [[nodiscard]] inline std::vector<std::filesystem::path> gguf_in(std::filesystem::path const& folder) {
     std::vector<std::filesystem::path> found;
     std::error_code fault;
@@ -73,7 +73,8 @@ namespace detail {
     return {found[0], found[1], {}};
 }
 
-/// Throws mismatch_error unless the files are one whole model.
+/// Checks that the files are one whole model. If the first is the projector, exchanges the two.
+/// @throws mismatch_error
 inline void check_gguf_halves(gguf_files& s) {
     std::string const name = s.paths.model.string();
     if (auto const* const parts = s.model.find("split.count"); parts && parts->natural() > 1)
@@ -95,7 +96,8 @@ inline void check_gguf_halves(gguf_files& s) {
             throw mismatch_error(name
                                  + ": is a projector alone, the part that sees; put it and its model into one "
                                    "folder, and name the folder");
-        bool const alone = s.model.find("llamavision.layout") != nullptr; // its own file says that nothing is lacking
+        bool const alone = s.model.find("llamavision.layout")
+                           != nullptr; // this library's own file: it has no tower because the model has none
         if (!alone && has_text(s.model) && !has_tower(s.model) && s.model.find("mllama.block_count"))
             throw mismatch_error(name
                                  + ": holds only the text's half of a model; put it and its projector into one "
@@ -108,8 +110,9 @@ inline void check_gguf_halves(gguf_files& s) {
     }
 }
 
-/// Throws mismatch_error where the files contradict the dialect that was asked for, or where they do not show theirs
-/// and none was asked for.
+/// The dialect of the files. `wanted` is the one that the caller asked for.
+/// @throws mismatch_error if the files are of another dialect than `wanted`, or if they do not tell theirs and `wanted`
+///         is as_marked
 [[nodiscard]] inline gguf_dialect settled_dialect(gguf_files const& s, gguf_dialect wanted,
                                                   std::vector<std::string>& warnings) {
     using enum gguf_dialect;
@@ -159,7 +162,7 @@ inline void check_gguf_halves(gguf_files& s) {
     return s;
 }
 
-/// What a file of this library's own holds of the Hugging Face folder that it came from.
+/// Reads into `d` the small files of a Hugging Face folder that a file of this library contains.
 inline void read_own_files(description& d, gguf_content const& content) {
     auto const files = gguf_small_files(content);
     std::string const file = d.path.string();
@@ -202,8 +205,9 @@ inline void read_gguf_tokenizer(description& d, gguf_content const& content) {
 
 } // namespace detail
 
-/// Reads what the file at d.path, a folder with two, or an ollama model says into `d`. Throws file_error, format_error
-/// and mismatch_error, or lists their messages in `problems`.
+/// Reads the keys of a checkpoint into `d`. d.path is a file, a folder with one or two, or a model of ollama's.
+/// @throws file_error, format_error and mismatch_error; with faults::collected, their messages are in `problems`
+///         instead
 inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
     auto const step = [&](auto const& f) { attempt(mode, d.problems, f); };
     step([&] {
@@ -244,9 +248,9 @@ inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
     });
 }
 
-/// Gives the weights that `describe_gguf` found Hugging Face's names. `report` counts files.
+/// Converts the tensors that `describe_gguf` read to Hugging Face's names and layouts. `report` counts files.
 inline void map_gguf(opened& o, progress const& report, faults mode) {
-    if (!o.gguf || !o.model) return; // only with faults::collected
+    if (!o.gguf || !o.model) return; // nothing could be read, and the fault was collected
     attempt(mode, o.problems, [&] {
         gguf_files const& files = *o.gguf;
         o.tensors = gguf_to_hugging_face(files.model, files.other(), o.model->values, files.dialect, o.path.string());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model's numbers as GGUF's keys, `mllama.*` (ollama) or `llama.*` (llama.cpp), and back.
+// Reads and writes the model's numbers as GGUF's keys: `mllama.*` (ollama) or `llama.*` (llama.cpp).
 #pragma once
 
 #include <llamavision/checkpoint/container/gguf.hpp>
@@ -28,7 +28,7 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// Keys of a model file and, if there are two, of its projector.
+/// The keys of a model file and, if there are two files, of its projector.
 class gguf_key_reader {
   public:
     gguf_key_reader(gguf_content const& model, gguf_content const* projector, std::string file)
@@ -86,7 +86,9 @@ class gguf_key_reader {
     return v;
 }
 
-/// What the keys of both architectures have in common; `at` is "mllama." or "llama.".
+/// Reads the keys that both architectures have.
+/// @param at "mllama." or "llama."
+/// @param theta the default, for a file without rope.freq_base
 [[nodiscard]] inline config::text_numbers read_gguf_text(gguf_key_reader const& keys, std::string const& at,
                                                          double theta) {
     config::text_numbers t;
@@ -101,15 +103,17 @@ class gguf_key_reader {
     return t;
 }
 
-/// Rows of the tensor `name`, or what the key says where it is not there: later files have no key, older ones a wrong
-/// one.
+/// The number of rows of the tensor `name`; if there is no such tensor, the value of `key`. (Newer files lack the key,
+/// and in older ones it is wrong.)
 [[nodiscard]] inline std::size_t rows_or_key(named_tensors const& tensors, std::string_view name,
                                              gguf_key_reader const& keys, std::string const& key) {
     auto const at = tensors.tensors.find(name);
     return at != tensors.tensors.end() && !at->second.shape.empty() ? at->second.shape.front() : keys.extent(key);
 }
 
-/// What a file of the architecture "llama" may ask for and this library does not do (llama.cpp: llm_load_hparams).
+/// Refuses what a file of the architecture "llama" may ask for and this library does not do (llama.cpp:
+/// llama_model::load_hparams).
+/// @throws mismatch_error
 inline void refuse_other_llamas(gguf_key_reader const& keys, config::text_numbers const& t, std::string const& file) {
     std::vector<std::string> unsupported;
     std::size_t const head = t.width / t.heads;
@@ -148,8 +152,8 @@ inline void refuse_other_llamas(gguf_key_reader const& keys, config::text_number
 
 } // namespace detail
 
-/// The architecture that a file names: "mllama" or "llama".
-/// @throws format_error if it names none, mismatch_error for another one
+/// The family that a file's general.architecture names.
+/// @throws format_error if there is no such key, mismatch_error for another architecture
 [[nodiscard]] inline config::family gguf_family(gguf_content const& model, std::string const& file) {
     auto const* const key = model.find("general.architecture");
     if (!key) throw format_error(file + ": the key \"general.architecture\" is missing");
@@ -159,9 +163,10 @@ inline void refuse_other_llamas(gguf_key_reader const& keys, config::text_number
                          + ", but this library runs \"mllama\" (Llama 3.2 Vision) and \"llama\" (its text models)");
 }
 
-/// The numbers of a model file and, if there are two, its projector.
-/// @throws format_error for keys that are missing, of another type or contradict each other, mismatch_error for another
-///         architecture and for what this library does not support
+/// Reads the numbers of a model file and, if there are two files, of its projector. `file` is the checkpoint's name in
+/// errors.
+/// @throws format_error for keys that are missing, have another type or contradict each other; mismatch_error for
+///         another architecture and for what this library does not support
 [[nodiscard]] inline model_config read_gguf_config(gguf_content const& model, gguf_content const* projector,
                                                    std::string const& file) {
     detail::gguf_key_reader const keys(model, projector, file);
@@ -193,7 +198,7 @@ inline void refuse_other_llamas(gguf_key_reader const& keys, config::text_number
     return result;
 }
 
-/// The keys that read_gguf_config reads, with `general.architecture` first.
+/// Adds the keys that read_gguf_config reads, `general.architecture` first.
 inline void add_gguf_config(gguf_to_write& file, model_config const& model) {
     std::string const architecture(name_of(model.values.kind));
     bool const sees = model.values.kind == config::family::mllama;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ways in which GGUF files of this model were written, which differ in what they do to gates and rows.
+// The dialects of GGUF files: programs that wrote them changed gates and the order of rows in different ways.
 #pragma once
 
 #include <array>
@@ -11,14 +11,14 @@
 
 namespace llamavision::checkpoint {
 
-/// A file cannot always tell its dialect. What differs (see docs/real_checkpoints.md):
+/// The dialects, and what differs (docs/real_checkpoints.md). Not every file tells its own.
 enum class gguf_dialect : std::uint8_t {
-    as_marked,     ///< whatever the file shows: llamavision, llama.cpp or ollama; two files do not show theirs
-    llamavision,   ///< this library's own: rows and gates as Hugging Face has them
-    ollama,        ///< 0.7.1 and later: q and k rows in rotary pairs everywhere, the tower's gates after tanh
-    ollama_0_7_0,  ///< the tower's rows untouched, and the gates of its global layers before tanh
-    pair,          ///< 0.4 to 0.6, model and projector: the text's own rows in rotary pairs, the gates after tanh
-    pair_permuted, ///< the same with the rows of cross-attention in rotary pairs, too
+    as_marked,    ///< the one that the file tells: llamavision, llama.cpp or ollama; two files tell none
+    llamavision,  ///< this library's own: rows and gates as in Hugging Face's form
+    ollama,       ///< 0.7.1 and later: all q and k rows in rotary pairs, the tower's gates after tanh
+    ollama_0_7_0, ///< 0.7.0: the tower's rows are unchanged, and the gates of its global layers are before tanh
+    pair, ///< ollama 0.4 to 0.6, model and projector: q and k rows of self-attention in rotary pairs, gates after tanh
+    pair_permuted, ///< the same with the rows of cross-attention in rotary pairs
     llama_cpp      ///< text models: q and k rows in rotary pairs
 };
 
@@ -38,14 +38,14 @@ inline constexpr std::array<std::pair<gguf_dialect, std::string_view>, 7> gguf_d
     return detail::gguf_dialects[static_cast<std::size_t>(dialect)].second;
 }
 
-/// The dialect of that name, if it is one.
+/// The dialect of that name; empty if there is none.
 [[nodiscard]] constexpr std::optional<gguf_dialect> gguf_dialect_of(std::string_view name) {
     for (auto const& [dialect, text] : detail::gguf_dialects)
         if (text == name) return dialect;
     return std::nullopt;
 }
 
-/// "auto, llamavision, ...": for help texts and errors.
+/// All names, "auto, llamavision, ...", for help texts and errors.
 [[nodiscard]] inline std::string gguf_dialect_names() {
     std::string text;
     for (auto const& entry : detail::gguf_dialects) text += (text.empty() ? "" : ", ") + std::string(entry.second);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gates that GGUF files hold after tanh, back to what Hugging Face stores, and the other way.
+// Converts gates that GGUF files store after tanh to those of Hugging Face's form, and back.
 #pragma once
 
 #include <llamavision/checkpoint/tensor.hpp>
@@ -19,10 +19,10 @@
 
 namespace llamavision::checkpoint::detail {
 
-/// The number g of which `opened` is tanh(g) in float, if `rest` is 1 - tanh(g): near ±1, that is what is exact. The
-/// models are published in bfloat16, so a bfloat16 whose tanh is `opened`, but for four units in the last place (float
-/// routines are not exact), is taken to be g itself. A gate that is wide open has lost g; then it is ±10, whose tanh
-/// is ±1 in float.
+/// The gate g for which `opened` = tanh(g) in float and `rest` = 1 - tanh(g), which is more exact near ±1. The models
+/// are published in bfloat16; so if tanh of the nearest bfloat16 is `opened` within four units in the last place (tanh
+/// in float is not exact), that number is g. If tanh(g) is ±1 in float, g cannot be computed; the result is then ±10,
+/// whose tanh is ±1 as well.
 [[nodiscard]] inline float raw_gate(float opened, double rest) {
     double const t = static_cast<double>(opened);
     double g = std::abs(t) < 0.5 || rest <= 0 || rest >= 2 ? std::atanh(t) : 0.5 * std::log((2 - rest) / rest);
@@ -32,7 +32,8 @@ namespace llamavision::checkpoint::detail {
     return miss <= std::abs(t) * 0x1p-22 ? near : static_cast<float>(g);
 }
 
-/// The one value of a gate. Throws mismatch_error, naming `place`, if it is not one real number.
+/// The single value of a gate.
+/// @throws mismatch_error, naming `place`, unless the tensor is one finite number of F32, F16 or BF16
 [[nodiscard]] inline float gate_value(tensor const& t, std::string const& place) {
     if (!is_plain_weight(t.type) || values_of(t) != 1)
         throw mismatch_error(place + "is a gate, but not one number of F32, F16 or BF16");
@@ -48,12 +49,13 @@ namespace llamavision::checkpoint::detail {
     return value;
 }
 
-/// A gate as a tensor of its own.
+/// The tensor of a gate.
 [[nodiscard]] inline tensor gate_tensor(float value) {
     return {dtype::f32, {1}, {}, [value](std::span<std::byte> to) { std::memcpy(to.data(), &value, sizeof value); }};
 }
 
-/// `opened` = tanh(g) back to g. Throws mismatch_error if no gate opens so far.
+/// The gate g of `opened` = tanh(g).
+/// @throws mismatch_error if `opened` is above 1 or below -1
 [[nodiscard]] inline tensor closed_gate(tensor const& opened, std::string const& place) {
     float const t = gate_value(opened, place);
     if (std::abs(t) > 1)
@@ -63,8 +65,8 @@ namespace llamavision::checkpoint::detail {
     return gate_tensor(raw_gate(t, 1 - static_cast<double>(t)));
 }
 
-/// The gate of the positions, stored twice: 1 - tanh(g) for the patches, tanh(g) for the tiles. Throws mismatch_error
-/// if the two contradict each other.
+/// The gate g of the positions, which files store twice: 1 - tanh(g) for the patches, tanh(g) for the tiles.
+/// @throws mismatch_error if the two contradict each other
 [[nodiscard]] inline tensor closed_gate(tensor const& patches, tensor const& tiles, std::string const& place) {
     float const rest = gate_value(patches, place), t = gate_value(tiles, place);
     if (std::abs(t) > 1 || std::abs(rest + t - 1) > 1e-2f)
@@ -73,7 +75,7 @@ namespace llamavision::checkpoint::detail {
     return gate_tensor(raw_gate(t, static_cast<double>(rest)));
 }
 
-/// tanh of a gate, and 1 less that, in float as ollama computes them.
+/// tanh of a gate in float, as ollama computes it.
 [[nodiscard]] inline float opened_gate(tensor const& raw, std::string const& place) {
     return static_cast<float>(std::tanh(static_cast<double>(gate_value(raw, place))));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole checkpoint from GGUF's names, rows and gates to Hugging Face's, and back, in every dialect. Matrices are not
-// computed: rows that change places are made on demand, of whatever type they are, and the rest stays a view.
+// Converts a whole checkpoint from GGUF's names, order of rows and gates to Hugging Face's, and back, for every
+// dialect. Matrices whose rows change places are made when their bytes are asked for, in every type, since whole rows
+// move; all others stay views.
 #pragma once
 
 #include <llamavision/checkpoint/container/gguf.hpp>
@@ -33,8 +34,8 @@ namespace detail {
     return d == gguf_dialect::pair || d == gguf_dialect::pair_permuted;
 }
 
-/// Rows of a head, if the tensor's rows are stored as rotary pairs: those of a head's halves alternate, as in Meta's
-/// form. `name` is Hugging Face's.
+/// The number of rows of a head, if the rows of the tensor are in rotary pairs, as in Meta's form; empty if they are
+/// not. `name` is Hugging Face's.
 [[nodiscard]] inline std::optional<std::size_t> paired_rows(std::string_view name, gguf_dialect d,
                                                             config::numbers const& n) {
     if (!name.ends_with("q_proj.weight") && !name.ends_with("k_proj.weight")) return std::nullopt;
@@ -48,7 +49,7 @@ namespace detail {
 
 constexpr std::string_view position_gate = "vision_model.gated_positional_embedding.gate";
 
-/// Whether this is a gate that the file holds after tanh: one of the tower's.
+/// Whether this is a gate that the file stores after tanh. Only gates of the tower are.
 [[nodiscard]] inline bool is_opened_gate(std::string_view name, gguf_dialect d) {
     if (d == gguf_dialect::llamavision || !name.starts_with("vision_model.")) return false;
     if (name.ends_with(".gate_attn") || name.ends_with(".gate_ffn")) return d != gguf_dialect::ollama_0_7_0;
@@ -57,9 +58,10 @@ constexpr std::string_view position_gate = "vision_model.gated_positional_embedd
 
 } // namespace detail
 
-/// The tensors of a model file and, if there are two, its projector, under Hugging Face's names. What has no such name
-/// keeps its own. @param dialect any but as_marked
-/// Throws mismatch_error for gates that are none, rows that are no heads, and names that occur twice.
+/// The tensors of a model file and, if there are two files, of its projector, under Hugging Face's names. Tensors
+/// without such a name keep their own.
+/// @param dialect any but as_marked
+/// @throws mismatch_error for gates that are no gates, rows that are not whole heads, and names that occur twice
 [[nodiscard]] inline named_tensors gguf_to_hugging_face(gguf_content const& model, gguf_content const* projector,
                                                         config::numbers const& numbers, gguf_dialect dialect,
                                                         std::string const& file) {
@@ -67,7 +69,7 @@ constexpr std::string_view position_gate = "vision_model.gated_positional_embedd
     tensor const* tile_gate = nullptr;
     auto const add = [&](gguf_content const& from) {
         for (auto const& [name, stored] : from.content.tensors) {
-            if (name == "rope_freqs.weight") continue;                       // part of the configuration
+            if (name == "rope_freqs.weight") continue;                       // it is a part of the configuration
             if (name == "output.weight" && numbers.text.tied_head) continue; // a copy of the embedding
             if (name == "v.tile_position_embd.gate" && dialect != gguf_dialect::llamavision) {
                 tile_gate = &stored;
@@ -96,10 +98,12 @@ constexpr std::string_view position_gate = "vision_model.gated_positional_embedd
     return result;
 }
 
-/// Hugging Face's tensors as those of a GGUF file of that dialect, behind the keys of `model`. In ollama's dialects the
-/// vectors and the tables of positions become F32, as its readers expect. The owners of `source` must outlive the
-/// result. @param dialect any but as_marked; of a pair, all tensors: the projector's begin with "v." and "mm."
-/// Throws mismatch_error for names that are not this model's, and as gguf_to_hugging_face.
+/// A GGUF file with the keys of `model` and the tensors of `source`, which have Hugging Face's names. In all dialects
+/// but llamavision, vectors and tables of positions become F32, which readers of these files expect. The owners of
+/// `source` must outlive the result.
+/// @param dialect any but as_marked. Of a pair, the result has the tensors of both files: those of the projector begin
+///        with "v." and "mm."
+/// @throws mismatch_error for names that this model does not have, and like gguf_to_hugging_face
 [[nodiscard]] inline gguf_to_write hugging_face_to_gguf(named_tensors const& source, model_config const& model,
                                                         gguf_dialect dialect) {
     gguf_to_write file;

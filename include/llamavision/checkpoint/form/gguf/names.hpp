@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names of this model's tensors in GGUF files against Hugging Face's: one table, read in both directions.
+// The table of GGUF's names of tensors and Hugging Face's. It serves both directions.
 #pragma once
 
 #include <llamavision/config/numbers.hpp>
@@ -19,7 +19,7 @@ struct name_pair {
     std::string_view gguf, hugging_face;
 };
 
-/// ollama: convert_mllama.go and convert_llama.go, Replacements().
+/// Names outside of layers. Source: ollama, convert_mllama.go and convert_llama.go, Replacements().
 inline constexpr name_pair gguf_whole_names[] = {
     {"token_embd.weight", "language_model.model.embed_tokens.weight"},
     {"output_norm.weight", "language_model.model.norm.weight"},
@@ -81,7 +81,7 @@ inline constexpr name_pair gguf_tower_names[] = {
     {"attn_gate", "gate_attn"},
     {"ffn_gate", "gate_ffn"},
 };
-/// In projector files, where "down" is the first product of the MLP (ollama 0.4: llama/mllama.cpp).
+/// The tower's names in projector files, where "down" is the first product of the MLP (ollama 0.4: llama/mllama.cpp).
 inline constexpr name_pair gguf_projector_names[] = {
     {"attn_q.weight", "self_attn.q_proj.weight"},
     {"attn_k.weight", "self_attn.k_proj.weight"},
@@ -99,7 +99,7 @@ inline constexpr name_pair gguf_projector_names[] = {
     {"ffn_gate", "gate_ffn"},
 };
 
-/// `name` from the column `from` to the other one.
+/// The name beside `name`, which is in the column `from`; empty if it is in no table.
 [[nodiscard]] inline std::optional<std::string> renamed(std::string_view name, std::string_view name_pair::*from,
                                                         bool projector) {
     auto const to = from == &name_pair::gguf ? &name_pair::hugging_face : &name_pair::gguf;
@@ -129,9 +129,10 @@ inline constexpr name_pair gguf_projector_names[] = {
 
 } // namespace detail
 
-/// Hugging Face's name of a GGUF tensor, or nothing if it has none: `rope_freqs.weight`, `v.tile_position_embd.gate`.
-/// @param projector for the files of ollama 0.4 to 0.6, which name the tower's tensors in another way
-/// @param kind of a text model, the names are those of Llama 3.2 Vision's text without "language_model."
+/// Hugging Face's name of a GGUF tensor; empty if it has none, like `rope_freqs.weight` and
+/// `v.tile_position_embd.gate`.
+/// @param projector true for files of ollama 0.4 to 0.6, which have other names for the tower's tensors
+/// @param kind for a text model, Hugging Face's names have no "language_model." at the beginning
 [[nodiscard]] inline std::optional<std::string>
 hugging_face_name_of_gguf(std::string_view name, bool projector = false, config::family kind = config::family::mllama) {
     auto found = detail::renamed(name, &detail::name_pair::gguf, projector);
@@ -140,7 +141,7 @@ hugging_face_name_of_gguf(std::string_view name, bool projector = false, config:
     return found->substr(detail::text_prefix.size());
 }
 
-/// The other way round; nothing for a name that is not one of this model's.
+/// GGUF's name of a tensor with that name of Hugging Face's; empty if the model has no such tensor.
 [[nodiscard]] inline std::optional<std::string>
 gguf_name_of_hugging_face(std::string_view name, bool projector = false, config::family kind = config::family::mllama) {
     std::string const whole =

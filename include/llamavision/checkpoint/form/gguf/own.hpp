@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF as this library writes it: with the small files of the folder beside the weights, so that nothing is lost and
-// nothing has to be guessed. Rows and gates are as Hugging Face has them, but those of a text model as llama.cpp has
-// them.
+// GGUF as this library writes it: with the small files of the Hugging Face folder inside, so that converting back loses
+// nothing and no dialect has to be guessed. Rows and gates are as in Hugging Face's form; only a text model's rows are
+// as in llama.cpp's files.
 #pragma once
 
 #include <llamavision/checkpoint/container/gguf.hpp>
@@ -19,13 +19,13 @@
 
 namespace llamavision::checkpoint {
 
-/// Name to content.
+/// File name to content.
 using small_files = std::map<std::string, std::string>;
 
-/// Keys under which the small files lie begin with this and end with the file's name.
+/// The key of a small file is this and the file's name.
 inline constexpr std::string_view gguf_file_key = "llamavision.file.";
 
-/// The small files that a GGUF of this library holds.
+/// The small files inside a GGUF of this library.
 [[nodiscard]] inline small_files gguf_small_files(gguf_content const& content) {
     small_files files;
     for (auto const& [key, value] : content.keys)
@@ -33,7 +33,8 @@ inline constexpr std::string_view gguf_file_key = "llamavision.file.";
     return files;
 }
 
-/// Those of a Hugging Face folder, as far as it has them. Throws file_error.
+/// The small files of a Hugging Face folder, those that it has.
+/// @throws file_error
 [[nodiscard]] inline small_files small_files_in(std::filesystem::path const& folder) {
     small_files files;
     for (char const* const name :
@@ -44,9 +45,9 @@ inline constexpr std::string_view gguf_file_key = "llamavision.file.";
     return files;
 }
 
-/// A file of the model whose tensors, under Hugging Face's names and of any type that GGUF has, are `tensors`; `said`
-/// is what their checkpoint said. `files` should hold config.json and a tokenizer. The owners of `tensors` must outlive
-/// the result. Throws as hugging_face_to_gguf.
+/// A file with `tensors`, which have Hugging Face's names and types that GGUF has. `said` is the description of their
+/// checkpoint. `files` should contain config.json and a tokenizer. The owners of `tensors` must outlive the result.
+/// @throws like hugging_face_to_gguf
 [[nodiscard]] inline gguf_to_write own_gguf(named_tensors const& tensors, description const& said,
                                             small_files const& files) {
     bool const sees = said.model.value().values.kind == config::family::mllama;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scaling of rotary frequencies in GGUF: no key says it, but the tensor `rope_freqs.weight` holds its effect.
+// The scaling of rotary frequencies in GGUF. No key describes it; the tensor `rope_freqs.weight` contains its result.
 #pragma once
 
 #include <llamavision/checkpoint/tensor.hpp>
@@ -18,8 +18,8 @@
 
 namespace llamavision::checkpoint {
 
-/// By what each of the head_dim / 2 frequencies is divided: what `rope_freqs.weight` holds (ollama: ropeFactors;
-/// llama.cpp: convert_hf_to_gguf.py, generate_extra_tensors).
+/// The numbers by which the head_dim / 2 frequencies are divided: the content of `rope_freqs.weight` (ollama:
+/// ropeFactors; llama.cpp: convert_hf_to_gguf.py, generate_extra_tensors).
 [[nodiscard]] inline std::vector<float> rope_factors(config::rope_numbers rope, std::size_t head_dim) {
     auto const scaled = config::rope_frequencies<double>(rope, head_dim);
     rope.scaled = false;
@@ -31,9 +31,9 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// The `factor` of the scaling, told by what the lowest frequency is divided by: d. With s = (context / wavelength -
-/// low) / (high - low), d is 1 for s >= 1, the factor itself for s <= 0, and 1 / ((1 - s) / factor + s) in between.
-/// Where every frequency is kept, any factor means the same.
+/// The `factor` of the scaling that divides the lowest frequency by `d`. With s = (context / wavelength - low) / (high
+/// - low), d is 1 for s >= 1, the factor for s <= 0, and 1 / ((1 - s) / factor + s) in between. If d is 1, no frequency
+/// is scaled, and any factor has the same result.
 [[nodiscard]] inline double shown_factor(config::rope_numbers const& rope, double d, std::size_t head_dim) {
     double const highest = static_cast<double>(head_dim - 2) / static_cast<double>(head_dim);
     double const wavelength = 2 * std::numbers::pi * std::pow(rope.theta, highest);
@@ -41,7 +41,8 @@ namespace detail {
                      / (rope.high_freq_factor - rope.low_freq_factor);
     if (s >= 1) return rope.factor;
     double const factor = s <= 0 ? d : (1 - s) / (1 / d - s);
-    double const whole = std::round(factor); // d is a float, and published factors are whole numbers
+    double const whole =
+        std::round(factor); // d is a float, so the result is not exact; published factors are whole numbers
     return std::abs(factor - whole) <= 1e-3 * whole ? whole : factor;
 }
 
@@ -55,7 +56,8 @@ namespace detail {
     return factors;
 }
 
-/// Throws mismatch_error unless `factors` are those of `rope`, to a thousandth.
+/// Checks that `factors` are those of `rope`, with a relative tolerance of a thousandth.
+/// @throws mismatch_error
 inline void check_rope_factors(config::rope_numbers const& rope, std::span<float const> factors,
                                std::string const& place) {
     auto const expected = rope_factors(rope, 2 * factors.size());
@@ -70,9 +72,10 @@ inline void check_rope_factors(config::rope_numbers const& rope, std::span<float
 
 } // namespace detail
 
-/// Completes t.rope, whose theta is known: scaled if the tensor is there, by the factor that it shows; the scaling's
-/// other numbers are those of Llama 3. `file` is for errors.
-/// @throws mismatch_error for factors of another scaling
+/// Completes t.rope, whose theta is known, by the tensor `rope_freqs.weight`: without it frequencies are not scaled;
+/// with it, `factor` is computed from it, and the scaling's other numbers are those of Llama 3. `file` is the file's
+/// name in errors.
+/// @throws mismatch_error if the tensor contains another scaling
 inline void read_gguf_rope(config::text_numbers& t, named_tensors const& tensors, std::string const& file) {
     auto const found = tensors.tensors.find("rope_freqs.weight");
     t.rope.scaled = found != tensors.tensors.end();
@@ -84,8 +87,8 @@ inline void read_gguf_rope(config::text_numbers& t, named_tensors const& tensors
     detail::check_rope_factors(t.rope, factors, place);
 }
 
-/// Compares the tensor, if it is there, with numbers that a file says in another place.
-/// @throws mismatch_error where they contradict each other
+/// Compares the tensor, if there is one, with numbers that were read elsewhere.
+/// @throws mismatch_error if they differ
 inline void check_gguf_rope(config::text_numbers const& t, named_tensors const& tensors, std::string const& file) {
     auto const found = tensors.tensors.find("rope_freqs.weight");
     if (found == tensors.tensors.end()) return;

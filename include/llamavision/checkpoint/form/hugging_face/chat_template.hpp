@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The chat template's text, which transformers has kept in three places.
+// Finds the text of the chat template, which transformers has kept in three places.
 #pragma once
 
 #include <llamavision/checkpoint/description.hpp>
@@ -15,8 +15,9 @@
 
 namespace llamavision::checkpoint {
 
-/// The template in chat_template.json or tokenizer_config.json; of several named ones "default". Empty if there is
-/// none. Throws format_error.
+/// The template in a chat_template.json or tokenizer_config.json; the one named "default" if there are several. Empty
+/// if there is none.
+/// @throws format_error
 [[nodiscard]] inline std::string read_chat_template(nlohmann::json const& document, std::string const& file) {
     auto const value = json_view(document, file).find("chat_template");
     if (!value) return {};
@@ -26,8 +27,9 @@ namespace llamavision::checkpoint {
     return {};
 }
 
-/// Looks into chat_template.jinja, chat_template.json and tokenizer_config.json, in that order, which is that of
-/// transformers. Throws file_error and format_error.
+/// The template of a folder: in chat_template.jinja, chat_template.json or tokenizer_config.json, whichever is first,
+/// as in transformers.
+/// @throws file_error and format_error
 [[nodiscard]] inline chat_template find_chat_template(std::filesystem::path const& folder) {
     constexpr std::size_t limit = std::size_t{1} << 20;
     if (auto const path = folder / "chat_template.jinja"; has_entry(path)) return {read_text_file(path, limit), path};

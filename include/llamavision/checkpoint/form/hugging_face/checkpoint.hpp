@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hugging Face's form: what its JSON files say, and its safetensors.
+// Hugging Face's form: reads its JSON files, and maps its safetensors.
 #pragma once
 
 #include <llamavision/checkpoint/container/safetensors.hpp>
@@ -38,7 +38,8 @@ inline void read_generation_into(description& d) {
         d.warnings.push_back(d.folder.string() + ": no file names an eos_token_id, so answers end only at their limit");
 }
 
-/// Throws mismatch_error unless pictures are cut into the tiles that the tower takes.
+/// Checks that pictures are cut into the tiles that the tower takes.
+/// @throws mismatch_error
 inline void check_tiles(preprocessor const& p, config::vision_numbers const& v, std::string const& where) {
     if (p.tile != v.tile || p.tiles != v.tiles)
         throw mismatch_error(where + ": the image processor makes up to " + std::to_string(p.tiles) + " tiles of "
@@ -77,7 +78,8 @@ inline void find_weights_into(description& d) {
         d.warnings.push_back(d.path.string() + ": is one of several files of its folder; open the folder");
 }
 
-/// Weights are real numbers; integers and 8-bit floats come from quantised derivatives.
+/// Checks that all tensors are F32, F16 or BF16. Integers and 8-bit floats are in files of quantised models.
+/// @throws mismatch_error that names the others
 inline void check_types(named_tensors const& tensors, std::string const& path) {
     std::vector<std::string> strange;
     for (auto const& [name, value] : tensors.tensors)
@@ -88,7 +90,8 @@ inline void check_types(named_tensors const& tensors, std::string const& path) {
             path + ": weights must be F32, F16 or BF16; quantised models are not supported: " + listed(strange));
 }
 
-/// Llama Guard 3 has the numbers of an assistant, and another purpose, which only its chat template shows.
+/// Adds a warning for Llama Guard 3. It has the same numbers as an assistant but another purpose, which only its chat
+/// template shows.
 inline void warn_of_guard(description& d) {
     if (d.chat.text.find("unsafe content") == std::string::npos
         && d.chat.text.find("UNSAFE CONTENT") == std::string::npos)
@@ -102,8 +105,9 @@ inline void warn_of_guard(description& d) {
 
 } // namespace detail
 
-/// Reads the JSON files of d.folder into `d`, and finds the weights at d.path. Throws file_error, format_error and
-/// mismatch_error, or lists their messages in `problems`.
+/// Reads the JSON files of d.folder into `d`, and finds the files of weights at d.path.
+/// @throws file_error, format_error and mismatch_error; with faults::collected, their messages are in `problems`
+///         instead
 inline void describe_hugging_face(description& d, faults mode) {
     auto const step = [&](auto const& f) { attempt(mode, d.problems, f); };
     step([&] {
@@ -123,7 +127,7 @@ inline void describe_hugging_face(description& d, faults mode) {
 
 /// Maps the weights that `describe_hugging_face` found. `report` counts files.
 inline void map_hugging_face(opened& o, progress const& report, faults mode) {
-    if (o.weights.files.empty()) return; // only with faults::collected
+    if (o.weights.files.empty()) return; // no weights were found, and the fault was collected
     auto const kind = o.model ? o.model->values.kind : config::family::mllama;
     o.tensors = read_weights(o.weights, report, mode, &o.problems, kind);
     if (o.model && o.model->values.text.tied_head)

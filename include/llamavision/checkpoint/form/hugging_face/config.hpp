@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a Hugging Face `config.json`: of Llama 3.2 Vision in every spelling that transformers has written since 4.45,
-// and of the text models (LlamaForCausalLM).
+// Reads Hugging Face's `config.json`: of Llama 3.2 Vision, in every spelling that transformers has written since 4.45,
+// and of text models (LlamaForCausalLM).
 #pragma once
 
 #include <llamavision/checkpoint/form/hugging_face/config_values.hpp>
@@ -42,7 +42,7 @@ namespace detail {
     result.kv_heads = extent_or(text, "num_key_value_heads", 8);
     result.layers = extent_or(text, "num_hidden_layers", 40, 10000);
     result.cross_layers = indices_or(text, "cross_attention_layers", {3, 8, 13, 18, 23, 28, 33, 38});
-    std::sort(result.cross_layers.begin(), result.cross_layers.end()); // transformers only asks for membership
+    std::sort(result.cross_layers.begin(), result.cross_layers.end()); // in transformers the order has no meaning
     result.vocabulary = extent_or(text, "vocab_size", 128256, std::uint64_t{1} << 24);
     result.context = extent_or(text, "max_position_embeddings", 131072, INT32_MAX);
     result.norm_eps = epsilon_or(text, "rms_norm_eps", 1e-5);
@@ -115,7 +115,7 @@ inline void refuse_other_head_dim(json_view const& text, config::text_numbers co
                               + " is not hidden_size over num_attention_heads");
 }
 
-/// What a valid file of Llama 3.2 Vision may ask for and this library does not do.
+/// Adds to `unsupported` what a valid file of Llama 3.2 Vision may ask for and this library does not do.
 inline void refuse_of_mllama(json_view const& root, json_view const& text, std::optional<json_view> const& vision,
                              config::numbers const& values, std::vector<std::string>& unsupported) {
     for (json_view const& object : {root, text}) refuse_quantised(object, unsupported);
@@ -129,7 +129,7 @@ inline void refuse_of_mllama(json_view const& root, json_view const& text, std::
                               + std::to_string(values.vision.tiles) + " tiles, rows first, is not supported");
 }
 
-/// What a valid file of a text model may ask for and this library does not do.
+/// Adds to `unsupported` what a valid file of a text model may ask for and this library does not do.
 inline void refuse_of_llama(json_view const& root, config::text_numbers const& n,
                             std::vector<std::string>& unsupported) {
     refuse_quantised(root, unsupported);
@@ -140,8 +140,8 @@ inline void refuse_of_llama(json_view const& root, config::text_numbers const& n
             unsupported.push_back(bias->path() + ": true is not supported, the projections have no biases");
 }
 
-/// model_type, or "mllama" if a file that has a text_config does not say it.
-/// @throws mismatch_error for another architecture, format_error for what is no configuration of a model
+/// The model_type; "mllama" if the file lacks it but has a text_config.
+/// @throws mismatch_error for another architecture, format_error if the file is not a model's configuration
 [[nodiscard]] inline std::string model_type(json_view const& root) {
     auto const type = root.find("model_type");
     if (!type && !root.find("text_config"))
@@ -173,7 +173,7 @@ inline void read_version(json_view const& root, model_config& result) {
                                     "were fine-tuned with it cannot be run faithfully");
 }
 
-/// Token ids and the type of the weights, which stand beside the text model's numbers or at the root.
+/// Reads token ids and the type of the weights, which are beside the text's numbers or at the root.
 inline void read_tokens_and_type(json_view const& root, json_view const& text, model_config& result) {
     result.stop_ids = token_ids(text.find("eos_token_id") ? text : root, "eos_token_id");
     result.bos = token_id(text.find("bos_token_id") ? text : root, "bos_token_id");
@@ -184,7 +184,7 @@ inline void read_tokens_and_type(json_view const& root, json_view const& text, m
     if (result.dtype.starts_with("torch.")) result.dtype.erase(0, 6);
 }
 
-/// image_token_index and its newer spelling; what is wrong with it goes to `found`.
+/// Reads image_token_index or its newer spelling. If it is wrong, adds a sentence to `found`.
 inline void read_image_token(json_view const& root, model_config& result, std::vector<std::string>& found) {
     if (result.text_alone) result.image_token = static_cast<std::int32_t>(result.values.text.vocabulary);
     char const* image_key = nullptr;
@@ -200,7 +200,8 @@ inline void read_image_token(json_view const& root, model_config& result, std::v
                         + std::to_string(rows) + " rows");
 }
 
-/// @param text_alone whether the root holds the text model's numbers, and there is no tower
+/// Reads a file of Llama 3.2 Vision.
+/// @param text_alone whether the file is that of the text half alone: then the root holds its numbers
 [[nodiscard]] inline model_config read_mllama(json_view const& root, bool text_alone) {
     model_config result;
     result.text_alone = text_alone;
@@ -252,16 +253,17 @@ inline void read_image_token(json_view const& root, model_config& result, std::v
 
 } // namespace detail
 
-/// Reads `document`, called `file` in errors.
-/// @throws format_error for wrong types and numbers that contradict each other, mismatch_error for what this library
-///         does not support; both name the keys, all of them where several are at fault
+/// Reads the content of a config.json, which is called `file` in errors.
+/// @throws format_error for values of a wrong type and for numbers that contradict each other; mismatch_error for what
+///         this library does not support. Both name all keys that are wrong
 [[nodiscard]] inline model_config read_config(nlohmann::json const& document, std::string const& file) {
     json_view const root(document, file);
     auto const type = detail::model_type(root);
     return type == "llama" ? detail::read_llama(root) : detail::read_mllama(root, type == "mllama_text_model");
 }
 
-/// Reads the file `path`. Throws as above, and file_error.
+/// Reads the file `path`.
+/// @throws as above, and file_error
 [[nodiscard]] inline model_config read_config(std::filesystem::path const& path) {
     return read_config(read_json(path, {.bytes = std::size_t{4} << 20}), path.string());
 }

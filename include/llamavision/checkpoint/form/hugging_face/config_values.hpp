@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What single keys of a config.json hold.
+// Reads single keys of a config.json.
 #pragma once
 
 #include <llamavision/config/check.hpp>
@@ -39,14 +39,16 @@ namespace llamavision::checkpoint::detail {
     return value ? value->number_between(config::least_epsilon, config::largest_epsilon) : otherwise;
 }
 
-/// Refuses heads that are rotated in part (transformers: _compute_default_rope_parameters).
+/// Adds to `unsupported` a partial_rotary_factor, which rotates only a part of each head (transformers:
+/// _compute_default_rope_parameters).
 inline void refuse_partial_rotation(json_view const& object, std::vector<std::string>& unsupported) {
     if (auto const part = object.find("partial_rotary_factor"); part && part->number() != 1)
         unsupported.push_back(part->path() + ": other than 1 is not supported");
 }
 
-/// One object that describes the scaling: `rope_scaling` (4.x), or `rope_parameters` (5.x), which holds theta as well.
-/// Older files say `type` for `rope_type`. Kinds other than "default" and "llama3" go to `unsupported`.
+/// Reads the object that describes the scaling of frequencies: `rope_scaling` (4.x), or `rope_parameters` (5.x), which
+/// contains theta, too. Older files say `type` for `rope_type`. Adds types other than "default" and "llama3" to
+/// `unsupported`.
 [[nodiscard]] inline config::rope_numbers read_scaling(json_view const& object, double theta,
                                                        std::vector<std::string>& unsupported) {
     config::rope_numbers result;
@@ -68,7 +70,8 @@ inline void refuse_partial_rotation(json_view const& object, std::vector<std::st
     return result;
 }
 
-/// @param theta that of a file which names none
+/// The rotary position embedding's numbers.
+/// @param theta the default, for a file without rope_theta
 [[nodiscard]] inline config::rope_numbers read_rope(json_view const& text, double theta,
                                                     std::vector<std::string>& unsupported) {
     if (auto const value = text.find("rope_theta")) theta = value->positive_number();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// generation_config.json: how a checkpoint wants its answers sampled, and where they end.
+// Reads generation_config.json: how answers are sampled, and the tokens that end them.
 #pragma once
 
 #include <llamavision/checkpoint/description.hpp>
@@ -18,7 +18,8 @@
 
 namespace llamavision::checkpoint {
 
-/// Reads `document`, called `file` in errors. Throws format_error.
+/// Reads the content of a generation_config.json, which is called `file` in errors.
+/// @throws format_error
 [[nodiscard]] inline generation_defaults read_generation(nlohmann::json const& document, std::string const& file) {
     json_view const root(document, file);
     generation_defaults result;
@@ -39,7 +40,8 @@ namespace llamavision::checkpoint {
     return result;
 }
 
-/// Reads the file `path`. Throws file_error and format_error.
+/// Reads the file `path`.
+/// @throws file_error and format_error
 [[nodiscard]] inline generation_defaults read_generation(std::filesystem::path const& path) {
     return read_generation(read_json(path, {.bytes = std::size_t{1} << 20}), path.string());
 }

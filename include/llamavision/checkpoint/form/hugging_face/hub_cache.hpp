@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cache into which huggingface-hub downloads unless it is told a folder: models--OWNER--NAME, with the files'
-// contents in "blobs", and in "snapshots" a folder of links to them for each revision.
+// The cache of huggingface-hub: a folder models--OWNER--NAME for each repository, with the contents of files in
+// "blobs", and in "snapshots" a folder of links to them for each revision.
 #pragma once
 
 #include <llamavision/support/error.hpp>
@@ -16,8 +16,9 @@
 
 namespace llamavision::checkpoint {
 
-/// The folder of a repository in the cache stands for the snapshot that its refs/main names, or for its only one; every
-/// other path for itself. Throws file_error: no snapshot, or several without a reference.
+/// If `path` is a repository's folder in the cache: the snapshot that its refs/main names, or its only one. Every other
+/// path is returned unchanged.
+/// @throws file_error if there is no snapshot, or several and no reference
 [[nodiscard]] inline std::filesystem::path snapshot_of(std::filesystem::path const& path) {
     auto const snapshots = path / "snapshots";
     if (!is_folder(snapshots) || !is_folder(path / "blobs")) return path;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names of tensors: Hugging Face files spell those of Llama 3.2 Vision in two ways, the library in the older one.
-// Those of the text models (LlamaForCausalLM) have one spelling, model.X and lm_head.weight, which is the library's.
+// The names of tensors. Files of Llama 3.2 Vision have two spellings; the library uses the older one, that of the
+// published files. Text models (LlamaForCausalLM) have one spelling, model.X and lm_head.weight, which the library uses
+// for them.
 #pragma once
 
 #include <llamavision/checkpoint/tensor.hpp>
@@ -14,22 +15,21 @@
 
 namespace llamavision::checkpoint {
 
-/// The hub's spelling of `name`. transformers renamed the modules in memory with 4.52, and files of some tools have the
-/// newer names:
+/// The library's spelling of `name`. transformers 4.52 renamed the modules in memory, and some tools write the newer
+/// names:
 ///
 ///     model.language_model.X         language_model.model.X
 ///     lm_head.weight                 language_model.lm_head.weight
 ///     model.vision_model.X           vision_model.X
 ///     model.multi_modal_projector.X  multi_modal_projector.X
 ///
-/// and the text model that is saved alone (MllamaForCausalLM) has names of its own, which agree with the newer ones in
-/// the head:
+/// The text half saved alone (MllamaForCausalLM) has other names, except for the newer name of the head:
 ///
 ///     model.embed_tokens.X           language_model.model.embed_tokens.X
 ///     model.layers.X                 language_model.model.layers.X
 ///     model.norm.X                   language_model.model.norm.X
 ///
-/// Every other name is returned as it is, and so are all names of a text model.
+/// All other names are returned unchanged, and so are all names of a text model.
 [[nodiscard]] inline std::string canonical_name(std::string_view name, config::family kind = config::family::mllama) {
     if (kind == config::family::llama) return std::string(name);
     constexpr std::pair<std::string_view, std::string_view> prefixes[] = {
@@ -46,8 +46,8 @@ namespace llamavision::checkpoint {
     return std::string(name);
 }
 
-/// Whether there is a language model or a text model among the tensors, under canonical names, and nothing of a vision
-/// tower.
+/// Whether the tensors, under canonical names, are those of a model without a vision tower: a text model, or the text
+/// half of Llama 3.2 Vision.
 [[nodiscard]] inline bool is_text_alone(named_tensors const& tensors) {
     auto const any = [&tensors](std::string_view prefix) {
         auto const at = tensors.tensors.lower_bound(prefix);
@@ -56,7 +56,8 @@ namespace llamavision::checkpoint {
     return (any("language_model.") || any("model.")) && !any("vision_model.") && !any("multi_modal_projector.");
 }
 
-/// The tensors of the text model, under canonical names, as it has them when it is saved alone.
+/// The tensors of a model without a vision tower, which have canonical names, under the names that transformers saves:
+/// without the prefix "language_model.".
 [[nodiscard]] inline named_tensors with_names_of_text_alone(named_tensors const& source) {
     constexpr std::string_view prefix = "language_model.";
     named_tensors result;
@@ -66,13 +67,13 @@ namespace llamavision::checkpoint {
     return result;
 }
 
-/// Whether only an adapter (PEFT: LoRA and its kin) has tensors of this name: a supplement to a model, not a model.
+/// Whether the name is one that only adapters (PEFT: LoRA and others) have.
 [[nodiscard]] inline bool is_adapter_name(std::string_view name) {
     return name.starts_with("base_model.model.") || name.find(".lora_") != std::string_view::npos;
 }
 
-/// The same tensors under canonical names; `file` is for errors. Throws format_error if two spellings of one name
-/// occur, or if the tensors are an adapter's.
+/// The same tensors under canonical names. `file` is the file's name in errors.
+/// @throws format_error if one name occurs in two spellings, or if the tensors are an adapter's
 [[nodiscard]] inline named_tensors with_canonical_names(named_tensors source, std::string const& file,
                                                         config::family kind = config::family::mllama) {
     named_tensors result;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// preprocessor_config.json, or processor_config.json in transformers 5: how a picture becomes tiles.
+// Reads preprocessor_config.json (in transformers 5: processor_config.json): how a picture becomes tiles.
 #pragma once
 
 #include <llamavision/checkpoint/description.hpp>
@@ -19,14 +19,14 @@
 
 namespace llamavision::checkpoint {
 
-/// What Meta's code uses, and every published checkpoint (CLIP's mean and deviation).
+/// The values of Meta's code and of every published checkpoint: CLIP's mean and deviation.
 [[nodiscard]] inline preprocessor published_preprocessor(std::size_t tile, std::size_t tiles) {
     return {tile, tiles, {0.48145466, 0.4578275, 0.40821073}, {0.26862954, 0.26130258, 0.27577711}, 1.0 / 255.0};
 }
 
 namespace detail {
 
-/// One number for all three channels, or a list of three.
+/// A number for each of the three channels. The file has one number for all, or a list of three.
 [[nodiscard]] inline std::array<double, 3> channels(json_view const& value, double least, double most) {
     std::array<double, 3> result{};
     if (!value.json().is_array()) {
@@ -46,8 +46,9 @@ namespace detail {
 
 } // namespace detail
 
-/// Reads the image processor's object. Throws format_error, and mismatch_error for a way of preparing pictures that no
-/// checkpoint of this model uses: not resized or padded, not bilinear, tiles that are not square.
+/// Reads the object of the image processor.
+/// @throws format_error, and mismatch_error for a preparation that no checkpoint of this model uses: without resizing
+///         or padding, not bilinear, or with tiles that are not square
 [[nodiscard]] inline preprocessor read_preprocessor(json_view const& object) {
     preprocessor result;
     if (auto const size = object.find("size")) {
@@ -57,7 +58,7 @@ namespace detail {
             throw mismatch_error(size->place() + "tiles that are not square are not supported");
     }
     if (auto const value = object.find("max_image_tiles")) result.tiles = value->positive(64);
-    // Means and deviations of bytes, or of what rescale_factor makes of them; with any such, tiles are finite.
+    // The bounds fit values from 0 to 255 and values that were rescaled; within them, tiles are always finite.
     if (auto const value = object.find("image_mean")) result.mean = detail::channels(*value, -1000, 1000);
     if (auto const value = object.find("image_std")) result.deviation = detail::channels(*value, 1e-4, 1000);
     if (auto const value = object.find("rescale_factor")) result.rescale = value->number_between(1e-6, 1000);
@@ -73,8 +74,9 @@ namespace detail {
     return result;
 }
 
-/// Reads `folder`'s processor_config.json if it describes the image processor (as transformers 5 does), else its
-/// preprocessor_config.json; nothing if neither is there. Throws file_error, format_error and mismatch_error.
+/// Reads processor_config.json of `folder` if it describes the image processor (as in transformers 5), else
+/// preprocessor_config.json. Empty if there is neither.
+/// @throws file_error, format_error and mismatch_error
 [[nodiscard]] inline std::optional<preprocessor> find_preprocessor(std::filesystem::path const& folder) {
     constexpr json_limits limits{.bytes = std::size_t{4} << 20};
     if (auto const path = folder / "processor_config.json"; has_entry(path)) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder's weights: one model.safetensors, or shards with an index that says which tensor lies in which file.
+// Finds and reads a folder's weights: one model.safetensors, or shards with an index that says which file holds which
+// tensor.
 #pragma once
 
 #include <llamavision/checkpoint/container/safetensors.hpp>
@@ -30,7 +31,7 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// A file name without a way out of its folder.
+/// Whether `name` is a plain file name, which cannot lead out of its folder.
 [[nodiscard]] inline bool stays_inside(std::string const& name) {
     return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\:") == std::string::npos
            && name.find('\0') == std::string::npos;
@@ -38,8 +39,8 @@ namespace detail {
 
 } // namespace detail
 
-/// What an index says: tensor to file name. `file` is the index's own name in errors. Throws format_error: not of that
-/// kind, or file names that lead out of the folder.
+/// The content of an index: tensor name to file name. `file` is the index's own name in errors.
+/// @throws format_error if it is not an index, or names files outside of the folder
 [[nodiscard]] inline std::map<std::string, std::string> read_weight_map(nlohmann::json const& document,
                                                                         std::string const& file) {
     std::map<std::string, std::string> result;
@@ -53,7 +54,7 @@ namespace detail {
 
 namespace detail {
 
-/// Finds the files that the index at `path` names.
+/// The files that the index at `path` names, those that exist and those that do not.
 [[nodiscard]] inline weight_files read_index(std::filesystem::path const& path) {
     weight_files result;
     result.index = path;
@@ -71,7 +72,7 @@ namespace detail {
     return result;
 }
 
-/// Names of the *.safetensors files in `folder`, sorted.
+/// The sorted names of the *.safetensors files in `folder`.
 [[nodiscard]] inline std::vector<std::string> safetensors_in(std::filesystem::path const& folder) {
     std::vector<std::string> result;
     std::error_code fault;
@@ -83,7 +84,8 @@ namespace detail {
     return result;
 }
 
-/// Throws file_error if files that the index names are missing.
+/// Checks that all files that the index names exist.
+/// @throws file_error
 inline void check_presence(weight_files const& weights) {
     if (!weights.missing.empty())
         throw file_error(weights.index.string() + ": " + std::to_string(weights.missing.size()) + " of the "
@@ -91,8 +93,9 @@ inline void check_presence(weight_files const& weights) {
                          + " files that it names are missing: " + listed(weights.missing));
 }
 
-/// Throws format_error unless the tensors `found`, pairs of tensor and file, are those that the index names; it may
-/// name more in files other than those that were `read`.
+/// Compares the index with the tensors that were found, pairs of tensor and file. The index may name more tensors in
+/// files that were not `read`.
+/// @throws format_error if they differ
 inline void check_index(weight_files const& weights, std::set<std::pair<std::string, std::string>> const& found,
                         std::set<std::string> const& read) {
     std::vector<std::string> lacking, unnamed;
@@ -111,8 +114,8 @@ inline void check_index(weight_files const& weights, std::set<std::pair<std::str
 
 } // namespace detail
 
-/// Finds the weights at `path`, a folder or one *.safetensors file. Opens no shard. Throws file_error and format_error:
-/// none there, shards without an index, a hostile index.
+/// The files of weights at `path`, which is a folder or one *.safetensors file. Opens none of them.
+/// @throws file_error if there are none, or shards without an index; format_error for a wrong index
 [[nodiscard]] inline weight_files find_weights(std::filesystem::path const& path) {
     if (!is_folder(path)) return {{path}, {}, {}, {}};
     if (auto const single = path / "model.safetensors"; is_there(single)) return {{single}, {}, {}, {}};
@@ -131,9 +134,9 @@ inline void check_index(weight_files const& weights, std::set<std::pair<std::str
     return detail::read_index(index);
 }
 
-/// Maps the files and returns their tensors under canonical names. `report` counts files. Throws file_error and
-/// format_error; with faults::collected, what is wrong with one file goes to `problems` and the rest is read. The index
-/// and the files must agree on which tensor lies where.
+/// Maps the files and returns their tensors under canonical names. `report` counts files.
+/// @throws file_error and format_error, also if the index and the files differ; with faults::collected, the messages
+///         are added to `problems`, and the other files are read
 [[nodiscard]] inline named_tensors read_weights(weight_files const& weights, progress const& report = {},
                                                 faults mode = faults::thrown,
                                                 std::vector<std::string>* problems = nullptr,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Token ids in Hugging Face's JSON files: an integer, a list of integers, null, or -1 for none.
+// Reads token ids in Hugging Face's JSON files: an integer, a list of integers, null, or -1 for none.
 #pragma once
 
 #include <llamavision/support/json_view.hpp>
@@ -11,14 +11,16 @@
 
 namespace llamavision::checkpoint {
 
-/// The id under `key`; nothing if it is absent, null or -1. Throws format_error.
+/// The id under `key`; empty if it is absent, null or -1.
+/// @throws format_error
 [[nodiscard]] inline std::optional<std::int32_t> token_id(json_view const& object, std::string_view key) {
     auto const value = object.find(key);
     if (!value || value->json() == -1) return std::nullopt;
     return static_cast<std::int32_t>(value->natural(INT32_MAX));
 }
 
-/// The ids under `key`, one or a list; empty if it is absent or null. Throws format_error.
+/// The ids under `key`, which holds one or a list; empty if it is absent or null.
+/// @throws format_error
 [[nodiscard]] inline std::vector<std::int32_t> token_ids(json_view const& object, std::string_view key) {
     auto const value = object.find(key);
     if (!value) return {};

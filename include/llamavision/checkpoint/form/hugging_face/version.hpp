@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Release numbers as files carry them: "4.45.0.dev0", "5.23.0".
+// Release numbers of transformers as files contain them: "4.45.0.dev0", "5.23.0".
 #pragma once
 
 #include <charconv>
@@ -11,14 +11,14 @@
 
 namespace llamavision::checkpoint {
 
-/// The first two numbers of a release, in order of time.
+/// The first two numbers of a release. Older releases compare less.
 struct version {
     std::uint32_t major_number = 0, minor_number = 0;
 
     auto operator<=>(version const&) const = default;
 };
 
-/// The first two numbers of `text`, whatever follows them; nothing if it does not begin with a number.
+/// The first two numbers in `text`, whatever follows them. Empty if it does not begin with a number.
 [[nodiscard]] inline std::optional<version> parse_version(std::string_view text) {
     if (text.starts_with('v')) text.remove_prefix(1);
     version result;

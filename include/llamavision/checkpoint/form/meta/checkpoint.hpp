@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Meta's own form: params.json, tokenizer.model, and consolidated.pth or consolidated.00.pth, .01.pth and so on.
+// Meta's own form: params.json, tokenizer.model, and consolidated.pth or consolidated.00.pth, consolidated.01.pth, …
 #pragma once
 
 #include <llamavision/checkpoint/container/pth.hpp>
@@ -29,14 +29,14 @@
 
 namespace llamavision::checkpoint {
 
-/// The file of that rank among several: "consolidated.07.pth".
+/// The name of the file of a rank: "consolidated.07.pth".
 [[nodiscard]] inline std::string meta_file_name(std::size_t number) {
     return "consolidated." + std::string(number < 10 ? "0" : "") + std::to_string(number) + ".pth";
 }
 
 namespace detail {
 
-/// The number in "consolidated.07.pth".
+/// The number in "consolidated.07.pth"; empty for other names.
 [[nodiscard]] inline std::optional<std::size_t> shard_number(std::string_view name) {
     constexpr std::string_view begin = "consolidated.", end = ".pth";
     if (!name.starts_with(begin) || !name.ends_with(end) || name.size() < begin.size() + end.size()) return {};
@@ -78,14 +78,14 @@ namespace detail {
     return result;
 }
 
-/// The whole model under Meta's names.
+/// The tensors of the whole model under Meta's names, merged from all files.
 [[nodiscard]] inline named_tensors read_meta_weights(weight_files const& weights) {
     std::vector<meta_shard> shards;
     for (auto const& file : weights.files) shards.push_back({file.string(), read_pth(file)});
     return merge_shards(std::move(shards));
 }
 
-/// Meta: generation.py. Which ids end an answer is the tokenizer's to say, and read_params says it.
+/// Sets the defaults of Meta's generation.py. The ids that end an answer come from read_params.
 inline void describe_meta_generation(description& d) {
     d.generation.do_sample = true;
     d.generation.temperature = 0.6;
@@ -97,7 +97,7 @@ inline void describe_meta_generation(description& d) {
     if (!d.model->text_alone) d.pictures = published_preprocessor(vision.tile, vision.tiles);
 }
 
-/// Whether this is the folder of Meta's files in a download of Hugging Face's.
+/// Whether this is the folder `original/` that holds Meta's files in a download from Hugging Face.
 [[nodiscard]] inline bool is_original(std::filesystem::path const& folder) {
     return (folder / "x").lexically_normal().parent_path().filename() == "original";
 }
@@ -112,9 +112,10 @@ inline void find_meta_tokenizer(description& d) {
 
 } // namespace detail
 
-/// Reads what lies at d.path, a folder, a folder with `original/` in it, or one file of weights, into `d`; the shapes
-/// in the weights' lists tell of the tower. Throws file_error, format_error and mismatch_error, or lists their messages
-/// in `problems`.
+/// Reads params.json and the weights' lists of tensors into `d`. d.path is a folder, a folder that contains
+/// `original/`, or one file of weights.
+/// @throws file_error, format_error and mismatch_error; with faults::collected, their messages are in `problems`
+///         instead
 inline void describe_meta(description& d, faults mode) {
     auto const step = [&](auto const& f) { attempt(mode, d.problems, f); };
     if (!is_there(d.folder / "params.json") && is_there(d.folder / "original" / "params.json")) d.folder /= "original";
@@ -144,10 +145,10 @@ inline void describe_meta(description& d, faults mode) {
     detail::find_meta_tokenizer(d);
 }
 
-/// Gives the weights that `describe_meta` found Hugging Face's names. `report` counts files.
+/// Converts the tensors that `describe_meta` read to Hugging Face's names and layouts. `report` counts files.
 inline void map_meta(opened& o, progress const& report, faults mode) {
-    if (!o.model || !o.meta_tensors) return;                      // only with faults::collected
-    if (mode == faults::collected && !o.problems.empty()) return; // told once
+    if (!o.model || !o.meta_tensors) return;                      // nothing could be read, and the fault was collected
+    if (mode == faults::collected && !o.problems.empty()) return; // the tensors would cause the same faults again
     o.tensors = meta_to_hugging_face(*o.meta_tensors, o.model->values);
     o.spare = spare_cells(*o.meta_tensors, o.model->values.vision);
     if (report) report(o.weights.files.size(), o.weights.files.size());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Meta's params.json leaves to the code is read from the tensors: the tower's numbers from their shapes, a text
-// model's head from their bytes. What the file does say is compared with them.
+// Completes the numbers of Meta's params.json by the tensors: those of the tower by shapes, and whether a text model's
+// head is tied by bytes. Compares what params.json does say with the shapes.
 #pragma once
 
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
@@ -20,7 +20,7 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// Looks at shapes, and notes sentences about those that contradict params.json.
+/// Reads shapes of tensors, and collects a sentence for each that contradicts params.json.
 class meta_shapes {
   public:
     explicit meta_shapes(named_tensors const& tensors) : tensors_(tensors) {}
@@ -30,14 +30,14 @@ class meta_shapes {
         auto const at = tensors_.tensors.find(name);
         return at == tensors_.tensors.end() || axis >= at->second.shape.size() ? 0 : at->second.shape[axis];
     }
-    /// How many layers there are, counted from 0 up by the tensor that ends the name of each.
+    /// The number of layers: how many tensors "PREFIX 0 SUFFIX", "PREFIX 1 SUFFIX", … there are.
     [[nodiscard]] std::size_t layers(std::string const& prefix, std::string const& suffix) const {
         std::size_t count = 0;
         while (tensors_.tensors.contains(prefix + std::to_string(count) + suffix)) ++count;
         return count;
     }
 
-    /// Notes that an extent is not `expected`, unless the tensor is not there at all: that is for `bind` to say.
+    /// Adds a sentence if an extent is not `expected`. A missing tensor is no fault here, since `bind` reports it.
     void expect(std::string const& name, std::size_t axis, std::size_t expected, std::string const& because) {
         auto const at = tensors_.tensors.find(name);
         if (at == tensors_.tensors.end() || extent(name, axis) == expected) return;
@@ -56,7 +56,7 @@ class meta_shapes {
     named_tensors const& tensors_;
 };
 
-/// The tower's numbers, as far as shapes tell them; how many layers are tapped.
+/// Reads the tower's numbers from shapes, as far as they are in any. Returns the number of tapped layers.
 [[nodiscard]] inline std::size_t read_tower(meta_shapes& shapes, config::vision_numbers& v) {
     std::string const encoder = "vision_model.vision_encoder.", local = encoder + "transformer.resblocks.",
                       global = encoder + "global_transformer.resblocks.";
@@ -81,7 +81,8 @@ class meta_shapes {
     return features < v.width ? v.taps.size() : features / v.width - 1;
 }
 
-/// Compares the text's numbers with shapes. @param prefix of the tensors' names
+/// Compares the text's numbers with shapes.
+/// @param prefix the beginning of the tensors' names
 inline void check_text(meta_shapes& shapes, config::text_numbers const& t, std::size_t files,
                        std::string const& prefix) {
     std::string const self = prefix + "layers.", cross = prefix + "cross_attention_layers.",
@@ -91,7 +92,7 @@ inline void check_text(meta_shapes& shapes, config::text_numbers const& t, std::
                                                                           : "vocab_size makes");
     shapes.expect(embedding, 1, t.width, "dim makes");
     std::size_t const head = t.width / t.heads;
-    if (shapes.found.empty()) { // else the same fault would be told again
+    if (shapes.found.empty()) { // a wrong width or vocabulary would cause more sentences
         shapes.expect(self + "0.attention.wk.weight", 0, t.kv_heads * head, "n_kv_heads makes");
         shapes.expect(self + "0.feed_forward.w1.weight", 0, t.mlp, "multiple_of and ffn_dim_multiplier make");
         shapes.expect(cross + "0.attention.q_norm.weight", 0, head, "dim and n_heads make");
@@ -101,8 +102,8 @@ inline void check_text(meta_shapes& shapes, config::text_numbers const& t, std::
                          shapes.layers(cross, ".attention_norm.weight"));
 }
 
-/// The same of the tower, whose numbers are completed by shapes. Heads and taps of a tower that is not the published
-/// one are in no file: they become `unstated`. `where` is for errors.
+/// Reads the tower's numbers. If the tower is not the published one, no file says its heads and taps, and these numbers
+/// become `unstated`. `where` is the checkpoint's name in warnings.
 inline void fit_tower(meta_shapes& shapes, model_config& model, std::string const& where) {
     auto& v = model.values.vision;
     auto const published = v;
@@ -120,10 +121,10 @@ inline void fit_tower(meta_shapes& shapes, model_config& model, std::string cons
 
 } // namespace detail
 
-/// Completes what read_params said by `tensors`, those of the whole model in Meta's form, merged from so many `files`:
-/// the tower's numbers by shapes, and whether a text model's head is its embedding by their bytes, which are read up to
-/// the first difference. `where` is for errors.
-/// @throws mismatch_error for what contradicts params.json
+/// Completes a model's numbers, which read_params has read, by the tensors of the whole model in Meta's form, which
+/// were merged from `files` files. The head of a text model is compared with its embedding up to the first difference.
+/// `where` is the checkpoint's name in errors.
+/// @throws mismatch_error if the tensors contradict params.json
 inline void fit_to_tensors(model_config& model, named_tensors const& tensors, std::size_t files,
                            std::string const& where) {
     detail::meta_shapes shapes(tensors);

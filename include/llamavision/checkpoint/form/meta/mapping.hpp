@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole checkpoint from Meta's names and layouts to Hugging Face's, and back. Nothing is computed here: what changes
-// its layout is made on demand, the rest stays a view.
+// Converts a whole checkpoint from Meta's names and layouts to Hugging Face's, and back. Tensors whose layout changes
+// are made when their bytes are asked for; all others stay views.
 #pragma once
 
 #include <llamavision/checkpoint/form/meta/names.hpp>
@@ -24,7 +24,8 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// Hugging Face's row h · d + a · d/2 + i is Meta's row h · d + 2i + a (d = head).
+/// The same rows in the other order: Hugging Face's row h · d + a · d/2 + i is Meta's row h · d + 2i + a, with d =
+/// head, a = 0 or 1.
 [[nodiscard]] inline tensor with_rotary_rows(tensor const& from, std::size_t head, bool to_meta,
                                              std::string const& name) {
     if (from.shape.size() != 2 || from.shape[0] % head != 0)
@@ -45,8 +46,9 @@ namespace detail {
     return result;
 }
 
-/// (tiles, tiles, tokens, width), a cell for each place (row, column) of a tile, to (arrangements + 1, tiles · tokens ·
-/// width): a row for each arrangement of tiles, and in it a slot for each tile; row 0 and unused slots are zero.
+/// Meta's tile table as Hugging Face's: from (tiles, tiles, tokens, width), a cell for each place (row, column) of a
+/// tile, to (arrangements + 1, tiles · tokens · width), a row for each arrangement and in it a slot for each tile. Row
+/// 0 and unused slots are zero.
 [[nodiscard]] inline tensor with_arrangements(tensor const& from, std::size_t tiles, std::string const& name) {
     if (from.shape.size() != 4 || from.shape[0] != tiles || from.shape[1] != tiles)
         throw mismatch_error(name + ": has the shape " + shape_text(from.shape) + ", not one cell for each of "
@@ -69,8 +71,10 @@ namespace detail {
     return result;
 }
 
-/// Throws mismatch_error unless a cell has the same values in every arrangement and unused slots are zero: Meta's form
-/// cannot say more. `cell` is a slot's size in bytes.
+/// Checks that Hugging Face's tile table can be Meta's: a cell has the same values in every arrangement, and unused
+/// slots are zero.
+/// @param cell the size of a slot in bytes
+/// @throws mismatch_error
 inline void check_two_dimensional(std::span<std::byte const> table, std::size_t tiles, std::size_t cell,
                                   std::string const& name) {
     auto const all = config::all_arrangements(tiles);
@@ -85,7 +89,7 @@ inline void check_two_dimensional(std::span<std::byte const> table, std::size_t 
                     throw mismatch_error(name + ": holds values for the padded tiles" + where);
                 continue;
             }
-            // The smallest arrangement in which the cell occurs, as its last tile.
+            // The smallest arrangement that has this cell; there it is the last tile.
             std::size_t const first = config::arrangement_id(slot / columns + 1, slot % columns + 1, tiles);
             std::size_t const last = (slot / columns + 1) * (slot % columns + 1) - 1;
             auto const cell_values = table.subspan((first * tiles + last) * cell, cell);
@@ -94,12 +98,13 @@ inline void check_two_dimensional(std::span<std::byte const> table, std::size_t 
         }
 }
 
-/// Whether some arrangement has a tile in this row and column, counted from 0.
+/// Whether some arrangement has a tile in this row and column. Both count from 0.
 [[nodiscard]] constexpr bool occurs(std::size_t row, std::size_t column, std::size_t tiles) {
     return (row + 1) * (column + 1) <= tiles;
 }
 
-/// The cells of a table that do not occur, in their order: (cells, tokens, width). @pre the shape was checked
+/// The cells of a table that no arrangement has, in their order: (cells, tokens, width).
+/// @pre the shape was checked
 [[nodiscard]] inline tensor spare_cells_of(tensor const& table, std::size_t tiles) {
     std::size_t const count = tiles * tiles - config::count_arrangements(tiles);
     tensor result{table.type, {count, table.shape[2], table.shape[3]}, {}, {}};
@@ -117,7 +122,7 @@ inline void check_two_dimensional(std::span<std::byte const> table, std::size_t 
     return result;
 }
 
-/// The way back. Cells that no arrangement has are those of `spare`, or zero.
+/// Hugging Face's tile table as Meta's. Cells that no arrangement has come from `spare`, or are zero.
 [[nodiscard]] inline tensor with_cells(tensor const& from, config::vision_numbers const& n, tensor const* spare,
                                        std::string const& name) {
     std::size_t const tiles = n.tiles;
@@ -167,7 +172,8 @@ inline void check_two_dimensional(std::span<std::byte const> table, std::size_t 
 
 [[nodiscard]] inline std::size_t head_width(config::text_numbers const& text) { return text.width / text.heads; }
 
-/// Puts a tensor under `name`; two under one name cannot both be meant.
+/// Adds a tensor.
+/// @throws mismatch_error if the name exists
 inline void put(named_tensors& into, std::string name, tensor value) {
     auto const [at, is_new] = into.tensors.emplace(std::move(name), std::move(value));
     if (!is_new) throw mismatch_error("two tensors stand for " + in_quotes(at->first));
@@ -175,9 +181,10 @@ inline void put(named_tensors& into, std::string name, tensor value) {
 
 } // namespace detail
 
-/// A whole checkpoint in Meta's form (of several files: what merge_shards made of them) under Hugging Face's names and
-/// in its layouts. Names that are not Meta's stay, so that `bind` reports them; what is missing is missing. Throws
-/// mismatch_error for shapes that cannot be brought over. @pre config::contradictions(n) is empty
+/// A whole checkpoint in Meta's form (if it has several files, after merge_shards) with Hugging Face's names and
+/// layouts. Names that are not Meta's stay, and `bind` reports them.
+/// @pre config::contradictions(n) is empty
+/// @throws mismatch_error for shapes that cannot be converted
 [[nodiscard]] inline named_tensors meta_to_hugging_face(named_tensors source, config::numbers const& n) {
     named_tensors result;
     result.owners = std::move(source.owners);
@@ -212,8 +219,8 @@ inline void put(named_tensors& into, std::string name, tensor value) {
     return result;
 }
 
-/// What Hugging Face's form has no place for, under Meta's names: of each tile table the cells that no arrangement of
-/// tiles has, (cells, tokens, width). Nothing computes with them; hugging_face_to_meta puts them back.
+/// What Hugging Face's form cannot hold, under Meta's names: the cells of each tile table that no arrangement has,
+/// (cells, tokens, width). No computation reads them; hugging_face_to_meta puts them back.
 [[nodiscard]] inline named_tensors spare_cells(named_tensors const& meta, config::vision_numbers const& n) {
     named_tensors result;
     result.owners = meta.owners;
@@ -227,10 +234,11 @@ inline void put(named_tensors& into, std::string name, tensor value) {
     return result;
 }
 
-/// A checkpoint under Hugging Face's names (in the spelling of canonical_name) as one file of Meta's form would hold
-/// it; shard_of divides it. Cells of the tile tables that no arrangement has come from `spare`, or are zero. Throws
-/// mismatch_error: tensors of another architecture, shapes that are not those of `n`, and tile tables that say more
-/// than Meta's can. @pre config::contradictions(n) is empty
+/// A whole checkpoint with canonical names in Meta's names and layouts, as one file; shard_of divides it. Cells of tile
+/// tables that no arrangement has come from `spare`, or are zero.
+/// @pre config::contradictions(n) is empty
+/// @throws mismatch_error for tensors of another architecture, shapes that are not those of `n`, and tile tables that
+///         Meta's form cannot hold
 [[nodiscard]] inline named_tensors hugging_face_to_meta(named_tensors source, config::numbers const& n,
                                                         named_tensors const& spare = {}) {
     named_tensors result;

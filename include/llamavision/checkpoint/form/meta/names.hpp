@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Meta's tensors and Hugging Face's, side by side: the names, how Meta divides a tensor among files, and what happens
-// to it on the way. One table serves both directions (Meta: multimodal/model.py; transformers: convert_mllama_weights).
+// The table of Meta's tensors and Hugging Face's: their names, how Meta divides a tensor among files, and how its
+// layout changes between the forms. The same table serves both directions (Meta: multimodal/model.py and model.py;
+// transformers: convert_mllama_weights_to_hf.py).
 #pragma once
 
 #include <llamavision/config/numbers.hpp>
@@ -16,32 +17,33 @@
 
 namespace llamavision::checkpoint {
 
-/// How the files of a model-parallel checkpoint share a tensor.
+/// How a tensor is divided among the files of a model-parallel checkpoint.
 enum class division {
     none,   ///< every file has all of it
     rows,   ///< along the first axis (Meta: ColumnParallelLinear, whose weight is (out, in))
     columns ///< along the second axis (Meta: RowParallelLinear)
 };
 
-/// What happens to a tensor between the two forms.
+/// How the layout of a tensor changes between the two forms.
 enum class conversion {
     same,
-    rotary,    ///< rows of a head: pairs (2i, 2i + 1) at Meta's, halves (i, i + d/2) at Hugging Face's
-    patches,   ///< (width, channels · p · p) at Meta's, (width, channels, p, p) at Hugging Face's: the same bytes
-    table,     ///< (tiles, tiles, tokens, width) at Meta's, a row for each arrangement of tiles at Hugging Face's
-    embedding, ///< the first rows of Hugging Face's embedding
+    rotary,  ///< rows of a head that rotate together: (2i, 2i + 1) in Meta's form, (i, i + d/2) in Hugging Face's
+    patches, ///< (width, channels · p · p) in Meta's form, (width, channels, p, p) in Hugging Face's: the same bytes
+    table,   ///< (tiles, tiles, tokens, width) in Meta's form, a row for each arrangement of tiles in Hugging Face's
+    embedding,       ///< the first rows of Hugging Face's embedding
     extra_embedding, ///< its last rows
-    dropped          ///< computed anew by everybody
+    dropped          ///< not read: every program computes it
 };
 
-/// One tensor of a stack. The names are what follows the stack's own.
+/// One tensor of a stack. Its names follow the stack's.
 struct meta_rule {
     std::string_view meta, hugging_face;
     division across = division::none;
     conversion how = conversion::same;
 };
 
-/// Tensors whose names begin alike; of a numbered stack, every layer has them.
+/// Tensors whose names have the same beginning. In a numbered stack, a layer's number follows it, and every layer has
+/// all of them.
 struct meta_stack {
     std::string_view meta, hugging_face;
     bool numbered;
@@ -95,7 +97,7 @@ inline constexpr std::array block_rules{
     meta_rule{"ln_1.bias", "input_layernorm.bias"},
     meta_rule{"ln_2.weight", "post_attention_layernorm.weight"},
     meta_rule{"ln_2.bias", "post_attention_layernorm.bias"},
-    meta_rule{"gate_attn", "gate_attn"}, // of global blocks only
+    meta_rule{"gate_attn", "gate_attn"}, // in global blocks only
     meta_rule{"gate_ffn", "gate_ffn"},
 };
 
@@ -131,7 +133,7 @@ inline constexpr std::array text_rules{
     meta_rule{"rope.freqs", "", division::none, conversion::dropped},
 };
 
-/// Of a text model (Meta: llama3/model.py), whose layers have the rules of self-attention.
+/// A text model's tensors outside of its layers (Meta: llama3/model.py).
 inline constexpr std::array llama_rules{
     meta_rule{"tok_embeddings.weight", "model.embed_tokens.weight", by_rows},
     meta_rule{"norm.weight", "model.norm.weight"},
@@ -139,7 +141,7 @@ inline constexpr std::array llama_rules{
     meta_rule{"rope.freqs", "", division::none, conversion::dropped},
 };
 
-enum stack_index : std::size_t { self_stack, cross_stack }; // of Llama 3.2 Vision, whose layers are numbered together
+enum stack_index : std::size_t { self_stack, cross_stack }; // the two stacks whose layers Hugging Face numbers together
 
 inline constexpr std::array<meta_stack, 9> meta_stacks{{
     {"text_model.layers.", "language_model.model.layers.", true, self_rules},
@@ -154,7 +156,8 @@ inline constexpr std::array<meta_stack, 9> meta_stacks{{
     {"", "", false, llama_rules},
 }};
 
-/// Takes "17." off the front of `text`; nothing if it begins with no number written in the usual way.
+/// Removes "17." from the front of `text` and returns the number. Empty if `text` does not begin with a number without
+/// leading zeros.
 [[nodiscard]] inline std::optional<std::size_t> take_layer(std::string_view& text) {
     std::size_t const dot = text.find('.');
     if (dot == 0 || dot > 6 || (dot > 1 && text.front() == '0')) return std::nullopt;
@@ -169,7 +172,7 @@ inline constexpr std::array<meta_stack, 9> meta_stacks{{
 
 } // namespace detail
 
-/// A tensor of the table: a rule of a stack, and the layer in Meta's count if the stack is numbered.
+/// A tensor of the table: a stack, a rule, and in a numbered stack the layer in Meta's numbering.
 struct meta_tensor {
     std::size_t stack; ///< index into detail::meta_stacks
     std::size_t layer;
@@ -192,27 +195,27 @@ namespace detail {
     return std::nullopt;
 }
 
-/// The merged index of Meta's self layer `i`: the i-th that is no cross layer.
+/// The merged index of Meta's self-attention layer `i`: that of the i-th layer that is not in `cross_layers`.
 [[nodiscard]] inline std::size_t merged_index(std::size_t i, std::vector<std::size_t> const& cross_layers) {
     for (std::size_t const cross : cross_layers)
-        if (cross <= i) ++i; // ascending, so every one below the result is counted
+        if (cross <= i) ++i; // they ascend, so each one below the result is counted
     return i;
 }
 
 } // namespace detail
 
-/// The entry for a tensor of Meta's; nothing if it is none of this architecture.
+/// The table's entry for Meta's name of a tensor; empty if there is none.
 [[nodiscard]] inline std::optional<meta_tensor> find_meta_tensor(std::string_view name) {
     return detail::find_rule(name, &meta_stack::meta, &meta_rule::meta);
 }
 
-/// The entry for a tensor of Hugging Face's (in the spelling of canonical_name); of the embedding, the one for its
-/// first rows. Nothing if it is none of this architecture.
+/// The table's entry for a canonical name; empty if there is none. The embedding of Llama 3.2 Vision has two entries,
+/// of which this is the one for its first rows.
 [[nodiscard]] inline std::optional<meta_tensor> find_meta_tensor_of(std::string_view hugging_face,
                                                                     config::text_numbers const& text) {
     auto found = detail::find_rule(hugging_face, &meta_stack::hugging_face, &meta_rule::hugging_face);
     if (!found || found->stack > detail::cross_stack) return found;
-    // Layers of text are numbered together there, and names like input_layernorm are in both stacks.
+    // Hugging Face numbers both stacks of text layers together, and names like input_layernorm are in both.
     auto const& cross = text.cross_layers;
     auto const at = std::lower_bound(cross.begin(), cross.end(), found->layer);
     auto const before = static_cast<std::size_t>(at - cross.begin());
@@ -231,7 +234,8 @@ namespace detail {
     return std::string(stack.meta) + (stack.numbered ? std::to_string(t.layer) + "." : "") + std::string(t.rule.meta);
 }
 
-/// The tensor's name in Hugging Face's form, or nothing if there is no such layer. @pre the rule is not `dropped`
+/// The tensor's canonical name; empty if there is no such layer.
+/// @pre the rule is not `dropped`
 [[nodiscard]] inline std::optional<std::string> hugging_face_name(meta_tensor const& t,
                                                                   config::text_numbers const& text) {
     meta_stack const& stack = detail::meta_stacks[t.stack];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads Meta's `params.json` (Meta: models/llama3/args.py). It says less than a `config.json`: of the vision tower only
-// the tile's size, and nothing of a text model's head. The rest stands in Meta's code, and here.
+// the size of a tile, and nothing about a text model's head. The other numbers are in Meta's code, and here.
 #pragma once
 
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
@@ -26,9 +26,8 @@
 
 namespace llamavision::checkpoint {
 
-/// Width of SwiGLU's hidden layer (Meta: FeedForward.__init__, called with hidden_dim = 4 · dim): two thirds of that,
-/// times the multiplier, rounded up to a multiple. Both products lose what stands behind the point. Nothing if the
-/// result is no reasonable number.
+/// Width of SwiGLU's hidden layer (Meta: FeedForward.__init__ with hidden_dim = 4 · dim): int(int(2/3 · 4 · dim) ·
+/// multiplier), rounded up to a multiple of multiple_of. Empty if the result is 0 or above config::extent_limit.
 [[nodiscard]] inline std::optional<std::size_t> feed_forward_width(std::size_t dim, std::size_t multiple_of,
                                                                    std::optional<double> multiplier) {
     double width = std::trunc(8.0 * static_cast<double>(dim) / 3.0);
@@ -38,9 +37,9 @@ namespace llamavision::checkpoint {
     return round_up(whole, multiple_of);
 }
 
-/// Merged indices of `cross` layers that are spread over `self` ones (Meta: CrossAttentionTransformerText,
-/// _init_fusion_schedule): they precede every k-th self layer, counted from the last one, k = ceil(self / cross).
-/// Nothing if there are not so many places.
+/// Merged indices of `cross` cross-attention layers among `self` self-attention layers (Meta:
+/// CrossAttentionTransformerText, _init_fusion_schedule): each precedes every k-th self-attention layer, counted back
+/// from the last one, with k = ceil(self / cross). Empty if there are not enough places.
 [[nodiscard]] inline std::optional<std::vector<std::size_t>> spread_cross_layers(std::size_t self, std::size_t cross) {
     std::vector<std::size_t> result;
     if (cross == 0) return result;
@@ -52,8 +51,8 @@ namespace llamavision::checkpoint {
 
 namespace detail {
 
-/// Number of cross-attention layers: a key of its own, or (older) within the adapter's object. Nothing if neither is
-/// there, or -1 as Meta's own default is.
+/// Number of cross-attention layers: under a key of its own, or in older files within the object of the adapter. Empty
+/// if there is neither, or the value is -1, which is Meta's default.
 [[nodiscard]] inline std::optional<std::size_t> read_cross_count(json_view const& root) {
     if (auto const value = root.find("vision_num_cross_attention_layers"); value && value->json() != -1)
         return value->positive(10000);
@@ -63,7 +62,7 @@ namespace detail {
     return value ? std::optional(value->positive(10000)) : std::nullopt;
 }
 
-/// What the params.json of a text model and of a model that sees have in common. `layers` are those of self-attention.
+/// Reads the keys that the params.json of both families have. The result's `layers` are those of self-attention.
 [[nodiscard]] inline config::text_numbers read_params_text(json_view const& root) {
     config::text_numbers t; // absent keys: the defaults of Meta's ModelArgs
     t.width = root.at("dim").positive(config::extent_limit);
@@ -75,7 +74,8 @@ namespace detail {
     t.rope.theta = 500000.0;
     if (auto const value = root.find("rope_theta")) t.rope.theta = value->positive_number();
     auto const scaled = root.find("use_scaled_rope");
-    t.rope.scaled = scaled && scaled->boolean(); // Meta: apply_scaling, whose numbers are those of rope_numbers
+    t.rope.scaled =
+        scaled && scaled->boolean(); // Meta: apply_scaling; its constants are the initial values of rope_numbers
 
     std::size_t const multiple = extent_or(root, "multiple_of", 256);
     std::optional<double> multiplier;
@@ -86,7 +86,7 @@ namespace detail {
     return t;
 }
 
-/// Puts `cross` layers of cross-attention among those of self-attention.
+/// Adds `cross` cross-attention layers to `t`.
 inline void add_cross_layers(config::text_numbers& t, std::size_t cross, json_view const& root) {
     auto const spread = spread_cross_layers(t.layers, cross);
     if (!spread)
@@ -96,9 +96,9 @@ inline void add_cross_layers(config::text_numbers& t, std::size_t cross, json_vi
     t.cross_layers = *spread;
 }
 
-/// The factor that scales the rotary frequencies of a published text model, which params.json does not say: Meta's code
-/// has always 8, but the config.json of Llama 3.2 1B and 3B says 32 (transformers: convert_llama_weights). Nothing for
-/// a model of another size.
+/// The factor that scales the rotary frequencies of a published text model, told by its size; empty for other sizes.
+/// params.json does not say it. Meta's code has 8 for all models, but the config.json of Llama 3.2 1B and 3B says 32
+/// (transformers: convert_llama_weights_to_hf.py).
 [[nodiscard]] inline std::optional<double> published_rope_factor(config::text_numbers const& t) {
     auto const is = [&t](std::size_t width, std::size_t layers) { return t.width == width && t.layers == layers; };
     if (is(2048, 16) || is(3072, 28)) return 32.0;
@@ -106,7 +106,7 @@ inline void add_cross_layers(config::text_numbers& t, std::size_t cross, json_vi
     return std::nullopt;
 }
 
-/// What contradicts itself, in the words of `params.json`.
+/// config::contradictions with the keys of params.json in place of those of config.json.
 [[nodiscard]] inline std::vector<std::string> params_contradictions(config::numbers const& n) {
     auto found = config::contradictions(n);
     std::string const text = n.kind == config::family::mllama ? "text_config." : "";
@@ -125,20 +125,19 @@ inline void add_cross_layers(config::text_numbers& t, std::size_t cross, json_vi
     return found;
 }
 
-/// Meta: multimodal/model.py, VisionEncoder, where every published model has the same tower.
+/// The tower of every published model (Meta: multimodal/model.py, VisionEncoder).
 [[nodiscard]] inline config::vision_numbers published_tower(std::size_t tile, std::size_t tiles) {
     return {1280, 5120, 16, 32, 8, tile, 14, 3, tiles, {3, 7, 15, 23, 30}, config::all_arrangements(tiles), 1e-5};
 }
 
 } // namespace detail
 
-/// Reads `document`, called `file` in errors: of a model that sees if it names cross-attention layers, else of a text
-/// model. The tower is that of the published models, whatever the file's own is, and the head of a text model is one of
-/// its own: fit_to_tensors puts both right. Special tokens are where Meta's tokenizer puts them, in the last 256 places
-/// of the vocabulary, and answers end where Instruct's end.
-/// @throws format_error for wrong types and numbers that contradict each other, mismatch_error for quantised weights
-/// and
-///         for a model that takes pictures without cross-attention
+/// Reads the content of a params.json, which is called `file` in errors. It describes Llama 3.2 Vision if it says a
+/// number of cross-attention layers, else a text model. Two parts of the result are assumptions that fit_to_tensors
+/// corrects: the tower is the published one, and a text model's head is not tied. Special tokens are in the last 256
+/// places of the vocabulary, as in Meta's tokenizer, and the stop ids are those of the Instruct models.
+/// @throws format_error for values of a wrong type and for numbers that contradict each other; mismatch_error for
+///         quantised or adapted weights, and for a model with pictures but without cross-attention
 [[nodiscard]] inline model_config read_params(nlohmann::json const& document, std::string const& file) {
     json_view const outer(document, file);
     auto const inner = outer.find("model");
@@ -174,7 +173,7 @@ inline void add_cross_layers(config::text_numbers& t, std::size_t cross, json_vi
                                         "has the size of no published one; 8 is taken, which Meta's code has, unless "
                                         "the program's configuration says otherwise");
     }
-    config::numbers known = values; // the tower's own patches are not known yet
+    config::numbers known = values; // without the patches of the tower, which only tensors tell
     known.vision.tile = known.vision.patch;
     if (auto const found = detail::params_contradictions(known); !found.empty())
         throw format_error(root.place() + joined(found));
@@ -190,7 +189,8 @@ inline void add_cross_layers(config::text_numbers& t, std::size_t cross, json_vi
     return result;
 }
 
-/// Reads the file `path`. Throws as above, and file_error.
+/// Reads the file `path`.
+/// @throws as above, and file_error
 [[nodiscard]] inline model_config read_params(std::filesystem::path const& path) {
     return read_params(read_json(path, {.bytes = std::size_t{1} << 20}), path.string());
 }

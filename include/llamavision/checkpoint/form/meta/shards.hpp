@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Meta's large models come in several files, each with a part of every large tensor: here they become one, and one
-// becomes several.
+// Merges the files of Meta's large models, each of which has a part of every large tensor; and divides a model into
+// such files.
 #pragma once
 
 #include <llamavision/checkpoint/form/meta/names.hpp>
@@ -18,7 +18,7 @@
 
 namespace llamavision::checkpoint {
 
-/// The tensors of one of several files, in their order.
+/// The content of one file of several.
 struct meta_shard {
     std::string file; ///< for errors
     named_tensors content;
@@ -26,8 +26,8 @@ struct meta_shard {
 
 namespace detail {
 
-/// Tensors that every file has are compared up to this size: norms, biases and gates, which differ between any two
-/// models. The large tables are taken from the first file.
+/// Tensors that every file contains are compared if they have at most so many bytes: norms, biases and gates, which
+/// differ between any two models. Larger ones are taken from the first file without a comparison.
 inline constexpr std::size_t compared_bytes = std::size_t{1} << 20;
 
 inline void check_same(tensor const& a, tensor const& b, std::string const& name, meta_shard const& one,
@@ -45,8 +45,9 @@ inline void check_same(tensor const& a, tensor const& b, std::string const& name
 
 } // namespace detail
 
-/// One checkpoint of the files of a model-parallel one. Of a single file: its tensors. Throws mismatch_error if the
-/// files do not hold the same names, or tensors that do not fit together. @pre there is a shard
+/// The tensors of a whole model, merged from all of its files in the order of their ranks.
+/// @pre shards is not empty
+/// @throws mismatch_error if the files have different names of tensors, or tensors that do not fit together
 [[nodiscard]] inline named_tensors merge_shards(std::vector<meta_shard> shards) {
     if (shards.size() == 1) return std::move(shards.front().content);
     named_tensors result;
@@ -80,8 +81,9 @@ inline void check_same(tensor const& a, tensor const& b, std::string const& name
     return result;
 }
 
-/// The part of a whole checkpoint that goes into file `rank` of `count`. Throws mismatch_error if a tensor cannot be
-/// divided into so many. @pre rank < count
+/// The content of file `rank` of `count` for a whole model.
+/// @pre rank < count
+/// @throws mismatch_error if a tensor cannot be divided into so many
 [[nodiscard]] inline named_tensors shard_of(named_tensors const& whole, std::size_t rank, std::size_t count) {
     named_tensors result;
     result.owners = whole.owners;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of ollama's store have no endings; they are told by where they lie.
+// Recognises files of ollama's store, which have no extensions, by their place and name.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace llamavision::checkpoint {
 
-/// Whether the path leads into ollama's folder of manifests.
+/// Whether the path is a file in ollama's folder "manifests".
 [[nodiscard]] inline bool is_ollama_manifest(std::filesystem::path const& path) {
     std::error_code fault;
     auto const whole = std::filesystem::absolute(path, fault);
@@ -16,7 +16,7 @@ namespace llamavision::checkpoint {
     return std::any_of(whole.begin(), whole.end(), [](auto const& part) { return part == "manifests"; });
 }
 
-/// Whether the file has the name that ollama gives to parts of models.
+/// Whether the file has the name of a part of a model, "sha256-…".
 [[nodiscard]] inline bool is_ollama_blob(std::filesystem::path const& path) {
     return path.filename().string().starts_with("sha256-");
 }

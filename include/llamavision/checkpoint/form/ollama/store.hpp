@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model in ollama's store: a manifest that names its parts by their SHA-256, and the parts in the folder "blobs".
+// Reads a model in ollama's store: a manifest, which names the model's parts by their SHA-256, and the parts the file's
+// name in the folder "blobs".
 #pragma once
 
 #include <llamavision/checkpoint/form/hugging_face/generation_config.hpp>
@@ -22,24 +23,24 @@
 
 namespace llamavision::checkpoint {
 
-/// Where the parts of a model lie; a path is empty if the manifest names no such part.
+/// The files of a model's parts. A path is empty if the manifest names no such part.
 struct ollama_model {
     std::filesystem::path model, projector, parameters;
 };
 
-/// A part of a model as a manifest names it.
+/// A part of a model, as a manifest describes it.
 struct ollama_part {
-    std::string file; ///< in the folder "blobs"
+    std::string file; ///< the file's name in the folder "blobs"
     std::size_t bytes = 0;
 };
 
-/// Which parts a manifest names.
+/// The parts that a manifest names.
 struct ollama_parts {
     std::optional<ollama_part> model, projector, parameters;
 };
 
-/// Reads the manifest `document`, called `file` in errors. Throws format_error, and mismatch_error for a model with an
-/// adapter.
+/// Reads the content of a manifest, which is called `file` in errors.
+/// @throws format_error, and mismatch_error for a model with an adapter
 [[nodiscard]] inline ollama_parts read_ollama_manifest(nlohmann::json const& document, std::string const& file) {
     constexpr std::string_view method = "sha256:", types = "application/vnd.ollama.image.";
     ollama_parts result;
@@ -65,7 +66,7 @@ struct ollama_parts {
 
 namespace detail {
 
-/// The folder "blobs" beside the folder "manifests" that the manifest lies in.
+/// The folder "blobs" beside the folder "manifests" that contains the manifest.
 [[nodiscard]] inline std::filesystem::path ollama_blobs(std::filesystem::path const& manifest) {
     auto folder = std::filesystem::absolute(manifest).parent_path();
     while (folder.filename() != "manifests" && folder.has_relative_path()) folder = folder.parent_path();
@@ -75,7 +76,8 @@ namespace detail {
     return blobs;
 }
 
-/// The file of a part, of the size that the manifest says; an empty path for a part that it does not name.
+/// The file of a part; empty for a part that the manifest does not name.
+/// @throws file_error unless it has the size that the manifest says
 [[nodiscard]] inline std::filesystem::path ollama_blob(std::optional<ollama_part> const& part,
                                                        std::filesystem::path const& blobs) {
     if (!part) return {};
@@ -91,8 +93,9 @@ namespace detail {
 
 } // namespace detail
 
-/// Reads a manifest, e.g. ~/.ollama/models/manifests/registry.ollama.ai/library/llama3.2-vision/11b, or a folder that
-/// holds nothing but one. The hashes are not computed, but the sizes are compared. Throws file_error and format_error.
+/// Reads a manifest, for example ~/.ollama/models/manifests/registry.ollama.ai/library/llama3.2-vision/11b, or the only
+/// one in a folder. Sizes of parts are compared with the manifest; hashes are not computed.
+/// @throws file_error and format_error
 [[nodiscard]] inline ollama_model read_ollama_model(std::filesystem::path const& path) {
     auto manifest = path;
     if (is_folder(path)) {
@@ -115,8 +118,9 @@ namespace detail {
             detail::ollama_blob(parts.parameters, blobs)};
 }
 
-/// How the model wants its answers drawn: ollama samples wherever the temperature is not 0. `document` is called `file`
-/// in errors. Throws format_error.
+/// Reads the parameters of sampling into `g`. ollama samples unless the temperature is 0. `document` is called `file`
+/// in errors.
+/// @throws format_error
 inline void read_ollama_parameters(nlohmann::json const& document, std::string const& file, generation_defaults& g) {
     json_view const root(document, file);
     auto const found = read_generation(document, file);
