@@ -82,11 +82,11 @@ inline void add_model(CLI::App* app, std::string& model) {
 
 inline void add_gguf(CLI::App* app, std::string& dialect) {
     std::vector<std::string> names;
-    for (auto const& entry : llamavision::checkpoint::detail::gguf_dialects) names.emplace_back(entry.second);
+    for (auto const& entry : llamavision::checkpoint::gguf_dialects) names.emplace_back(entry.second);
     app->add_option("--gguf-dialect", dialect,
                     "How a GGUF file was written, where it does not show: auto (default), llamavision, ollama (0.7.1 "
                     "and later), ollama-0.7.0, pair (model and projector of 0.4 to 0.6), pair-permuted (the same with "
-                    "the q and k rows of cross-attention in rotary pairs)")
+                    "the q and k rows of cross-attention in rotary pairs), llama.cpp (text models)")
         ->check(CLI::IsMember(names))
         ->type_name("NAME");
 }

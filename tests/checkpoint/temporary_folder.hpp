@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder that lives as long as a test case.
+// A temporary folder, removed at the end of a test case.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Comparing configurations number by number.
+// Compares the numbers of configurations.
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
 #include <llamavision/config/differences.hpp>
 
@@ -51,7 +51,7 @@ TEST_CASE("each number that differs gets its sentence") {
             "text.rope.factor: the file says 8.0, the program was built for 32.0"});
     compiled = file;
     compiled.text.rope.scaled = false;
-    compiled.text.rope.factor = 1; // unused, and so no difference
+    compiled.text.rope.factor = 1; // not used, and so no difference
     CHECK(differences(file, compiled)
           == std::vector<std::string>{"text.rope.scaled: the file says yes, the program was built for no"});
 }

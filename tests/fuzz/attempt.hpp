@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a hostile file may do at most.
+// The only thing that a hostile file may do: cause an error of the library.
 #pragma once
 
 #include <llamavision/support/error.hpp>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any text as the JSON files that say where a checkpoint's parts lie and how it speaks: an index of shards, ollama's
-// manifest and parameters, a chat template. Refused with an error of the library; no name leads out of its folder.
+// Any text as the other JSON files of a checkpoint: an index of shards, ollama's manifest and parameters, a chat
+// template. They are read, or refused with an error of the library; no name leads out of its folder.
 #include <llamavision/checkpoint/form/hugging_face/chat_template.hpp>
 #include <llamavision/checkpoint/form/hugging_face/generation_config.hpp>
 #include <llamavision/checkpoint/form/hugging_face/shards.hpp>

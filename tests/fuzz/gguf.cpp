@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a GGUF file: read with an error of the library, or with values and tensors that lie inside the bytes;
-// and whatever can be read, as a model of each dialect.
+// Any bytes as a GGUF file: refused with an error of the library, or read with values and tensors inside of the bytes,
+// and then converted as a model of each dialect.
 #include <llamavision/checkpoint/container/gguf.hpp>
 #include <llamavision/checkpoint/encoding/widen.hpp>
 #include <llamavision/checkpoint/form/gguf/checkpoint.hpp>
@@ -56,14 +56,16 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
     attempt([&] {
         auto const read = parse_gguf(bytes, "input");
         check(read, bytes);
-        for (auto const dialect : {gguf_dialect::llamavision, gguf_dialect::ollama, gguf_dialect::pair})
+        for (auto const dialect :
+             {gguf_dialect::llamavision, gguf_dialect::ollama, gguf_dialect::pair, gguf_dialect::llama_cpp})
             attempt([&] { read_model(read, dialect); });
         description said;
         attempt([&] { checkpoint::detail::read_own_files(said, read); });
         if (!read.find("tokenizer.ggml.tokens")) return;
         attempt([&] { checkpoint::detail::read_gguf_tokenizer(said, read); });
-        attempt(
-            [&] { static_cast<void>(tokens::tokenizer_from_lists(said.tokenizer.tokens, said.words.types, "input")); });
+        attempt([&] {
+            static_cast<void>(tokens::tokenizer_from_lists(said.tokenizer.tokens, said.tokenizer.types, "input"));
+        });
     });
     return 0;
 }

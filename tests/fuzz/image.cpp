@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a picture: refused with an image_error, or decoded to as many pixels as it says. A PNG's checksums are
-// put right first: no fuzzer would guess one, and whoever means harm writes them as they should be.
+// Any bytes as a picture: refused with an image_error, or decoded to as many pixels as it says. The checksums of a PNG
+// are corrected first, since a fuzzer cannot guess them, and an attacker can compute them.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a file of torch.save, as a pickle alone, and as the list of a checkpoint in Meta's form: read with an
-// error of the library, or with tensors that lie inside the bytes and can be made.
+// Any bytes as a file of torch.save, as a pickle alone, and as a checkpoint in Meta's form: refused with an error of
+// the library, or read with tensors inside of the bytes that can be made.
 #include <llamavision/checkpoint/container/pth.hpp>
 #include <llamavision/checkpoint/form/meta/fit.hpp>
 #include <llamavision/checkpoint/form/meta/mapping.hpp>
@@ -35,13 +35,22 @@ checkpoint::model_config model() {
     return result;
 }
 
+/// The same numbers for a text model.
+checkpoint::model_config text_model() {
+    auto result = model();
+    result.values.kind = config::family::llama;
+    result.values.vision = {};
+    result.values.text.cross_layers.clear();
+    return result;
+}
+
 void make_all(named_tensors const& all, std::size_t limit) {
     std::vector<std::byte> room;
     for (auto const& [name, value] : all.tensors) {
         if (size_in_bytes(value) > limit) std::abort();
         std::size_t sum = 0;
         for (std::byte const b : bytes_of(value, room)) sum += std::to_integer<std::size_t>(b);
-        volatile std::size_t const read = sum; // every byte is there
+        volatile std::size_t const read = sum; // reads every byte
         static_cast<void>(read);
     }
 }
@@ -54,21 +63,23 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
     attempt([&] {
         auto const all = parse_pth(bytes, "input");
         make_all(all, size);
-        attempt([&] { make_all(meta_to_hugging_face(all, model().values), 8 * size); });
+        for (auto const& numbers : {model(), text_model()}) {
+            attempt([&] { make_all(meta_to_hugging_face(all, numbers.values), 8 * size); });
+            attempt([&] {
+                auto const whole = hugging_face_to_meta(all, numbers.values);
+                make_all(shard_of(whole, 1, 2), 3 * size); // a tied head is stored twice
+            });
+            attempt([&] {
+                auto fitted = numbers;
+                fit_to_tensors(fitted, all, 1, "input");
+                make_all(meta_to_hugging_face(all, fitted.values), 8 * size);
+            });
+        }
         attempt([&] {
             auto const merged = merge_shards({{"a", all}, {"b", all}});
             make_all(merged, 2 * size);
             auto numbers = model();
             fit_to_tensors(numbers, merged, 2, "input");
-        });
-        attempt([&] {
-            auto numbers = model();
-            fit_to_tensors(numbers, all, 1, "input");
-            make_all(meta_to_hugging_face(all, numbers.values), 8 * size);
-        });
-        attempt([&] {
-            auto const whole = hugging_face_to_meta(all, model().values);
-            make_all(shard_of(whole, 1, 2), 2 * size);
         });
     });
     return 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a safetensors file: read with an error of the library or with tensors that lie inside the bytes.
+// Any bytes as a safetensors file: refused with an error of the library, or read with tensors inside of the bytes.
 #include <llamavision/checkpoint/container/safetensors.hpp>
 #include <llamavision/checkpoint/form/hugging_face/names.hpp>
 

@@ -17,13 +17,14 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
     try {
         auto const read =
             text.starts_with('{') ? detail::read_tokenizer_json(text, "input") : detail::read_tiktoken(text, "input");
-        auto const again = detail::read_tiktoken(tokenizer_model_text(read.words), "again");
-        if (again.words.size() != read.words.size()) std::abort();
-        for (vocabulary::rank r = 0; r < read.words.size(); ++r)
-            if (again.words[r] != read.words[r] || again.words.find(read.words[r]) != r) std::abort();
+        auto const again = detail::read_tiktoken(tokenizer_model_text(read.vocabulary), "again");
+        if (again.vocabulary.size() != read.vocabulary.size()) std::abort();
+        for (vocabulary::rank r = 0; r < read.vocabulary.size(); ++r)
+            if (again.vocabulary[r] != read.vocabulary[r] || again.vocabulary.find(read.vocabulary[r]) != r)
+                std::abort();
         auto const json =
-            detail::read_tokenizer_json(tokenizer_json_text(read.words, hugging_face_special_names()), "json");
-        if (json.words.size() != read.words.size()) std::abort();
+            detail::read_tokenizer_json(tokenizer_json_text(read.vocabulary, hugging_face_special_names()), "json");
+        if (json.vocabulary.size() != read.vocabulary.size()) std::abort();
     } catch (llamavision::error const&) {
         return 0; // what a hostile file is for
     }

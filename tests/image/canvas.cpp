@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The choice of a canvas: the sizes on which Meta's class and both Hugging Face processors were seen to agree, and what
-// holds for every size.
+// The choice of a canvas: sizes for which Meta's class and both Hugging Face processors gave these results, and
+// properties that hold for every size.
 #include <llamavision/image/canvas.hpp>
 
 #include <array>
@@ -60,7 +60,7 @@ TEST_CASE("what holds for every size") {
             REQUIRE(static_cast<double>(width) * std::max(x, y) < static_cast<double>(l.resized_width) + 1.001);
             REQUIRE(static_cast<double>(height) * std::max(x, y) < static_cast<double>(l.resized_height) + 1.001);
         }
-        // A turned picture is laid on the turned canvas, where the choice is not a tie of two shapes.
+        // A rotated picture gets the rotated canvas, unless two shapes are equally good.
         layout const turned = choose_layout(height, width, tile, most);
         if (width != height) REQUIRE(turned == layout{l.columns, l.rows, l.resized_height, l.resized_width});
         // A picture that fits into some canvas unshrunk is not shrunk.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// PNG checksums put right, so that what a damaged or fuzzed file holds reaches the decoder all the same.
+// Corrects the checksums of a PNG, so that the content of a damaged or fuzzed file reaches the decoder.
 #pragma once
 
 #include <llamavision/support/crc32.hpp>
@@ -16,7 +16,7 @@ inline std::uint32_t checksum_of(std::span<std::byte const> bytes) {
     return sum.value();
 }
 
-/// Gives every chunk of a PNG, as far as there are whole ones, the checksum of what it now holds.
+/// Sets the checksum of every complete chunk of a PNG to that of its content.
 inline void repair_checksums(std::span<std::byte> png) {
     auto const be32 = [&](std::size_t at) {
         std::size_t value = 0;

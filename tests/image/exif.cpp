@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// EXIF orientation: found in both byte orders, never trusted, and applied as its definition says.
+// EXIF orientation: read in both byte orders, with faults in the data, and applied as defined.
 #include "pictures.hpp"
 
 #include <llamavision/image/exif.hpp>
@@ -32,7 +32,7 @@ octets tiff(bool little, unsigned orientation, unsigned type = 3, unsigned count
     return block;
 }
 
-/// `jpeg` with an EXIF segment right behind its first marker.
+/// `jpeg` with an EXIF segment after its first marker.
 octets with_exif(octets const& jpeg, octets const& block) {
     octets out(jpeg.begin(), jpeg.begin() + 2);
     std::size_t const length = block.size() + 8;
@@ -74,7 +74,7 @@ TEST_CASE("the orientation is found in both byte orders, and nothing else is tak
         CHECK(image::exif_orientation(tiff(little, 0)) == 1);
         CHECK(image::exif_orientation(tiff(little, 9)) == 1);
         CHECK(image::exif_orientation(tiff(little, 6, 2)) == 1);    // not a short
-        CHECK(image::exif_orientation(tiff(little, 6, 3, 2)) == 1); // two of them
+        CHECK(image::exif_orientation(tiff(little, 6, 3, 2)) == 1); // two values
         for (unsigned const offset : {0U, 9U, 30U, 37U, 38U, 39U, 65535U, 0x7FFFFFFFU, 0xFFFFFFFFU})
             CHECK(image::exif_orientation(tiff(little, 6, 3, 1, offset)) == 1);
         octets const whole = tiff(little, 6);

@@ -18,7 +18,7 @@ using image::pixels;
 
 namespace {
 
-/// As Meta reads files; the other policies where an entry asks for them.
+/// Meta's policies, or those that an entry names.
 constexpr image::open_options as_meta{image::exif_policy::ignore, image::alpha_policy::drop};
 
 /// Compares with `expect`: an object from tile size to results. Returns how many sizes it held.

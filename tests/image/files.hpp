@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small PNG, GIF and BMP files made byte by byte, right or wrong as a test wants them.
+// Makes small PNG, GIF and BMP files byte by byte, correct or with faults.
 #pragma once
 
 #include "checksums.hpp"
@@ -51,7 +51,7 @@ inline octets stored(octets const& data) {
     return out;
 }
 
-/// A zlib stream that unfolds into 1 + 258 * `runs` zeros: one literal, then runs of the byte before, 13 bits each.
+/// A zlib stream that expands to 1 + 258 * `runs` zeros: one literal, then runs of the previous byte, 13 bits each.
 inline octets bomb(std::size_t runs) {
     octets out;
     append(out, {0x78, 0x01});
@@ -90,7 +90,7 @@ inline octets png(std::size_t width, std::size_t height, unsigned depth, unsigne
 
 inline std::array<unsigned, 3> gif_colour(unsigned index) { return {index, 255 - index, 2 * index & 255}; }
 
-/// A GIF of one picture of fewer than 126 pixels: with a palette of 128 colours the codes are 8 bits wide so long. The
+/// A GIF with one picture of fewer than 126 pixels, so that with a palette of 128 colours all codes have 8 bits. The
 /// background colour is 9; `transparent` is a colour or -1.
 inline octets gif(std::size_t width, std::size_t height, std::array<std::size_t, 4> const& left_top_width_height,
                   std::initializer_list<unsigned> colours, int transparent) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files made to do harm: truncated anywhere, bits flipped at random, headers that promise what is not there, data that
-// unfolds without end. Each is read or refused; none crashes, hangs, or takes memory that it does not justify.
+// Hostile files: truncated at every byte, with random bits changed, with wrong headers, with data that expand without
+// end. Each is read or refused. None crashes, hangs, or uses more memory than its size allows.
 #include "files.hpp"
 
 #include <llamavision/image/open.hpp>
@@ -22,7 +22,7 @@ std::vector<std::string> const samples{
 
 enum class outcome { read, refused };
 
-/// Decodes; anything but a whole picture or an image_error with a sentence is a failure.
+/// Decodes. The result must be a whole picture or an image_error with a message.
 outcome attempt(std::span<std::byte const> bytes, image::alpha_policy alpha = image::alpha_policy::white) {
     image::open_options options;
     options.alpha = alpha;
@@ -114,7 +114,7 @@ TEST_CASE("data that unfolds far beyond the picture is refused, not unfolded") {
     REQUIRE(flood.size() < 70000);
     CHECK(attempt(files::png(1, 1, 8, 0, flood)) == outcome::refused);
     CHECK(attempt(files::png(7, 7, 8, 6, flood)) == outcome::refused);
-    // The same stream under a header that justifies it is a picture.
+    // The same stream with a header that fits is a picture.
     CHECK(attempt(files::png(3000, 3000, 8, 0, flood)) == outcome::read);
 }
 

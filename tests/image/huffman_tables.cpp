@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JPEG files whose Huffman tables hold more codes than a byte has values are refused before a decoder sees them.
+// JPEG files with Huffman tables of more than 256 codes are refused before they are decoded.
 #include "pictures.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files: what is read, under which policies, and what is said about the rest.
+// Picture files: which ones are read, with which policies, and the errors for others.
 #include "files.hpp"
 
 #include <llamavision/image/open.hpp>
@@ -68,7 +68,7 @@ TEST_CASE("what lies under a picture's name instead of it is named, and what to 
 TEST_CASE("files that cannot be read") {
     CHECK_THROWS_AS((void)image::open(pictures::folder() / "no such picture.png"), llamavision::file_error);
     CHECK_THROWS_AS((void)image::open(pictures::folder()), llamavision::file_error);
-    // An endless device is given up after its first bytes.
+    // An endless device is refused after its first bytes.
     if (std::filesystem::exists("/dev/zero")) CHECK_THROWS_AS((void)image::open("/dev/zero"), llamavision::image_error);
     image::open_options small;
     small.max_bytes = 1000;
@@ -162,13 +162,13 @@ TEST_CASE("a PNG's chunks are what their checksums were made of, up to the last 
             CAPTURE(i);
             std::string const said = complaint(damaged);
             CHECK(!said.empty());
-            // A header may promise nonsense, which is said first.
+            // An impossible size in a header is reported first.
             if (c.at > 8 || i >= 29)
                 CHECK(said
                       == "photo.png: a damaged PNG: the chunk \"" + std::string(c.type) + "\" at byte "
                              + std::to_string(c.at) + " does not match its checksum");
         }
-    // As Pillow: a remark is judged before the picture, and neither a remark nor anything else behind it.
+    // Like Pillow: chunks that are not critical are checked before the picture's data, and not after them.
     octets const remark = files::chunk("tEXt", files::octets_of({"a\0b", 3}));
     for (std::size_t const at : {33U, 78U}) {
         octets with = whole;

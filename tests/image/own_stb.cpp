@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A program with its own copy of stb_image, declared before this library's headers and implemented after them: neither
-// copy disturbs the other.
+// A program with its own copy of stb_image, declared before this library's headers and implemented after them. Both
+// copies work.
 #if __has_include(<stb_image.h>)
 #define OWN_STB <stb_image.h>
 #else

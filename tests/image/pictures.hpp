@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of image/ share: files of the data folder, pictures made by the formulas of expected.json, and their
-// names by SHA-256.
+// Shared by the tests of image/: files of the data folder, pictures from the formulas of expected.json, and their
+// SHA-256.
 #pragma once
 
 #include <llamavision/image/pixels.hpp>

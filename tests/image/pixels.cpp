@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Raw memory of every channel order and any stride, and what becomes of transparency.
+// Pictures in memory with every order of channels and any stride, and the handling of transparency.
 #include <llamavision/image/exif.hpp>
 #include <llamavision/image/pixels.hpp>
 #include <llamavision/image/tiles.hpp>
@@ -22,7 +22,7 @@ using image::pixels;
 
 namespace {
 
-/// AddressSanitizer ends a program that asks for more memory than there can be.
+/// AddressSanitizer ends a program that requests more memory than the address space has.
 constexpr bool sanitized = LLAMAVISION_HAS_FEATURE(address_sanitizer);
 
 /// 3 x 2 pixels; channel c of pixel i holds 40 i + 10 c + 5, alpha counting as channel 3.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resizing against the definition written as plainly as possible: one output at a time, one pass after the other.
+// Compares resizing with the definition, written as simply as possible: one output at a time, one pass after the other.
 #include "pictures.hpp"
 
 #include <llamavision/image/resize.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Documents that are fine, and every way in which one is not.
+// Correct documents, and every fault of a document.
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The message of what an expression throws, for tests that look into it.
+// Returns the message of an exception, for tests that check it.
 #pragma once
 
 #include <string>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A configuration as small as the architecture allows, and random weights for any configuration: what tests run that
-// look at the machinery and not at the model.
+// A very small configuration, and random weights for any configuration, for tests that do not need a trained model.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LoRA adapters: merged as PEFT merges them (numbers made by tests/golden/adapter.py), and refused where they are
-// another kind or do not fit.
+// LoRA adapters: merging has PEFT's result (from tests/golden/adapter.py), and adapters of other kinds or for other
+// models are refused.
 #include <llamavision/checkpoint/adapter/adapter.hpp>
 #include <llamavision/checkpoint/adapter/read_config.hpp>
 #include <llamavision/checkpoint/form/hugging_face/names.hpp>
@@ -80,7 +80,7 @@ TEST_CASE("every kind of change is PEFT's, to one rounding") {
     CHECK(values > 100'000);
     CHECK(unequal * 10'000 < values);
 
-    std::size_t same = 0; // what the adapter does not name stays a view of the file
+    std::size_t same = 0; // tensors that the adapter does not change stay views of the file
     for (auto const& [name, value] : base.tensors)
         if (!merged.tensors.at(name).make && merged.tensors.at(name).bytes.data() == value.bytes.data()) ++same;
     CHECK(same > base.tensors.size() / 2);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of torch.save, honest and hostile, put together byte by byte.
+// Makes files of torch.save byte by byte, correct and hostile ones.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace archive {
 
-/// A number of so many bytes, the lowest first.
+/// A little-endian number of so many bytes.
 inline std::string number(std::uint64_t value, std::size_t bytes) {
     std::string text;
     for (std::size_t i = 0; i < bytes; ++i) text += static_cast<char>(i < 8 ? value >> (8 * i) & 0xff : 0);
@@ -28,8 +28,8 @@ struct member {
 };
 
 struct zip_options {
-    bool zip64 = false;       ///< all numbers in zip64 fields, the short ones at their maximum
-    bool descriptors = false; ///< sizes behind the data, 0 in the local headers
+    bool zip64 = false;       ///< all numbers are in zip64 fields, and short fields have their maximum
+    bool descriptors = false; ///< sizes follow the data, and are 0 in local headers
     std::string comment{};
 };
 

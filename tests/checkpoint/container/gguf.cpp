@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The GGUF format itself: what is written comes back, and every way to lie about it is refused with a sentence.
+// The GGUF format: what is written is read, and every fault of a file is refused with a message.
 #include <llamavision/checkpoint/container/gguf.hpp>
 #include <llamavision/checkpoint/write/gguf.hpp>
 
@@ -30,7 +30,7 @@ std::string u32(std::uint64_t value) { return number(value, 4); }
 std::string u64(std::uint64_t value) { return number(value, 8); }
 std::string text(std::string const& value) { return u64(value.size()) + value; }
 
-/// A file from its parts; the counts may lie.
+/// A file of its parts. The counts may be wrong.
 std::string file(std::vector<std::string> const& keys, std::vector<std::string> const& tensors, std::size_t data = 64,
                  std::string const& version = u32(3)) {
     std::string all = "GGUF" + version + u64(tensors.size()) + u64(keys.size());

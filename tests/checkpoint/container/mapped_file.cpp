@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mapping files, and refusing what is none.
+// Mapping files, and refusing what is not a regular file.
 #include <llamavision/checkpoint/container/mapped_file.hpp>
 #include <llamavision/support/text_file.hpp>
 
@@ -42,7 +42,7 @@ TEST_CASE("what cannot be mapped says why, with its name") {
 #if defined(__unix__) || defined(__APPLE__)
     auto const fifo = folder.path() / "fifo";
     REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
-    CHECK(contains(fault(fifo), "fifo: is not a regular file")); // and does not wait for a writer
+    CHECK(contains(fault(fifo), "fifo: is not a regular file")); // without waiting for a writer
     CHECK(contains(fault("/dev/null"), "is not a regular file"));
     CHECK(contains(message_of<file_error>([&] { return read_text_file(fifo, 100); }), "is not a regular file"));
     if (::geteuid() != 0) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The machine that reads pickles: what it understands, and that it does nothing else.
+// The machine that reads pickles: what it accepts, and that it refuses everything else.
 #include <llamavision/checkpoint/container/pickle.hpp>
 
 #include "../../support/message.hpp"
@@ -19,7 +19,7 @@ std::string fault(std::string const& program) {
     return message_of<format_error>([&] { return read_pickle(archive::bytes(program), "f"); });
 }
 
-/// The one value of a program.
+/// The result of a pickle.
 pickle_value value(std::string const& instructions) {
     static std::string program; // texts view it
     program = pickle(instructions);
@@ -111,7 +111,7 @@ TEST_CASE("programs that contradict themselves") {
              {pickle("NN"), "ends with several values"},
              {pickle("(N"), "ends with several values"},
              {pickle("t"), "finds no mark"},
-             {pickle("N(\x85t"), "finds nothing on the stack"}, // beneath the mark
+             {pickle("N(\x85t"), "finds nothing on the stack"}, // the value is below the mark
              {pickle("h\x07"), "recalls the value 7, which was not stored"},
              {pickle("j\xff\xff\xff\xff"), "recalls the value 4294967295"},
              {pickle("q\x01"), "finds nothing on the stack"},
@@ -146,16 +146,16 @@ TEST_CASE("a pickle that is cut off anywhere is refused") {
 }
 
 TEST_CASE("bombs cost no more than their bytes") {
-    CHECK(value("]q\1h\1a").items.size() == 1); // a list that holds itself
+    CHECK(value("]q\1h\1a").items.size() == 1); // a list that contains itself
     std::string deep;
     for (int i = 0; i < 1'000'000; ++i) deep += "(";
     for (int i = 0; i < 1'000'000; ++i) deep += "t";
     CHECK(value(deep).kind == pickled::tuple); // a million levels, no recursion
-    std::string laughs = "]q\1";               // every list holds the one before ten times
+    std::string laughs = "]q\1";               // every list contains the one before ten times
     for (int i = 0; i < 60; ++i) laughs += "0](h\1h\1h\1h\1h\1h\1h\1h\1h\1h\1eq\1";
     CHECK(value(laughs).items.size() == 10);
     std::string slots;
     for (std::uint64_t i = 0; i < 1000; ++i) slots += "Nr" + archive::number(0xFFFFFFFF - i, 4) + "0";
-    CHECK(value(slots + "N").kind == pickled::none); // a memo is not a table
+    CHECK(value(slots + "N").kind == pickled::none); // a large slot number does not allocate a large memo
     CHECK(contains(fault(std::string((std::size_t{16} << 20) + 1, 'N')), "larger than any list of tensors"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that torch wrote (make_pth.py), and files that it would not have written.
+// Files that torch wrote (make_pth.py), and files with faults.
 #include <llamavision/checkpoint/container/pth.hpp>
 
 #include "../../support/message.hpp"
@@ -45,7 +45,7 @@ std::vector<int> counted(tensor const& t) {
 std::string fault(std::string const& file) {
     return message_of<format_error>([&] { return parse_pth(archive::bytes(file), "f"); });
 }
-/// Of a file with one tensor over 12 elements.
+/// The error of a file with one tensor of 12 elements.
 std::string fault(std::uint64_t offset, std::vector<std::uint64_t> const& shape,
                   std::vector<std::uint64_t> const& strides) {
     auto const value = dictionary({{"t", archive::tensor(storage("0", 12), offset, shape, strides)}});
@@ -60,7 +60,7 @@ TEST_CASE("tensors that share a storage, in every order of elements") {
     for (std::string const file : {"views.pth", "nested.pth"}) {
         auto const all = torch_file(file);
         auto const& t = all.tensors;
-        CHECK(t.size() == 10); // no step, name, nothing, list
+        CHECK(t.size() == 10); // without the entries step, name, nothing and list
         CHECK(counted(t.at("whole"))
               == std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23});
         CHECK(t.at("transposed").shape == std::vector<std::size_t>{6, 4});
@@ -130,7 +130,7 @@ TEST_CASE("no tensor reaches outside of its storage") {
     CHECK(fault(0, {3, 4}, {4, 1}) == "nothing was thrown");
     CHECK(fault(11, {1}, {1}) == "nothing was thrown");
     CHECK(fault(11, {}, {}) == "nothing was thrown");
-    CHECK(fault(0, {1, 12}, {most, 1}) == "nothing was thrown"); // the stride of a single index means nothing
+    CHECK(fault(0, {1, 12}, {most, 1}) == "nothing was thrown"); // the stride of an axis of length 1 has no effect
     CHECK(fault(12, {0}, {1}) == "nothing was thrown");
     std::string const beyond = "the tensor \"t\" reaches beyond its storage of 12 elements";
     CHECK(contains(fault(1, {12}, {1}), beyond));
@@ -179,8 +179,8 @@ TEST_CASE("tensors that are described in other ways") {
         contains(with(call("_rebuild_tensor_v2", storage("0", 12) + "N" + archive::tuple({12}) + archive::tuple({1}))),
                  "no natural number"));
     CHECK(contains(with(call("_rebuild_tensor_v2", storage("0", 12) + "K\1NN")), "are no tuple"));
-    CHECK(
-        contains(with(call("_rebuild_tensor_v2", storage("0", 24, "UntypedStorage"))), "refers to")); // torch.storage's
+    CHECK(contains(with(call("_rebuild_tensor_v2", storage("0", 24, "UntypedStorage"))),
+                   "refers to")); // it is in torch.storage
     CHECK(contains(with(call("_rebuild_parameter", "N")), "a parameter without a tensor"));
     CHECK(contains(with(call("_rebuild_parameter", "")), "by too few arguments"));
     std::string const nested = call("_rebuild_parameter", call("_rebuild_parameter", "N"));
@@ -190,7 +190,7 @@ TEST_CASE("tensors that are described in other ways") {
     CHECK(contains(with(call("_rebuild_tensor_v3", view + "\x89N")), "by too few arguments"));
     CHECK(contains(with(call("_rebuild_tensor_v3", view + "\x89NN")), "contradicts"));
     CHECK(contains(fault(pth(dictionary({{"t", one}, {"t", one}}), {twelve})), "the tensor \"t\" is listed twice"));
-    CHECK(contains(with("}q\1(" + archive::text("model") + "h\1u"), "lists no tensors")); // holds itself
+    CHECK(contains(with("}q\1(" + archive::text("model") + "h\1u"), "lists no tensors")); // contains itself
     CHECK(contains(fault(pth("}q\1" + archive::text("model") + "h\1s", {})), "lists no tensors"));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The safetensors reader: files that keep the format, and every way to break it.
+// The safetensors reader: correct files, and every fault of a file.
 #include <llamavision/checkpoint/container/safetensors.hpp>
 
 #include "../../support/message.hpp"
@@ -92,7 +92,7 @@ TEST_CASE("any byte of the header may be wrong without harm") {
             auto changed = file;
             changed[at] = static_cast<char>(static_cast<unsigned char>(value));
             try {
-                auto const result = parse(changed); // a change inside the tensor's name is no error
+                auto const result = parse(changed); // a changed name of a tensor is no fault
                 for (auto const& [name, t] : result.content.tensors) REQUIRE(t.bytes.size() <= 16);
             } catch (format_error const&) { ++refused; }
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Archives of every layout that is allowed, and hostile ones.
+// Archives of every allowed layout, and hostile ones.
 #include <llamavision/checkpoint/container/zip.hpp>
 
 #include "../../support/message.hpp"
@@ -27,7 +27,7 @@ std::string fault(std::string const& file) {
 
 std::vector<archive::member> const two{{"a/data.pkl", "hello"}, {"a/data/0", "world!"}};
 
-/// `file` with the bytes at `at`, counted from the `occurrence`-th place of `signature`, replaced.
+/// `file` with other bytes at `at`, which counts from the `occurrence`-th `signature`.
 std::string patched(std::string file, std::string const& signature, std::size_t at, std::string const& by,
                     std::size_t occurrence = 0) {
     std::size_t place = file.find(signature);
@@ -55,7 +55,7 @@ TEST_CASE("a file that is cut off anywhere is refused") {
         std::string const file = archive::zip(two, {zip64, true, {}});
         for (std::size_t size = 0; size < file.size(); ++size)
             CHECK_MESSAGE(fault(file.substr(0, size)) != "nothing was thrown", size);
-        for (std::size_t cut = 1; cut < file.size(); ++cut) // or lacks its beginning
+        for (std::size_t cut = 1; cut < file.size(); ++cut) // or without its beginning
             CHECK_MESSAGE(fault(file.substr(cut)) != "nothing was thrown", cut);
     }
     CHECK(contains(fault(""), "f: not a zip archive, or cut off"));
@@ -119,6 +119,6 @@ TEST_CASE("members that share bytes or a name") {
     auto const overlapping = patched(archive::zip(two), entry, 20, archive::number(20, 4) + archive::number(20, 4));
     CHECK(contains(fault(overlapping), "\"a/data.pkl\" and \"a/data/0\" overlap"));
     std::string same = archive::zip({{"a", "1"}, {"b", "2"}});
-    same = patched(same, entry, 42, archive::number(0, 4), 1); // both entries at one local header
+    same = patched(same, entry, 42, archive::number(0, 4), 1); // both entries have the same local header
     CHECK(contains(fault(same), "\"b\" is called \"a\" here"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors in other formats: which are converted, to what bits, and how far they move.
+// Tensors in other formats: which ones are converted, their bits, and their errors.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -125,7 +125,7 @@ TEST_CASE("what cannot be converted") {
     auto const pool = std::make_shared<lv::thread_pool>(1);
     lv::weight_formats formats;
     formats.self = lv::weight_format::q4;
-    auto const narrow = quantised(some({self}, 3, 48), formats, pool); // no whole blocks a row
+    auto const narrow = quantised(some({self}, 3, 48), formats, pool); // rows without whole blocks
     CHECK(narrow.tensors.at(self).type == dtype::f32);
     auto odd = some({self}, 3, 64);
     odd.tensors.at(self).type = dtype::i32;
@@ -174,7 +174,7 @@ TEST_CASE("errors are those of uniform steps") {
         lv::checkpoint::quantisation_error const e =
             lv::checkpoint::compare(source.tensors.at(self), all.tensors.at(self));
         CHECK(e.worst() <= most);
-        // Uniform values, uniform errors: both have their half range over the root of three.
+        // Values and errors are uniform, so the root mean square of both is half of their range over the root of three.
         CHECK(e.relative() == doctest::Approx(f == lv::weight_format::q8 ? 0.5 / 127 : 0.5 / 8).epsilon(0.1));
         CHECK(e.relative() > before);
         before = e.relative();

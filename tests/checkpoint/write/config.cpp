@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Configurations written as files are read back as the same numbers; what a form cannot say is refused.
+// Configurations that are written and read are the same numbers; those that a form cannot hold are refused.
 #include <llamavision/checkpoint/write/config.hpp>
 #include <llamavision/checkpoint/write/params.hpp>
 #include <llamavision/config/configuration.hpp>
@@ -80,7 +80,7 @@ TEST_CASE("the type in a config.json is changed wherever it stands, and nothing 
 TEST_CASE("params.json is read back as the same text model") {
     for (auto n : several()) {
         auto const back = checkpoint::read_params(parse_json(params_text(n), "params"), "params").values;
-        n.text.context = back.text.context; // which it does not hold
+        n.text.context = back.text.context; // params.json does not say it
         CHECK(n.text.norm_eps == back.text.norm_eps);
         CHECK(back.text == n.text);
         CHECK(back.vision.tile == n.vision.tile);

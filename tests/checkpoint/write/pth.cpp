@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The archive and the pickle that torch.load reads: their layout, byte by byte where it matters. That torch itself
-// reads them is tests/golden/convert.py's to show.
+// The archive and the pickle for torch.load: their layout, where it matters byte by byte. tests/golden/convert.py
+// checks that torch reads them.
 #include <llamavision/checkpoint/write/pth.hpp>
 
 #include "../../support/message.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder appears whole or not at all, and nothing is replaced that is not a checkpoint.
+// A folder appears only when it is complete, and only checkpoints are replaced.
 #include <llamavision/checkpoint/write/replacement_folder.hpp>
 
 #include "../../support/message.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The safetensors writer: what it writes reads back, the same every time, and a fault leaves the old file.
+// The safetensors writer: files can be read, are the same every time, and an old file stays if writing fails.
 #include <llamavision/checkpoint/write/safetensors.hpp>
 
 #include "../../support/message.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors written in pieces, in other types, and over several files: what is read back is what was written.
+// Tensors written in pieces, in other types, and in several files are read as what was written.
 #include <llamavision/checkpoint/form/hugging_face/shards.hpp>
 #include <llamavision/checkpoint/write/shards.hpp>
 

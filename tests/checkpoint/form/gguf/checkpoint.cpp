@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF as users hold it: files, folders, ollama's store, this library's own files; and what can be wrong with each.
+// GGUF as users have it: files, folders, ollama's store, and this library's own files; and the faults of each.
 #include <llamavision/checkpoint/form/gguf/checkpoint.hpp>
 #include <llamavision/checkpoint/form/gguf/mapping.hpp>
 #include <llamavision/checkpoint/open.hpp>
@@ -31,7 +31,7 @@ opened const& reference() {
     return read;
 }
 
-/// The reference in a dialect, changed on the way.
+/// Writes the reference in a dialect, after a change.
 void write(
     std::filesystem::path const& path, gguf_dialect dialect,
     std::function<void(gguf_to_write&)> const& change = [](gguf_to_write&) {}) {
@@ -114,7 +114,7 @@ TEST_CASE("this library's own file holds a folder's small files") {
 TEST_CASE("two files in one folder, and halves alone") {
     temporary_folder const folder;
     std::filesystem::copy(data / "pair/model.gguf",
-                          folder.path() / "z.gguf"); // which is which is not told by the names
+                          folder.path() / "z.gguf"); // names do not tell which file is the projector
     CHECK(contains(fault(folder.path()), "holds only the text's half"));
     std::filesystem::copy(data / "pair/projector.gguf", folder.path() / "a.gguf");
     CHECK(open(folder.path(), {}, faults::thrown, gguf_dialect::pair).tensors.tensors.size()
@@ -143,7 +143,8 @@ TEST_CASE("ollama's store: one file, two files, parameters") {
     CHECK(read.generation.top_p == 0.9);
     CHECK(read.generation.stop_ids == std::vector<std::int32_t>{257, 264, 265});
     CHECK(open(manifest.parent_path()).tensors.tensors.size() == read.tensors.tensors.size());
-    CHECK(open(read.weights.files.front()).tensors.tensors.size() == read.tensors.tensors.size()); // the part itself
+    CHECK(open(read.weights.files.front()).tensors.tensors.size()
+          == read.tensors.tensors.size()); // the blob itself can be opened, too
 
     auto const two = ollama.manifest(ollama.part("model", text_of_file(data / "pair/model.gguf")) + ","
                                          + ollama.part("projector", text_of_file(data / "pair/projector.gguf")),
@@ -245,7 +246,7 @@ TEST_CASE("what is not known is kept, and told by name") {
     auto const path = folder.path() / "x.gguf";
     write(path, gguf_dialect::ollama,
           [](gguf_to_write& f) { f.tensors.emplace_back("v.extra", f.tensors.front().second); });
-    CHECK(open(path).tensors.tensors.contains("v.extra")); // for the binder to complain about
+    CHECK(open(path).tensors.tensors.contains("v.extra")); // `bind` reports it
     folder.write("x.gguf", "version https://git-lfs.github.com/spec/v1\n");
     auto const found = open(path, {}, faults::collected);
     REQUIRE(found.problems.size() == 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The dialects against files that gguf's own Python package wrote (gguf_files.py), in both directions.
+// All dialects, in both directions, compared with files that the Python package gguf wrote (gguf_files.py).
 #include <llamavision/checkpoint/container/safetensors.hpp>
 #include <llamavision/checkpoint/form/gguf/mapping.hpp>
 #include <llamavision/checkpoint/open.hpp>
@@ -39,7 +39,7 @@ opened const& reference() {
     return read;
 }
 
-/// Whether `is` are the reference's tensors, each in its own type.
+/// Checks that `is` has the reference's tensors, converted to the type that each has in `is`.
 void check_tensors(named_tensors const& is) {
     CHECK(is.tensors.size() == reference().tensors.tensors.size());
     for (auto const& [name, expected] : reference().tensors.tensors) {
@@ -57,7 +57,7 @@ void check_dtypes(named_tensors const& is, dtype matrices) {
         if (t.shape.size() > 1 && name.find("position") == std::string::npos) CHECK(t.type == matrices);
 }
 
-/// Written as `dialect` and read back.
+/// The tensors after writing them in `dialect` and reading the file.
 named_tensors there_and_back(named_tensors const& source, gguf_dialect dialect) {
     temporary_folder const folder;
     auto const path = folder.path() / "x.gguf";
@@ -128,7 +128,7 @@ TEST_CASE("what this library writes as ollama is what gguf-py wrote") {
             CHECK(is == wanted);
             continue;
         }
-        for (std::size_t i = 0; i < is.size() / 4; ++i) // numpy's tanh is not the library's
+        for (std::size_t i = 0; i < is.size() / 4; ++i) // numpy's tanh is not exactly that of the C library
             CHECK(checkpoint::detail::element<float>(is.data(), i)
                   == doctest::Approx(checkpoint::detail::element<float>(wanted.data(), i)).epsilon(1e-6));
     }
@@ -185,7 +185,8 @@ TEST_CASE("gates come back from tanh to the bit if they were bfloat16") {
         CHECK(checkpoint::detail::raw_gate(t, 1 - static_cast<double>(t)) == g);
         CHECK(checkpoint::detail::raw_gate(t, static_cast<double>(1 - t)) == g); // the rest as a float
     }
-    for (float const g : {-3.3f, -0.1f, 1e-4f, 0.30001f, 2.7f}) { // any others to the precision of tanh's inverse
+    for (float const g : {-3.3f, -0.1f, 1e-4f, 0.30001f,
+                          2.7f}) { // numbers that are not bfloat16: to the precision of the inverse of tanh
         auto const t = static_cast<float>(std::tanh(static_cast<double>(g)));
         auto const back = checkpoint::detail::raw_gate(t, 1 - static_cast<double>(t));
         CHECK(static_cast<float>(std::tanh(static_cast<double>(back))) == doctest::Approx(t).epsilon(1e-6));

@@ -20,7 +20,7 @@ using namespace text_models;
 
 namespace {
 
-/// A golden model as a file of llama.cpp's, changed on the way.
+/// Writes a golden model as llama.cpp does, after a change.
 template <class C>
 void write(
     std::filesystem::path const& path, std::function<void(gguf_to_write&)> const& change = [](gguf_to_write&) {}) {
@@ -75,7 +75,7 @@ TEST_CASE_TEMPLATE("a text model in GGUF has the numbers and tensors of Hugging 
     CHECK(read.generation.bos == 1);
     auto wanted = reference<C>().tensors;
     for (auto& [name, value] : wanted.tensors)
-        if (value.shape.size() == 1) value = retyped(value, dtype::f32); // as llama.cpp has norms
+        if (value.shape.size() == 1) value = retyped(value, dtype::f32); // the type of norms in llama.cpp's files
     check_same(read.tensors, wanted);
 
     // The file itself.
@@ -117,7 +117,7 @@ TEST_CASE("this library's own file of a text model holds the folder's small file
     CHECK(content(read.tensors.tensors.at("model.layers.2.self_attn.q_proj.weight"))
           == content(reference<untied>().tensors.tensors.at("model.layers.2.self_attn.q_proj.weight")));
 
-    // Its config.json must fit the rest.
+    // A config.json that does not fit the keys or tensors.
     auto file =
         own_gguf(reference<untied>().tensors, reference<untied>(), small_files_in(text_models::folder("llama_untied")));
     tensor_of(file, "rope_freqs.weight") = floats({1, 1, 32});
@@ -150,7 +150,7 @@ TEST_CASE("the scaling of rotary frequencies is told from rope_freqs.weight") {
             CHECK_THROWS_AS(check_gguf_rope(t, tensors, "f"), mismatch_error);
         }
     }
-    // As llama.cpp writes them for Llama 3.2 1B (theta 500000, heads of 64): kept, in between, divided.
+    // Llama 3.2 1B (theta 500000, heads of 64): frequencies that are kept, interpolated, and divided.
     auto const real = rope_factors({500000.0, true, 32.0, 1.0, 4.0, 8192}, 64);
     CHECK(real.size() == 32);
     CHECK(real[0] == 1.0f);
@@ -159,7 +159,7 @@ TEST_CASE("the scaling of rotary frequencies is told from rope_freqs.weight") {
     CHECK(real[16] < 32.0f);
     CHECK(real[31] == 32.0f);
 
-    // Heads so narrow that no frequency is scaled: any factor means the same.
+    // With heads so narrow, no frequency is scaled, and the factor has no effect.
     config::text_numbers t;
     t.width = 2;
     t.heads = 1;
@@ -186,7 +186,7 @@ TEST_CASE("hostile rotary factors are refused by name") {
         with({dtype::f16, {3}, {}, [](std::span<std::byte> to) { std::fill(to.begin(), to.end(), std::byte{0}); }}),
         "is not 3 values of F32"));
     write<untied>(path, [](gguf_to_write& file) { erase(file, "rope_freqs"); });
-    auto const plain = open(path); // as llama.cpp wrote Llama 3.1 before July 2024: the program's numbers differ
+    auto const plain = open(path); // like files of Llama 3.1 that llama.cpp wrote before July 2024
     CHECK_FALSE(plain.model->values.text.rope.scaled);
     CHECK(config::differences(plain.model->values, config::numbers_of<untied>())
           == std::vector<std::string>{"text.rope.scaled: the file says no, the program was built for yes"});
@@ -219,6 +219,24 @@ TEST_CASE("what a text model's keys ask for and this library does not do is refu
     CHECK(said(path, gguf_dialect::llama_cpp) == "nothing was thrown");
     write<untied>(folder.path() / "mmproj.gguf");
     CHECK(contains(said(folder.path()), "is a text model, which does not fit a projector"));
+}
+
+TEST_CASE("tensors of a vision tower in a text model's GGUF keep their names") {
+    temporary_folder const folder;
+    auto const path = folder.path() / "model.gguf";
+    std::vector<std::string> const strange{"vision_model.transformer.layers.0.self_attn.q_proj.weight", "v.class_embd",
+                                           "blk.0.cross_attn_q_norm.weight"};
+    write<untied>(path, [&](gguf_to_write& file) {
+        for (std::string const& name : strange) file.tensors.emplace_back(name, tensor_of(file, "blk.0.attn_q.weight"));
+    });
+    auto const file = open_gguf(path);
+    auto const numbers = config::numbers_of<untied>();
+    for (auto const dialect : {gguf_dialect::llama_cpp, gguf_dialect::ollama, gguf_dialect::llamavision}) {
+        auto const read = gguf_to_hugging_face(file, nullptr, numbers, dialect, "f");
+        CHECK(read.tensors.contains(strange[0]));
+        CHECK(read.tensors.contains(strange[1]));
+        CHECK(read.tensors.contains("model.layers.0.cross_attn.q_norm.weight")); // `bind` reports it
+    }
 }
 
 TEST_CASE("a head in GGUF that is equal to the embedding is the embedding") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole folders: one file or shards, every JSON file, and what can be wrong with each.
+// Whole folders: one file of weights or shards, every JSON file, and their faults.
 #include <llamavision/checkpoint/form/hugging_face/names.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/recognise.hpp>
@@ -123,7 +123,7 @@ TEST_CASE("a link that leads nowhere is no absent file") {
 TEST_CASE("the image processor in its places and spellings") {
     checkpoint_folder const folder;
     auto const pictures = [&] { return read_description(folder.path()).pictures; };
-    folder.write("processor_config.json", R"({"processor_class": "MllamaProcessor"})"); // says nothing about pictures
+    folder.write("processor_config.json", R"({"processor_class": "MllamaProcessor"})"); // without the image processor
     CHECK(pictures().mean[0] == 0.1);
     folder.write("processor_config.json",
                  R"({"image_processor": {"size": 70, "image_mean": 0.25, "rescale_factor": 0.5}})");
@@ -291,7 +291,7 @@ TEST_CASE("other forms of checkpoint are called by name") {
     folder.write("pytorch_model.bin", "");
     CHECK(recognise(folder.path()) == kind::pytorch);
     std::filesystem::create_directory(folder.path() / "folder.gguf");
-    CHECK(recognise(folder.path()) == kind::pytorch); // a folder is no file, whatever its name
+    CHECK(recognise(folder.path()) == kind::pytorch); // a folder is not taken for a file because of its name
     folder.write("x.gguf", "");
     CHECK(recognise(folder.path()) == kind::gguf);
     CHECK(recognise(folder.path() / "x.gguf") == kind::gguf);
@@ -312,7 +312,7 @@ TEST_CASE("other forms of checkpoint are called by name") {
     CHECK(contains(fault<file_error>(bare.path()),
                    "holds no model.safetensors, nor shards with an index; Meta's files in original/"));
     bare.write("original/consolidated.00.pth", "");
-    CHECK(recognise(bare.path()) == kind::meta); // everything but Hugging Face's weights was fetched
+    CHECK(recognise(bare.path()) == kind::meta); // a download without Hugging Face's weights
     folder.write("only/pytorch_model.bin", "");
     CHECK(contains(fault<file_error>(folder.path() / "only"), "save it again, which writes safetensors"));
     folder.write("lora/adapter_config.json", "");

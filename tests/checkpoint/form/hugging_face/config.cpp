@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// config.json in the spellings of all releases, and what no model can be built from.
+// config.json in the spellings of all releases, and files that are refused.
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
 
 #include "../../../support/message.hpp"
@@ -243,7 +243,7 @@ TEST_CASE("what the library does not run is refused by name") {
     CHECK(contains(fault<mismatch_error>("/vision_config/hidden_act", "quick_gelu"), "vision_config.hidden_act"));
     CHECK(contains(fault<mismatch_error>("/text_config/tie_word_embeddings", true), "text_config.tie_word_embeddings"));
     CHECK(with("/vision_config/tie_word_embeddings", true).values
-          == read_config(sample(), "f").values); // 4.45 writes it, nothing reads it
+          == read_config(sample(), "f").values); // transformers 4.45 writes it, but does not read it
     CHECK(contains(fault<mismatch_error>("/quantization_config", json{{"quant_method", "bitsandbytes"}}),
                    "quantised (bitsandbytes)"));
     CHECK(contains(fault<mismatch_error>("/text_config/quantization_config", json::object()),

@@ -72,7 +72,7 @@ TEST_CASE("a text model's config.json as transformers 5 writes it, and one that 
     auto const read = read_config(newer, "config.json");
     CHECK(read.values == read_config(llama_3_2_1b, "config.json").values);
     CHECK(read.dtype == "bfloat16");
-    CHECK(read.warnings.empty()); // what transformers 4.56 changed is the tower's
+    CHECK(read.warnings.empty()); // transformers 4.56 changed the tower alone
 
     // LlamaConfig() of transformers 4.54
     auto const silent = read_config(json{{"model_type", "llama"}}, "config.json").values.text;
@@ -143,7 +143,7 @@ TEST_CASE_TEMPLATE("a text model's folder", C, tied, untied) {
     CHECK(read.tensors.tensors.contains("model.norm.weight"));
     CHECK(read.tensors.tensors.contains("lm_head.weight") == !C::text::tied_head);
 
-    // Its config.json, written anew, says the same.
+    // A config.json written from the numbers is read as the same numbers.
     auto const text = config_text(*read.model, read.generation, dtype::bf16);
     auto const again = read_config(parse_json(text, "again"), "again");
     CHECK(again.values == read.model->values);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folders in Meta's form: those that torch wrote (make_pth.py) against the names and layouts of transformers, and what
-// can be wrong with one.
+// Folders in Meta's form: files that torch wrote (make_pth.py), compared with the names and layouts of transformers;
+// and the faults of a folder.
 #include <llamavision/checkpoint/form/meta/checkpoint.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/recognise.hpp>
@@ -157,7 +157,7 @@ TEST_CASE("the places where Meta's files lie") {
     folder.write("config.json", "{}");
     CHECK(recognise(folder.path()) == kind::hugging_face);
     fs::rename(folder.path() / "original/mine.pth", folder.path() / "original/consolidated.00.pth");
-    CHECK(recognise(folder.path()) == kind::meta); // all but Hugging Face's weights were fetched
+    CHECK(recognise(folder.path()) == kind::meta); // a download without Hugging Face's weights
     CHECK(contains(fault<file_error>(data / "1" / "none.pth"), "no such file"));
 }
 
@@ -189,7 +189,7 @@ TEST_CASE("the first of several files, taken for all") {
         whole.tensors = tensors;
         tensors = shard_of(whole, 0, 8).tensors;
         for (auto& [name, value] : tensors)
-            if (value.make) value = whole.tensors.at(name); // of no interest here
+            if (value.make) value = whole.tensors.at(name); // not needed here
     });
     CHECK(contains(fault<mismatch_error>(folder.path()), "vocab_size makes 264 rows, but text_model.tok_embeddings"));
     auto const file = text_of_file(folder.path() / "consolidated.pth");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Meta's form and Hugging Face's: there and back, in one file and in several.
+// From Hugging Face's form to Meta's and back, in one file and in several.
 #include <llamavision/checkpoint/container/pth.hpp>
 #include <llamavision/checkpoint/form/meta/mapping.hpp>
 #include <llamavision/checkpoint/form/meta/shards.hpp>
@@ -26,7 +26,7 @@ std::vector<std::byte> content(tensor const& t) {
     return {bytes.begin(), bytes.end()};
 }
 
-/// The names of tensors that are not the same in both.
+/// The names of tensors that differ.
 std::vector<std::string> differences(named_tensors const& a, named_tensors const& b) {
     std::vector<std::string> result;
     for (auto const& [name, value] : a.tensors) {
@@ -141,7 +141,7 @@ TEST_CASE("slices and joins") {
         tensor const joined = join({slice(whole, axis, 0, half), slice(whole, axis, half, half)}, axis, "x");
         CHECK(joined.shape == whole.shape);
         CHECK(content(joined) == bytes);
-        tensor const again = slice(joined, axis, half, half); // of what is made itself
+        tensor const again = slice(joined, axis, half, half); // a slice of a tensor that has to be made
         CHECK(content(again) == content(slice(whole, axis, half, half)));
     }
     CHECK(content(slice(whole, 1, 2, 1)) == std::vector{std::byte{2}, std::byte{8}, std::byte{14}, std::byte{20}});
@@ -200,7 +200,7 @@ TEST_CASE("what Meta's form cannot say is refused") {
     tensor const old = file.tensors.tensors.at(table);
     auto bytes = content(old);
     std::size_t const cell = bytes.size() / 9 / 4;
-    bytes[(2 * 4) * cell] ^= std::byte{1}; // tile (0, 0) of (1, 2), no longer that of (1, 1)
+    bytes[(2 * 4) * cell] ^= std::byte{1}; // tile (0, 0) of (1, 2), which must equal that of (1, 1)
     CHECK(contains(with(table, {old.type, old.shape, bytes, {}}),
                    "holds a vector of its own for the tile 0 of the arrangement (1, 2)"));
     CHECK(contains(with(table, {old.type, {old.shape[1], old.shape[0]}, old.bytes, {}}), "not a row for each"));
@@ -220,7 +220,7 @@ TEST_CASE("cells that no arrangement has are kept apart, and put back") {
     CHECK(differences(hugging_face_to_meta(there.tensors, n, there.spare), meta)
           == std::vector<std::string>{"text_model.rope.freqs"});
     auto const without = differences(hugging_face_to_meta(there.tensors, n), meta);
-    CHECK(without.size() == 4); // the tables' cells are zero
+    CHECK(without.size() == 4); // the cells of the tables are zero
     auto wrong = there.spare;
     wrong.tensors.begin()->second.shape[0] = 7;
     CHECK(contains(message_of<mismatch_error>([&] { return hugging_face_to_meta(there.tensors, n, wrong); }),

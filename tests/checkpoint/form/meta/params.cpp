@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Meta's params.json: the published ones, the older spellings, and what can be wrong with them.
+// Meta's params.json: the published files, older spellings, and their faults.
 #include <llamavision/checkpoint/form/meta/params.hpp>
 #include <llamavision/config/differences.hpp>
 #include <llamavision/config/llama_3_2.hpp>
@@ -63,7 +63,7 @@ TEST_CASE("other spellings") {
     CHECK(read_params(adapter, "").values == expected);
     auto silent = params_11b;
     for (char const* const key : {"norm_eps", "rope_theta", "vision_max_num_chunks"}) silent.erase(key);
-    silent["max_seq_len"] = 5; // of no interest
+    silent["max_seq_len"] = 5; // has no effect
     CHECK(read_params(silent, "").values == expected);
     silent.erase("use_scaled_rope");
     CHECK_FALSE(read_params(silent, "").values.text.rope.scaled);

@@ -34,7 +34,7 @@ void write_shard(std::filesystem::path const& path, named_tensors const& part) {
     write_pth(path, list);
 }
 
-/// A golden model in Meta's form, in so many files, changed on the way.
+/// Writes a golden model in Meta's form, in so many files, after a change.
 template <class C>
 void write_meta(
     temporary_folder const& folder, std::size_t files = 1,
@@ -110,7 +110,7 @@ TEST_CASE_TEMPLATE("a text model in Meta's form has the numbers and tensors of H
         check_same(read.tensors, wanted.tensors);
     }
 
-    // The file itself: Meta's names, rows in rotary pairs, the head in it whether it is tied or not.
+    // The file itself: Meta's names, rows in rotary pairs, and a head, whether it is tied or not.
     temporary_folder const folder;
     write_meta<C>(folder);
     auto const file = read_pth(folder.path() / "consolidated.00.pth");
@@ -170,7 +170,7 @@ TEST_CASE("a text model's tensors that contradict params.json") {
     CHECK(contains(stated("dim", 48), "dim makes 48 columns, but tok_embeddings.weight is [270, 36]"));
     CHECK(contains(stated("multiple_of", 256), "multiple_of and ffn_dim_multiplier make 256 rows"));
 
-    // A rotary table that older files hold is computed anew, and what is no tensor of the model keeps its name.
+    // The table of rotary frequencies in older files is not read; a tensor that the model does not have keeps its name.
     std::vector<float> const table(3, 1.0f);
     write_meta<untied>(folder, 1, [&](named_tensors& all) {
         all.tensors["rope.freqs"] = {dtype::f32, {3}, std::as_bytes(std::span(table)), {}};
@@ -179,6 +179,32 @@ TEST_CASE("a text model's tensors that contradict params.json") {
     auto const read = open(folder.path());
     CHECK_FALSE(read.tensors.tensors.contains("rope.freqs"));
     CHECK(read.tensors.tensors.contains("strange.weight"));
+}
+
+TEST_CASE("tensors of a vision tower in a text model are no tensors of it") {
+    std::vector<float> const values(16, 1.0f);
+    auto const some = [&](std::vector<std::size_t> shape) {
+        return tensor{dtype::f32, std::move(shape), std::as_bytes(std::span(values)), {}};
+    };
+    std::string const table = "vision_model.vision_encoder.gated_positional_embedding",
+                      patches = "vision_model.vision_encoder.conv1._linear.weight";
+    temporary_folder const folder;
+    write_meta<untied>(folder, 1, [&](named_tensors& all) {
+        all.tensors[table] = some({4, 4, 1, 1});
+        all.tensors[patches] = some({4, 4});
+        all.tensors["text_model.layers.0.attention.wq.weight"] = some({4, 4});
+    });
+    auto const read = open(folder.path());
+    for (std::string const& name : {table, patches, std::string("text_model.layers.0.attention.wq.weight")})
+        CHECK(read.tensors.tensors.contains(name));
+    CHECK(read.spare.tensors.empty());
+
+    auto source = reference<untied>().tensors;
+    source.tensors["vision_model.gated_positional_embedding.tile_embedding.weight"] = some({4, 4});
+    source.tensors["language_model.model.norm.weight"] = some({16});
+    CHECK(contains(
+        message_of<mismatch_error>([&] { return hugging_face_to_meta(source, reference<untied>().model->values); }),
+        "Meta's form has no place for \"language_model.model.norm.weight\", \"vision_model.gated"));
 }
 
 TEST_CASE("what Meta's form cannot say of a text model, and what it leaves out") {

@@ -22,7 +22,7 @@ enum class gguf_dialect : std::uint8_t {
     llama_cpp      ///< text models: q and k rows in rotary pairs
 };
 
-namespace detail {
+/// All dialects with their names.
 inline constexpr std::array<std::pair<gguf_dialect, std::string_view>, 7> gguf_dialects{{
     {gguf_dialect::as_marked, "auto"},
     {gguf_dialect::llamavision, "llamavision"},
@@ -32,15 +32,14 @@ inline constexpr std::array<std::pair<gguf_dialect, std::string_view>, 7> gguf_d
     {gguf_dialect::pair_permuted, "pair-permuted"},
     {gguf_dialect::llama_cpp, "llama.cpp"},
 }};
-} // namespace detail
 
 [[nodiscard]] constexpr std::string_view name_of(gguf_dialect dialect) {
-    return detail::gguf_dialects[static_cast<std::size_t>(dialect)].second;
+    return gguf_dialects[static_cast<std::size_t>(dialect)].second;
 }
 
 /// The dialect of that name; empty if there is none.
 [[nodiscard]] constexpr std::optional<gguf_dialect> gguf_dialect_of(std::string_view name) {
-    for (auto const& [dialect, text] : detail::gguf_dialects)
+    for (auto const& [dialect, text] : gguf_dialects)
         if (text == name) return dialect;
     return std::nullopt;
 }
@@ -48,7 +47,7 @@ inline constexpr std::array<std::pair<gguf_dialect, std::string_view>, 7> gguf_d
 /// All names, "auto, llamavision, ...", for help texts and errors.
 [[nodiscard]] inline std::string gguf_dialect_names() {
     std::string text;
-    for (auto const& entry : detail::gguf_dialects) text += (text.empty() ? "" : ", ") + std::string(entry.second);
+    for (auto const& entry : gguf_dialects) text += (text.empty() ? "" : ", ") + std::string(entry.second);
     return text;
 }
 

@@ -39,7 +39,8 @@ namespace detail {
 [[nodiscard]] inline std::optional<std::size_t> paired_rows(std::string_view name, gguf_dialect d,
                                                             config::numbers const& n) {
     if (!name.ends_with("q_proj.weight") && !name.ends_with("k_proj.weight")) return std::nullopt;
-    bool const tower = name.starts_with("vision_model."), cross = name.find("cross_attn.") != std::string_view::npos;
+    bool const tower = n.kind == config::family::mllama && name.starts_with("vision_model."),
+               cross = name.find("cross_attn.") != std::string_view::npos;
     bool paired = d != gguf_dialect::llamavision;
     if (tower) paired = d == gguf_dialect::ollama;
     if (cross) paired = paired && d != gguf_dialect::pair;

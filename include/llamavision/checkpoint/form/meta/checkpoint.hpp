@@ -150,7 +150,7 @@ inline void map_meta(opened& o, progress const& report, faults mode) {
     if (!o.model || !o.meta_tensors) return;                      // nothing could be read, and the fault was collected
     if (mode == faults::collected && !o.problems.empty()) return; // the tensors would cause the same faults again
     o.tensors = meta_to_hugging_face(*o.meta_tensors, o.model->values);
-    o.spare = spare_cells(*o.meta_tensors, o.model->values.vision);
+    if (!o.model->text_alone) o.spare = spare_cells(*o.meta_tensors, o.model->values.vision);
     if (report) report(o.weights.files.size(), o.weights.files.size());
     attempt(mode, o.problems, [&] { detail::check_types(o.tensors, o.path.string()); });
 }

@@ -189,7 +189,8 @@ inline void put(named_tensors& into, std::string name, tensor value) {
     named_tensors result;
     result.owners = std::move(source.owners);
     for (auto const& [name, value] : source.tensors) {
-        auto const entry = find_meta_tensor(name);
+        auto entry = find_meta_tensor(name);
+        if (entry && family_of(*entry) != n.kind) entry.reset();
         if (entry && entry->rule.how == conversion::dropped) continue;
         if (n.text.tied_head && name == "output.weight") continue; // a copy of the embedding
         auto target = entry ? hugging_face_name(*entry, n.text) : std::nullopt;
@@ -247,7 +248,7 @@ inline void put(named_tensors& into, std::string name, tensor value) {
     std::vector<std::string> strange;
     for (auto const& [name, value] : source.tensors) {
         auto entry = find_meta_tensor_of(name, n.text);
-        if (!entry) {
+        if (!entry || family_of(*entry) != n.kind) {
             strange.push_back(in_quotes(name));
             continue;
         }

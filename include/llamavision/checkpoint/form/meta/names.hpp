@@ -48,6 +48,7 @@ struct meta_stack {
     std::string_view meta, hugging_face;
     bool numbered;
     std::span<meta_rule const> rules;
+    config::family kind = config::family::mllama;
 };
 
 namespace detail {
@@ -152,8 +153,8 @@ inline constexpr std::array<meta_stack, 9> meta_stacks{{
     {"vision_model.vision_encoder.", "vision_model.", false, tower_rules},
     {"vision_model.vision_projection.", "multi_modal_projector.", false, projector_rules},
     {"text_model.", "language_model.", false, text_rules},
-    {"layers.", "model.layers.", true, self_rules},
-    {"", "", false, llama_rules},
+    {"layers.", "model.layers.", true, self_rules, config::family::llama},
+    {"", "", false, llama_rules, config::family::llama},
 }};
 
 /// Removes "17." from the front of `text` and returns the number. Empty if `text` does not begin with a number without
@@ -227,6 +228,9 @@ namespace detail {
                                is_cross ? before : found->layer - before, rule};
     return std::nullopt;
 }
+
+/// The family whose models have the tensor.
+[[nodiscard]] inline config::family family_of(meta_tensor const& t) { return detail::meta_stacks[t.stack].kind; }
 
 /// The tensor's name in Meta's form.
 [[nodiscard]] inline std::string meta_name(meta_tensor const& t) {
