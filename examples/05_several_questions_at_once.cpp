@@ -3,7 +3,6 @@
 //
 //     05_several_questions_at_once PICTURE QUESTION...        asks the bundled model
 #include <cstddef>
-#include <deque>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -24,12 +23,11 @@ int main(int count, char** arguments) try {
     // A conversation for each question; they read in one workspace.
     llamavision::conversation_options options;
     options.session.work = model.make_workspace();
-    std::deque<llamavision::chat> chats;
+    std::vector<llamavision::chat> chats;
+    for (int i = 2; i < count; ++i) chats.push_back(model.chat(options));
     std::vector<llamavision::question> questions;
-    for (int i = 2; i < count; ++i) {
-        auto& chat = chats.emplace_back(model, options);
-        questions.push_back({&chat, chat.turn_of(1, arguments[i]), {&picture, 1}, chat.defaults().answer});
-    }
+    for (int i = 2; i < count; ++i)
+        questions.push_back({&chats[i - 2], llamavision::chat::turn_of(1, arguments[i]), {&picture, 1}});
 
     auto const answers = llamavision::ask_together(questions);
     std::vector<std::string> texts(answers.size());

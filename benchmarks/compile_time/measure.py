@@ -35,9 +35,10 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         for compiler in arguments.compilers:
             version = subprocess.run([compiler, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True)
-            separate = ["-DLLAMAVISION_SEPARATE"]
-            programs = [(source, source.stem, []) for source in sorted(HERE.glob("*.cpp"))]
-            programs.append((HERE / "minimal.cpp", "minimal, with separate", separate))
+            separate = ["-DLLAMAVISION_SEPARATE", "-DLLAMAVISION_PUBLISHED"]
+            published = HERE / "published.cpp"  # needs them
+            programs = [(source, source.stem, []) for source in sorted(HERE.glob("*.cpp")) if source != published]
+            programs += [(source, f"{source.stem}, with separate", separate) for source in (HERE / "minimal.cpp", published)]
             programs += [(source, f"separate/{source.stem}, once", separate)
                          for source in sorted((ROOT / "include/llamavision/separate").glob("*.cpp"))]
             for source, name, extra in programs:

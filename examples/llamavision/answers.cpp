@@ -21,20 +21,17 @@ std::shared_ptr<lv::image_cache> cache_of(answer_settings const& s) {
     lv::image_cache_options options;
     options.folder = s.image_cache;
     options.disk = s.image_cache_limit;
-    options.on_warning = [](std::string const& what) { say("Mind: " + what); };
+    options.on_warning = [](std::string const& what) { warn(what); };
     return std::make_shared<lv::image_cache>(std::move(options));
 }
 
-lv::model open(answer_settings const& s, std::shared_ptr<lv::image_cache> images) {
+lv::model open(answer_settings const& s, std::shared_ptr<lv::image_cache> images, std::size_t batch) {
     auto const path = model_path(s.model);
-    auto const said = lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect_of(s.gguf));
-    check_tokenizer(said);
-    lv::model model = open_model(s, std::move(images));
-    for (std::string const& warning : said.warnings) say("Mind: " + warning);
+    check_tokenizer(lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect_of(s.gguf)));
+    lv::model model = open_model(s, std::move(images), {s.context, batch, batch});
     if (model.defaults().chat.form == lv::tokens::preset::base)
-        say("Mind: this is a base model (no chat template, and answers that do not end with <|eot_id|>); it continues "
-            "the "
-            "prompt as it stands, and was not taught to answer.");
+        warn("this is a base model (no chat template, and answers that do not end with <|eot_id|>); it continues "
+             "the prompt as it stands, and was not taught to answer.");
     if (is_published(model.net()))
         say("Built with Llama. Llama 3.2 is licensed under the Llama 3.2 Community License, "
             "Copyright (c) Meta Platforms, Inc. All Rights Reserved.");
@@ -50,22 +47,17 @@ lv::conversation_options options_of(answer_settings const& s, std::shared_ptr<lv
     return options;
 }
 
-/// The checkpoint's defaults, and what the command line says instead: whoever names a temperature wants draws.
-void apply(answer_settings const& s, lv::generate_options& answer) {
-    lv::tokens::sampling& sampling = answer.sampling;
-    if (s.temperature || s.top_p || s.top_k) sampling.greedy = false;
-    sampling.temperature = s.temperature.value_or(sampling.temperature);
-    sampling.top_p = s.top_p.value_or(sampling.top_p);
-    sampling.top_k = s.top_k.value_or(sampling.top_k);
-    sampling.repetition_penalty = s.repetition_penalty.value_or(sampling.repetition_penalty);
-    sampling.seed = s.seed;
-    if (s.greedy) sampling.greedy = true;
+/// What the command line says about answers; the rest is the checkpoint's.
+lv::generate_options generate_options_of(answer_settings const& s) {
+    lv::generate_options answer;
+    answer.sampling = {s.greedy ? std::optional(0.0) : s.temperature, s.top_p, s.top_k, s.repetition_penalty, s.seed};
     answer.max_tokens = s.max_tokens;
     answer.stop_strings = s.stop;
+    return answer;
 }
 
-/// Throws `fault`, which is being handled. A logit that is no number comes from the checkpoint, of which the sampler
-/// does not know.
+/// Throws `fault`, which is being handled, again. A logit that is no number comes from the checkpoint, whose path the
+/// sampler does not know.
 [[noreturn]] void explain(lv::token_error const& fault, answer_settings const& s) {
     std::string const what = fault.what();
     if (!what.starts_with("the logit of token")) throw;
@@ -90,18 +82,16 @@ timing& timing::operator+=(timing const& other) {
     return *this;
 }
 
-conversation::conversation(answer_settings const& settings)
-    : settings_(settings), images_(cache_of(settings)), model_(open(settings, images_)), work_(model_.make_workspace()),
-      chat_(model_, options_of(settings, work_)) {}
-
-lv::generate_options conversation::answering() const {
-    lv::generate_options options = model_.defaults().answers;
-    apply(settings_, options);
-    return options;
+conversation::conversation(answer_settings const& settings, std::size_t batch)
+    : settings_(settings), images_(cache_of(settings)), model_(open(settings, images_, batch)),
+      work_(model_.make_workspace()) {
+    add_chat();
 }
 
-visibility conversation::look(std::span<lv::image::pixels const> pictures, std::stop_token stop) {
-    visibility seen;
+void conversation::add_chat() { chats_.push_back(model_.chat(options_of(settings_, work_))); }
+
+encoded_pictures conversation::encode(std::span<lv::image::pixels const> pictures, std::stop_token stop) {
+    encoded_pictures seen;
     stopwatch watch;
     auto const encoded = [&] { return images_ ? images_->counts().encoded : 0; };
     std::size_t const encoded_before = encoded();
@@ -109,7 +99,7 @@ visibility conversation::look(std::span<lv::image::pixels const> pictures, std::
     lv::ask_options options;
     options.on_image = bar.report();
     options.stop = std::move(stop);
-    seen.images = chat_.encode(pictures, options);
+    seen.images = chats_.front().encode(pictures, options);
     seen.took.images = seen.images.size();
     seen.took.cached = images_ ? seen.images.size() - (encoded() - encoded_before) : 0;
     seen.took.image = watch.seconds();
@@ -118,22 +108,22 @@ visibility conversation::look(std::span<lv::image::pixels const> pictures, std::
 
 reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string_view question,
                         std::function<void(std::string_view)> const& on_piece, std::stop_token stop) try {
-    visibility const seen = look(pictures, stop);
+    encoded_pictures const seen = encode(pictures, stop);
     reply result;
     timing& took = result.took;
     took = seen.took;
     stopwatch watch;
-    std::size_t const before = chat_.state().length();
+    lv::chat& chat = chats_.front();
+    std::size_t const before = chat.state().length();
     std::optional<lv::answer> answer;
     {
         progress_bar bar("Reading the question");
-        lv::ask_options options;
-        options.answer = answering();
+        lv::ask_options options{generate_options_of(settings_)};
         options.on_prompt = bar.report();
         options.stop = std::move(stop);
-        answer = chat_.ask(seen.images, question, std::move(options));
+        answer = chat.ask(seen.images, question, std::move(options));
     }
-    took.prompt_tokens = chat_.state().length() - before;
+    took.prompt_tokens = chat.state().length() - before;
     took.prompt = watch.lap();
     for (std::string_view const piece : *answer) {
         result.text += piece;
@@ -149,7 +139,7 @@ reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string
 timing conversation::ask_together(std::span<inquiry const> questions,
                                   std::function<void(std::string_view)> const& on_piece,
                                   std::function<void(reply const&)> const& on_reply) try {
-    while (company_.size() < questions.size()) company_.emplace_back(model_, options_of(settings_, work_));
+    while (chats_.size() < questions.size()) add_chat();
     timing sum;
     stopwatch watch;
     std::vector<lv::answer> answers;
@@ -158,9 +148,9 @@ timing conversation::ask_together(std::span<inquiry const> questions,
         std::vector<lv::question> asked;
         for (std::size_t i = 0; i < questions.size(); ++i) {
             inquiry const& q = questions[i];
-            company_[i].reset();
-            asked.push_back(
-                {&company_[i], lv::chat::turn_of(q.seen.images.size(), q.text), q.seen.images, answering()});
+            chats_[i].reset();
+            asked.push_back({&chats_[i], lv::chat::turn_of(q.seen.images.size(), q.text), q.seen.images,
+                             generate_options_of(settings_)});
         }
         lv::read_options reading;
         reading.on_progress = bar.report();
@@ -171,7 +161,7 @@ timing conversation::ask_together(std::span<inquiry const> questions,
     for (std::size_t i = 0; i < questions.size(); ++i) {
         replies[i].took = questions[i].seen.took;
         replies[i].took.prompt = sum.prompt;
-        replies[i].took.prompt_tokens = company_[i].state().length();
+        replies[i].took.prompt_tokens = chats_[i].state().length();
         timing const& one = replies[i].took;
         sum += {one.image, 0, 0, one.images, one.prompt_tokens, 0, one.cached};
     }

@@ -2,7 +2,6 @@
 // What `describe`, `chat` and `scene` share: a model with the settings of the command line, and timed answers of it.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,46 +35,47 @@ struct reply {
     timing took;
 };
 
-/// Pictures as the model remembers them, and what looking at them took.
-struct visibility {
+/// Encoded pictures, and the time that encoding took.
+struct encoded_pictures {
     std::vector<llamavision::session::image_ptr> images;
     timing took;
 };
 
 /// A question in a conversation of its own.
 struct inquiry {
-    visibility seen;
+    encoded_pictures seen;
     std::string text;
 };
 
 class conversation {
   public:
-    explicit conversation(answer_settings const& settings);
+    /// @param batch how many questions are asked together at most, each with a picture
+    explicit conversation(answer_settings const& settings, std::size_t batch = 1);
 
     /// Throws what llamavision::chat::encode throws.
-    [[nodiscard]] visibility look(std::span<llamavision::image::pixels const> pictures, std::stop_token stop = {});
+    [[nodiscard]] encoded_pictures encode(std::span<llamavision::image::pixels const> pictures,
+                                          std::stop_token stop = {});
 
-    /// Asks, and hands the answer out as it comes.
+    /// Asks, and hands out the answer piece by piece.
     /// Throws what llamavision::chat throws; cancelled, if it is stopped before the first token.
     reply ask(std::span<llamavision::image::pixels const> pictures, std::string_view question,
               std::function<void(std::string_view)> const& on_piece, std::stop_token stop = {});
-    void reset() { chat_.reset(); }
+    void reset() { chats_.front().reset(); }
 
-    /// Asks several questions at once. Pieces of the first unanswered one are handed out as they come, and replies in
-    /// the order of the questions, as soon as that allows.
-    /// Returns what it took in all: less than the sum of what each waited for.
+    /// Asks several questions at once. Pieces of the first answer that is not complete are handed out as they come, and
+    /// complete replies in the order of the questions.
+    /// Returns the time for all: less than the sum of the times that each waited.
     timing ask_together(std::span<inquiry const> questions, std::function<void(std::string_view)> const& on_piece,
                         std::function<void(reply const&)> const& on_reply);
 
   private:
-    [[nodiscard]] llamavision::generate_options answering() const;
+    void add_chat();
 
     answer_settings settings_;
     std::shared_ptr<llamavision::image_cache> images_;
     llamavision::model model_;
     std::shared_ptr<llamavision::workspace> work_; ///< of all chats
-    llamavision::chat chat_;
-    std::deque<llamavision::chat> company_; ///< for questions that are asked together
+    std::vector<llamavision::chat> chats_;         ///< one, or as many as there were questions together
 };
 
 /// "image 0.4 s | prompt 31 tokens, 512 tok/s | answer 20 tokens, 88 tok/s | peak memory 123 MB"

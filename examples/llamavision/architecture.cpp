@@ -56,9 +56,9 @@ std::string costs(built_in const& b) {
 int architecture(architecture_options const& options) {
     built_in const& b =
         options.config.empty() ? by_checkpoint(model_path(options.model)) : built_in_named(options.config);
-    print(std::string(b.name) + ": " + lv::grouped(b.size.parameters) + " parameters in "
-          + lv::grouped(b.size.tensors) + " tensors; " + bytes(b.size, lv::format::f32) + " in f32, "
-          + bytes(b.size, lv::format::bf16) + " in f16 or bf16\n\n" + b.tree() + "\n" + costs(b));
+    print(std::string(b.name) + ": " + lv::grouped(b.size.parameters) + " parameters in " + lv::grouped(b.size.tensors)
+          + " tensors; " + bytes(b.size, lv::format::f32) + " in f32, " + bytes(b.size, lv::format::bf16)
+          + " in f16 or bf16\n\n" + b.tree() + "\n" + costs(b));
     return 0;
 }
 

@@ -126,6 +126,7 @@ class benchmark {
         how.memory_budget = gpu_ ? gpu_->available() : lv::available_memory();
         if (gpu_) how.host_memory_budget = lv::available_memory();
         how.beyond_memory = options_.beyond_memory;
+        how.planned = {positions(), 1, options_.batch};
         how.packed.file = options_.packed;
         built_in const* found = nullptr;
         lv::checkpoint::named_tensors tensors;
@@ -180,11 +181,13 @@ class benchmark {
 
     void look_at(std::size_t count) {
         lv::image::tiles const tiles = tiles_of(net_->numbers().vision, count);
-        image_.reset();
         progress_bar bar("picture of " + std::to_string(count) + (count == 1 ? " tile" : " tiles"));
         lv::encode_options encoding;
         encoding.on_progress = bar.report();
-        measured const m = measure([&] { image_ = net_->encode(tiles, encoding); });
+        measured const m = measure([&] {
+            image_.reset(); // one picture is planned
+            image_ = net_->encode(tiles, encoding);
+        });
         figures_.pictures.push_back({count, m, net_->image_flops(count, true)});
     }
 
@@ -228,7 +231,7 @@ class benchmark {
             for (lv::session::input const& p : prompts) p.to->reset();
             lv::session::append_together(prompts);
             static_cast<void>(session_->logits());
-            lv::tokens::sampler greedy({.greedy = true});
+            lv::tokens::sampler greedy({.temperature = 0});
             std::vector<std::shared_ptr<void>> choices(conversations);
             stopwatch watch;
             for (std::size_t i = 0; i < options_.answer; ++i) {

@@ -24,7 +24,7 @@ struct model_settings {
     std::string gguf = "auto"; ///< the dialect, of a GGUF file
     std::string format;        ///< how conversations are written; empty: as the checkpoint says
     format_settings formats;
-    std::size_t threads = 0;               ///< 0: as many as the machine has
+    std::size_t threads = 0;               ///< 0: as many as this process may use
     std::string device = "cpu";            ///< or "cuda", "cuda:1"
     std::optional<std::size_t> gpu_layers; ///< of the text; all, if absent
     bool taps_after_layer = false;         ///< for weights fine-tuned with transformers 4.56 or later
@@ -67,6 +67,7 @@ struct inspect_options {
     bool json = false;
     bool config_header = false;
     std::string gguf = "auto"; ///< the dialect, of a GGUF file
+    std::size_t context = 0;   ///< of the conversation that is to fit; 0: the model's, at most 8192
 };
 int inspect(inspect_options const& options);
 

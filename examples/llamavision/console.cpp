@@ -11,7 +11,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -73,6 +75,11 @@ void say(std::string_view line) {
     std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
+void warn(std::string const& sentence) {
+    static std::set<std::string> said;
+    if (said.insert(sentence).second) say("Mind: " + sentence);
+}
+
 void complain(std::string_view what) {
     constexpr std::size_t longest = 1000;
     std::string line = "llamavision: ";
@@ -114,6 +121,11 @@ std::string in_bytes(double bytes) { return scaled(bytes, "B"); }
 std::string in_thousands(double count) { return scaled(count, ""); }
 
 std::size_t peak_memory() {
+    // Linux: VmHWM begins anew with a program. ru_maxrss does not: it keeps the maximum of the process that started
+    // this one, if that was larger.
+    std::ifstream status("/proc/self/status");
+    for (std::string key; status >> key; status.ignore(std::numeric_limits<std::streamsize>::max(), '\n'))
+        if (std::size_t kib = 0; key == "VmHWM:" && status >> kib) return kib * 1024;
     rusage usage{};
     if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
 #ifdef __APPLE__

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a good Unix program does with its three streams: results to standard output, checked; everything else to
-// standard error; a progress bar only where somebody watches.
+// The three streams, used as Unix programs do: results go to standard output, and are checked; everything else goes to
+// standard error, a progress bar only if that is a terminal.
 #pragma once
 
 #include <chrono>
@@ -15,13 +15,15 @@ namespace program {
 
 /// Writes to standard output. Throws file_error if that is impossible: a full disk, a closed pipe.
 void print(std::string_view text);
-/// The same, and lets whoever reads see it at once.
+/// The same, and flushes: the reader sees it at once.
 void print_now(std::string_view text);
 /// At the end: throws file_error unless everything printed has arrived.
 void finish_output();
 
 /// One line to standard error.
 void say(std::string_view line);
+/// The same, as "Mind: ..."; each sentence once.
+void warn(std::string const& sentence);
 /// The same, as a message about something that went wrong: "llamavision: ...", on one line whatever is in it.
 void complain(std::string_view what);
 
@@ -36,7 +38,7 @@ void complain(std::string_view what);
 /// `value` with so many digits behind the point.
 [[nodiscard]] std::string fixed(double value, int digits);
 
-/// The most memory that this process has held so far, in bytes; 0 if the system does not say.
+/// The most memory that this process has held since it was started, in bytes; 0 if the system does not say.
 [[nodiscard]] std::size_t peak_memory();
 /// What it holds now; 0 if the system does not say.
 [[nodiscard]] std::size_t memory_now();

@@ -110,9 +110,9 @@ struct losses {
         for (auto const& [type, lost] : of_type) {
             std::string const name(cp::name_of(type));
             if (lost.changed > 0)
-                say("Mind: " + std::to_string(lost.changed) + " of " + std::to_string(values)
-                    + (lost.changed == 1 ? " values was rounded to " : " values were rounded to ") + name
-                    + "; --dtype f32 keeps them all.");
+                warn(std::to_string(lost.changed) + " of " + std::to_string(values)
+                     + (lost.changed == 1 ? " values was rounded to " : " values were rounded to ") + name
+                     + "; --dtype f32 keeps them all.");
         }
     }
 };
@@ -141,8 +141,8 @@ void check_gguf(cp::opened const& source) {
 /// The source, with its adapter and the numbers of `--config`.
 cp::opened open_source(convert_options const& o) {
     cp::opened source = cp::open(o.source, {}, cp::faults::thrown, dialect_of(o.gguf));
-    for (std::string const& warning : source.warnings) say("Mind: " + warning);
-    if (!o.config.empty()) source.model = lv::checkpoint::read_config(o.config);
+    for (std::string const& warning : source.warnings) warn(warning);
+    if (!o.config.empty()) source.model = cp::read_config(o.config);
     if (source.form == cp::kind::gguf) check_gguf(source);
     if (!o.adapter.empty()) source.tensors = cp::merge_adapter(std::move(source.tensors), cp::open_adapter(o.adapter));
     return source;
@@ -227,7 +227,7 @@ std::vector<std::string> to_gguf(convert_options const& o, cp::opened const& sou
 
 void finish(convert_options const& o, losses const& lost, std::vector<std::string> const& notes) {
     lost.tell();
-    for (std::string const& note : notes) say("Mind: " + note + ".");
+    for (std::string const& note : notes) warn(note + ".");
     print(o.out + "\n");
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `describe`: every question about each photo, so many at once; answers as they come.
+// `describe`: every question about each photo, `batch` of them at a time; answers are printed as they come.
 #include "commands.hpp"
 
 #include <exception>
@@ -28,7 +28,7 @@ struct heading {
 
 class describing {
   public:
-    explicit describing(describe_options const& options) : options_(options), with_(options.answers) {
+    explicit describing(describe_options const& options) : options_(options), with_(options.answers, options.batch) {
         if (options_.prompts.empty()) options_.prompts.emplace_back("Describe this image.");
     }
 
@@ -57,10 +57,10 @@ class describing {
 
     /// Every question about a photo; it is looked at once.
     void ask(std::string const* photo) {
-        visibility seen;
+        encoded_pictures seen;
         if (photo) {
             lv::image::pixels const picture = lv::image::open(*photo);
-            seen = with_.look({&picture, 1});
+            seen = with_.encode({&picture, 1});
         }
         for (std::string const& prompt : options_.prompts) {
             waiting_.push_back({seen, prompt});

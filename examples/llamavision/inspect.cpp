@@ -55,7 +55,7 @@ std::string line(std::string const& label, std::string const& text) {
 }
 
 std::string configuration_in_words(inspection const& i) {
-    if (!i.said.model) return {};
+    if (!i.checkpoint.model) return {};
     if (i.configuration) return std::string(i.configuration->name);
     return "none that this program was built for (--config-header prints the type to build it with); nearest is "
            + i.nearest + ", but " + lv::listed(i.differences, 3);
@@ -107,32 +107,27 @@ std::string blocks_in_words(inspection const& i) {
     return text + "\n";
 }
 
-/// Whether the weights in this format, and what a conversation of 8192 tokens about an image takes beside them, fit
-/// into the memory that is free; nothing if either is not known, as of a model whose tensors are not all there. Mapped
-/// weights that do not fit are read again and again.
-std::optional<bool> fits_in(inspection const& i, weight_format const& f, std::size_t available) {
-    if (available == 0 || i.parts.empty() || !i.said.model || !i.whole_model) return std::nullopt;
+/// Whether the weights in this format, one picture and one conversation fit into the memory that is free, as loading
+/// counts them; nothing if that is not known, because the system does not say or tensors are missing.
+std::optional<bool> fits_in(inspection const& i, weight_format const& f, std::size_t context, std::size_t available) {
+    if (available == 0 || i.parts.empty() || !i.checkpoint.model || !i.whole_model) return std::nullopt;
     double needed = i.parts.back().parameters * f.bytes;
-    if (i.plan) {
-        std::size_t const positions = std::min<std::size_t>(i.said.model->values.text.context, 8192);
-        needed += static_cast<double>(i.plan->cache_per_position * positions + i.plan->image
-                                      + std::max(i.plan->read_scratch, i.plan->encode_scratch));
-    }
+    if (i.plan) needed += static_cast<double>(i.plan->beside_weights(context));
     return needed <= static_cast<double>(available);
 }
 
-std::string plan_in_words(inspection const& i) {
+std::string plan_in_words(inspection const& i, std::size_t context) {
     std::string text;
     if (i.plan) {
         lv::memory_plan const& m = *i.plan;
         auto const size = [](std::size_t bytes) { return in_bytes(static_cast<double>(bytes)); };
-        std::size_t const positions = std::min<std::size_t>(i.said.model->values.text.context, 8192);
         text += "\n  Beside the weights: " + size(m.cache_per_position) + " for each token of a conversation ("
-                + size(m.cache_per_position * positions) + " for " + std::to_string(positions) + "), ";
+                + size(m.cache_per_position * context) + " for " + std::to_string(context) + "), ";
         if (!i.text_alone)
-            text += size(m.image) + " for each image of " + std::to_string(i.said.model->values.vision.tiles)
+            text += size(m.image) + " for each image of " + std::to_string(i.checkpoint.model->values.vision.tiles)
                     + " tiles, " + size(m.encode_scratch) + " while an image is encoded, ";
-        text += size(m.read_scratch) + " while text is read.\n";
+        text += size(m.read_scratch) + " while text is read; " + size(m.beside_weights(context))
+                + " for a conversation and a picture.\n";
     }
     std::size_t const memory = lv::machine_memory(), available = lv::available_memory();
     if (memory == 0) return text;
@@ -141,7 +136,7 @@ std::string plan_in_words(inspection const& i) {
     if (available != 0) text += ", of which " + in_bytes(static_cast<double>(available)) + " are free";
     std::string fit, not_fit;
     for (weight_format const& f : weight_formats)
-        if (auto const fits = fits_in(i, f, available)) {
+        if (auto const fits = fits_in(i, f, context, available)) {
             std::string& list = *fits ? fit : not_fit;
             list += (list.empty() ? "" : ", ") + std::string(f.name);
         }
@@ -173,8 +168,8 @@ std::string remarks(inspection const& i) {
     return text;
 }
 
-std::string page(inspection const& i) {
-    auto const& d = i.said;
+std::string page(inspection const& i, std::size_t context) {
+    auto const& d = i.checkpoint;
     std::string text = d.path.string() + ": " + std::string(lv::checkpoint::describe(d.form)) + "\n";
     if (i.adapter) return text + adapter_in_words(*i.adapter) + remarks(i);
     text += line("configuration", configuration_in_words(i));
@@ -191,7 +186,7 @@ std::string page(inspection const& i) {
     text += line("answers", answers_in_words(d.generation));
     text += line("dialect", d.dialect);
     text += line("files", std::to_string(d.weights.files.size()) + " of weights");
-    text += weights_in_words(i) + blocks_in_words(i) + plan_in_words(i);
+    text += weights_in_words(i) + blocks_in_words(i) + plan_in_words(i, context);
     if (i.configuration && i.configuration->published) text += "\n  " + std::string(licence) + "\n";
     return text + remarks(i);
 }
@@ -230,23 +225,25 @@ std::string json(adapter_facts const& a) {
                         {"types", json_strings(a.size.types)}});
 }
 
-std::string json(lv::memory_plan const& m) {
+std::string json(lv::memory_plan const& m, std::size_t context) {
     return json_object({{"token", std::to_string(m.cache_per_position)},
                         {"image", std::to_string(m.image)},
                         {"reading", std::to_string(m.read_scratch)},
-                        {"encoding", std::to_string(m.encode_scratch)}});
+                        {"encoding", std::to_string(m.encode_scratch)},
+                        {"context", std::to_string(context)},
+                        {"beside_weights", std::to_string(m.beside_weights(context))}});
 }
 
-std::string fits_as_json(inspection const& i) {
+std::string fits_as_json(inspection const& i, std::size_t context) {
     std::vector<std::pair<std::string_view, std::string>> formats;
     for (weight_format const& f : weight_formats)
-        if (auto const fits = fits_in(i, f, lv::available_memory()))
+        if (auto const fits = fits_in(i, f, context, lv::available_memory()))
             formats.emplace_back(f.name, *fits ? "true" : "false");
     return json_object(formats);
 }
 
-std::string json(inspection const& i) {
-    auto const& d = i.said;
+std::string json(inspection const& i, std::size_t context) {
+    auto const& d = i.checkpoint;
     return json_object({{"path", json_string(d.path.string())},
                         {"kind", json_string(lv::checkpoint::describe(d.form))},
                         {"configuration", i.configuration ? json_string(i.configuration->name) : "null"},
@@ -262,10 +259,10 @@ std::string json(inspection const& i) {
                         {"parts", json_list(i.parts, [](part const& p) { return json(p); })},
                         {"adapter", i.adapter ? json(*i.adapter) : "null"},
                         {"tile_tables", i.tables ? json(*i.tables) : "null"},
-                        {"memory", i.plan ? json(*i.plan) : "null"},
+                        {"memory", i.plan ? json(*i.plan, context) : "null"},
                         {"machine_memory", std::to_string(lv::machine_memory())},
                         {"available_memory", std::to_string(lv::available_memory())},
-                        {"fits", fits_as_json(i)},
+                        {"fits", fits_as_json(i, context)},
                         {"licence", i.configuration && i.configuration->published ? json_string(licence) : "null"},
                         {"files", json_list(d.weights.files, [](auto const& f) { return json_string(f.string()); })},
                         {"missing_files", json_strings(d.weights.missing)},
@@ -312,12 +309,14 @@ int print_header(std::filesystem::path const& given, lv::checkpoint::gguf_dialec
 int inspect(inspect_options const& options) {
     if (options.config_header) return print_header(options.path, dialect_of(options.gguf));
     inspection const i = look_at(options.path, dialect_of(options.gguf));
+    std::size_t const context =
+        i.checkpoint.model ? lv::settled({options.context}, i.checkpoint.model->values.text).context : 0;
     if (options.json)
-        print(json(i) + "\n");
-    else if (lv::checkpoint::is_read(i.said.form) || i.adapter)
-        print(page(i));
+        print(json(i, context) + "\n");
+    else if (lv::checkpoint::is_read(i.checkpoint.form) || i.adapter)
+        print(page(i, context));
     else
-        for (std::string const& warning : i.warnings) say("Mind: " + warning);
+        for (std::string const& warning : i.warnings) warn(warning);
     if (i.problems.empty()) return 0;
     finish_output();
     std::size_t const more = i.problems.size() - 1;

@@ -14,9 +14,9 @@
 #include <llamavision/expression/bind.hpp>
 #include <llamavision/expression/describe.hpp>
 #include <llamavision/model/expected_tensors.hpp>
+#include <llamavision/runtime/conversation/chat_choice.hpp>
 #include <llamavision/runtime/conversation/open_tokenizer.hpp>
 #include <llamavision/support/text_file.hpp>
-#include <llamavision/tokens/chat.hpp>
 
 #include "leftovers.hpp"
 
@@ -71,11 +71,11 @@ void count_blocks(inspection& i, lv::checkpoint::named_tensors const& tensors) {
 }
 
 void find_nearest(inspection& i) {
-    lv::config::numbers const& numbers = i.said.model->values;
-    i.configuration = find_built_in(numbers, i.said.model->unstated);
+    lv::config::numbers const& numbers = i.checkpoint.model->values;
+    i.configuration = find_built_in(numbers, i.checkpoint.model->unstated);
     if (i.configuration) return;
     for (built_in const& b : built_ins()) {
-        auto differ = lv::config::differences(numbers, b.numbers, i.said.model->unstated);
+        auto differ = lv::config::differences(numbers, b.numbers, i.checkpoint.model->unstated);
         if (!i.nearest.empty() && differ.size() >= i.differences.size()) continue;
         i.nearest = b.name;
         i.differences = std::move(differ);
@@ -83,35 +83,46 @@ void find_nearest(inspection& i) {
 }
 
 void read_tokenizer(inspection& i) {
-    auto const place = lv::tokenizer_place(i.said);
+    auto const place = lv::tokenizer_place(i.checkpoint);
     if (place.empty()) {
-        i.warnings.push_back(i.said.folder.string()
+        i.warnings.push_back(i.checkpoint.folder.string()
                              + ": has neither tokenizer.json nor tokenizer.model; only ids can be read");
         return;
     }
-    auto const words = lv::open_tokenizer(i.said).value();
-    i.base = lv::is_base(i.said, words);
+    auto const tokenizer = lv::open_tokenizer(i.checkpoint).value();
+    i.base = lv::is_base(i.checkpoint, tokenizer);
     i.tokenizer = std::filesystem::path(place).filename().string() + ", "
-                  + lv::grouped(static_cast<std::size_t>(words.ordinary())) + " ordinary tokens";
-    if (i.said.model && static_cast<std::size_t>(words.image()) != i.said.model->values.text.vocabulary)
-        i.problems.push_back(place + ": its image id is " + std::to_string(words.image()) + ", the model's is "
-                             + std::to_string(i.said.model->values.text.vocabulary));
+                  + lv::grouped(static_cast<std::size_t>(tokenizer.ordinary())) + " ordinary tokens";
+    if (i.checkpoint.model && static_cast<std::size_t>(tokenizer.image()) != i.checkpoint.model->values.text.vocabulary)
+        i.problems.push_back(place + ": its image id is " + std::to_string(tokenizer.image()) + ", the model's is "
+                             + std::to_string(i.checkpoint.model->values.text.vocabulary));
 }
 
-std::string conversations_of(lv::checkpoint::chat_template const& chat) {
+/// "the hub's format, with dates"
+std::string format_text(lv::tokens::preset form) {
     using lv::tokens::preset;
-    if (chat.text.empty()) return "no chat template; Meta's format is used";
-    auto const known = lv::tokens::recognise(chat.text);
-    std::string const file = " (" + chat.file.filename().string() + ")";
-    if (!known) return "a chat template that is not known" + file + "; Meta's format is used";
-    switch (*known) {
-    case preset::hub: return "the hub's format, with dates" + file;
-    case preset::hub_original: return "the hub's first format, no system prompt beside images" + file;
-    case preset::converter: return "the format of transformers' conversion script" + file;
-    case preset::meta:
-    case preset::base: break;
+    switch (form) {
+    case preset::hub: return "the hub's format, with dates";
+    case preset::hub_original: return "the hub's first format, no system prompt beside images";
+    case preset::converter: return "the format of transformers' conversion script";
+    case preset::base: return "none: a base model, which continues texts and was not taught to answer";
+    case preset::meta: break;
     }
-    return "Meta's format" + file;
+    return "Meta's format";
+}
+
+void read_conversations(inspection& i) {
+    lv::checkpoint::chat_template const& chat = i.checkpoint.chat;
+    lv::chat_choice const choice = lv::choose_chat(chat, i.base);
+    std::string const file = chat.text.empty() ? "" : " (" + chat.file.filename().string() + ")";
+    if (!choice.known) {
+        i.conversations = "a chat template that is not known" + file + "; used is " + format_text(choice.form);
+        i.warnings.push_back(choice.warning);
+    } else if (chat.text.empty() && !i.base) {
+        i.conversations = "no chat template; Meta's format is used";
+    } else {
+        i.conversations = format_text(choice.form) + file;
+    }
 }
 
 /// Throws mismatch_error unless these are the tensors that the model's numbers ask for.
@@ -157,27 +168,28 @@ std::optional<lv::memory_plan> check_fit(lv::checkpoint::model_config const& mod
 inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_dialect dialect) {
     inspection i;
     lv::checkpoint::opened folder = lv::checkpoint::open(path, {}, lv::checkpoint::faults::collected, dialect);
-    i.said = static_cast<lv::checkpoint::description const&>(folder);
-    i.problems = i.said.problems;
-    i.warnings = i.said.warnings;
-    if (lv::is_folder(i.said.path))
-        for (auto& sentence : leftovers(i.said.folder, i.said.weights.files)) i.warnings.push_back(std::move(sentence));
+    i.checkpoint = static_cast<lv::checkpoint::description const&>(folder);
+    i.problems = i.checkpoint.problems;
+    i.warnings = i.checkpoint.warnings;
+    if (lv::is_folder(i.checkpoint.path))
+        for (auto& sentence : leftovers(i.checkpoint.folder, i.checkpoint.weights.files))
+            i.warnings.push_back(std::move(sentence));
     auto const step = [&](auto const& f) { lv::checkpoint::attempt(lv::checkpoint::faults::collected, i.problems, f); };
-    if (i.said.form == lv::checkpoint::kind::adapter) {
+    if (i.checkpoint.form == lv::checkpoint::kind::adapter) {
         i.problems.clear(); // that it is no model
-        step([&] { i.adapter = facts_of(lv::checkpoint::open_adapter(i.said.path)); });
+        step([&] { i.adapter = facts_of(lv::checkpoint::open_adapter(i.checkpoint.path)); });
     }
-    if (!lv::checkpoint::is_read(i.said.form)) return i;
+    if (!lv::checkpoint::is_read(i.checkpoint.form)) return i;
     step([&] { read_tokenizer(i); });
-    i.conversations = i.base ? "none: a base model, which continues texts and was not taught to answer"
-                             : conversations_of(i.said.chat);
-    i.text_alone = (i.said.model && i.said.model->text_alone) || lv::checkpoint::is_text_alone(folder.tensors);
-    if (i.said.model) {
+    read_conversations(i);
+    i.text_alone =
+        (i.checkpoint.model && i.checkpoint.model->text_alone) || lv::checkpoint::is_text_alone(folder.tensors);
+    if (i.checkpoint.model) {
         find_nearest(i);
-        i.tables = examine_tile_tables(folder.tensors, i.said.model->values.vision);
+        i.tables = examine_tile_tables(folder.tensors, i.checkpoint.model->values.vision);
     }
-    i.parts =
-        count_parts(folder.tensors, i.said.model ? i.said.model->values.text.cross_layers : std::vector<std::size_t>());
+    i.parts = count_parts(folder.tensors, i.checkpoint.model ? i.checkpoint.model->values.text.cross_layers
+                                                             : std::vector<std::size_t>());
     count_blocks(i, folder.tensors);
     if (folder.tensors.tensors.empty()) {
         i.parts.clear();
@@ -194,11 +206,11 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
         i.warnings.push_back(path.string() + ": " + std::to_string(odd)
                              + " tensors lie at odd bytes, so that they are copied into memory at load; `convert` "
                                "writes them where they can be used as they are");
-    bool const weights_read = i.said.weights.missing.empty() && !folder.tensors.tensors.empty();
+    bool const weights_read = i.checkpoint.weights.missing.empty() && !folder.tensors.tensors.empty();
     i.whole_model = folder.tensors.tensors.empty(); // of which the configuration alone tells
-    if (i.said.model && weights_read)
+    if (i.checkpoint.model && weights_read)
         step([&] {
-            i.plan = check_fit(*i.said.model, i.configuration, std::move(folder.tensors), path);
+            i.plan = check_fit(*i.checkpoint.model, i.configuration, std::move(folder.tensors), path);
             i.whole_model = true;
         });
     return i;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that can be said about a checkpoint without running it.
+// What can be told about a checkpoint without running it.
 #pragma once
 
 #include <array>
@@ -37,35 +37,35 @@ struct weight_format {
 inline constexpr std::array<weight_format, 4> weight_formats{
     {{"f32", 4.0}, {"f16/bf16", 2.0}, {"q8", 34.0 / 32}, {"q4", 18.0 / 32}}};
 
-/// What an adapter's folder says, and what it would change.
+/// An adapter's settings, and what it would change.
 struct adapter_facts {
     llamavision::checkpoint::adapter_config config;
-    std::set<std::string> modules; ///< last parts of the names of what has factors
+    std::set<std::string> modules; ///< last parts of the names of the modules that have factors
     std::size_t whole = 0;         ///< tensors that replace the model's
     part size;
 };
 
 struct inspection {
-    llamavision::checkpoint::description said;
+    llamavision::checkpoint::description checkpoint;
     std::optional<adapter_facts> adapter;    ///< of an adapter; most of what follows is then empty
     built_in const* configuration = nullptr; ///< null: this program was built for none such
-    std::string nearest;                     ///< then: the nearest one, and in what it differs
+    std::string nearest;                     ///< then: the nearest one, and in which numbers it differs
     std::vector<std::string> differences;
     std::vector<part> parts; ///< the last is the whole
     std::optional<tile_tables> tables;
     std::optional<llamavision::memory_plan> plan;
     std::set<std::string> computed_in, widened; ///< block types that stay, and that become F16 at load
-    double block_bytes = 0, widened_bytes = 0;  ///< of the latter: stored, and in memory
+    double block_bytes = 0, widened_bytes = 0;  ///< of those that become F16: stored, and in memory
     std::string tokenizer;                      ///< in words; empty: none
-    std::string conversations;                  ///< in words
+    std::string conversations;                  ///< in words: how they are written
     bool text_alone = false;                    ///< no vision tower
     bool base = false;                          ///< no chat template, and no end of a turn among the stop ids
     bool whole_model = false;                   ///< the parts are all of the model's tensors
     std::vector<std::string> problems, warnings;
 };
 
-/// How the model would lie in memory; nothing if this program was built for none such (`known` is null). Makes no
-/// tensor.
+/// What the model would take in memory; nothing if `known` is null, which means that this program was not built for it.
+/// Reads no weight.
 /// Throws mismatch_error, naming `path`, unless the tensors are those that the numbers ask for.
 std::optional<llamavision::memory_plan> check_fit(llamavision::checkpoint::model_config const& model,
                                                   built_in const* known, llamavision::checkpoint::named_tensors tensors,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <llamavision/version.hpp>
 
 #include "commands.hpp"
 #include "console.hpp"
@@ -73,6 +74,9 @@ void add_inspect(CLI::App& app, inspect_options& o, run& chosen) {
                 "Print the C++ configuration type that config.json describes, for a program built with "
                 "-DLLAMAVISION_PROGRAM_CONFIGS=that.hpp")
         ->excludes(json);
+    add_natural(
+        c, "--context", o.context,
+        "Tokens of the conversation that is to fit into memory; by default, and for 0, the model's, at most 8192");
     add_gguf(c, o.gguf);
     c->callback([&o, &chosen] {
         check_gguf(o.gguf, o.path);

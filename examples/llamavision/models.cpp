@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiles the models for the CPU.
+// The models on the CPU. Those of llamavision::separate are compiled there; others here.
 #include "models.hpp"
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <llamavision/model/random_weights.hpp>
 #include <llamavision/runtime/conversation/open_tokenizer.hpp>
 #include <llamavision/runtime/load.hpp>
+#include <llamavision/runtime/network/make_network.hpp>
 #include <llamavision/support/error.hpp>
 
 #include "bundled.hpp"
@@ -37,12 +38,12 @@ template <lv::configuration C>
 std::shared_ptr<lv::network const> bind(lv::checkpoint::named_tensors tensors, std::shared_ptr<lv::thread_pool> pool,
                                         lv::network_options const& how) {
     lv::simd const backend = pool ? lv::simd(std::move(pool)) : lv::simd(std::size_t{1});
-    return std::make_shared<lv::network_of<C, lv::simd> const>(std::move(tensors), backend, how);
+    return lv::make_network<C>(std::move(tensors), backend, how);
 }
 
 template <lv::configuration C>
 lv::memory_plan plan(lv::checkpoint::named_tensors tensors) {
-    return lv::network_of<C, lv::simd>::planned(std::move(tensors), lv::simd(std::size_t{1}), 256);
+    return lv::plan_network<C>(std::move(tensors), lv::simd(std::size_t{1}), 256);
 }
 
 template <lv::configuration C, class... Published>
@@ -81,9 +82,9 @@ built_in const& built_in_named(std::string const& name) {
     throw lv::argument_error("--config " + name + ": this program knows " + names);
 }
 
-void check_tokenizer(lv::checkpoint::description const& said) {
-    if (lv::tokenizer_place(said).empty())
-        throw lv::file_error(said.folder.string() + ": has neither tokenizer.json nor tokenizer.model");
+void check_tokenizer(lv::checkpoint::description const& checkpoint) {
+    if (lv::tokenizer_place(checkpoint).empty())
+        throw lv::file_error(checkpoint.folder.string() + ": has neither tokenizer.json nor tokenizer.model");
 }
 
 lv::weight_formats formats_of(format_settings const& s) {
@@ -102,7 +103,8 @@ lv::checkpoint::gguf_dialect dialect_of(std::string const& name) {
     return lv::checkpoint::gguf_dialect_of(name).value_or(lv::checkpoint::gguf_dialect::as_marked);
 }
 
-lv::model open_model(model_settings const& settings, std::shared_ptr<lv::image_cache> images) {
+lv::model open_model(model_settings const& settings, std::shared_ptr<lv::image_cache> images,
+                     lv::planned_use const& use) {
     auto const path = model_path(settings.model);
     progress_bar bar("weights");
     lv::load_options loading;
@@ -115,6 +117,13 @@ lv::model open_model(model_settings const& settings, std::shared_ptr<lv::image_c
     loading.packed = settings.packed;
     loading.images = std::move(images);
     loading.beyond_memory = settings.beyond_memory;
+    loading.context = use.context;
+    loading.pictures = use.pictures;
+    loading.conversations = use.conversations;
+    loading.on_warning = [&](std::string const& warning) {
+        bar.clear();
+        warn(warning);
+    };
     loading.on_repack = bar.report();
     try {
         return is_cuda(settings.device) ? load_on_cuda(settings, path, loading) : lv::load_any(known{}, path, loading);

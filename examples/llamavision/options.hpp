@@ -120,7 +120,7 @@ inline void add_parity(CLI::App* app, std::string& parity) {
 
 inline void add_chat_format(CLI::App* app, std::string& format) {
     std::vector<std::string> names;
-    for (auto const& entry : llamavision::tokens::detail::presets) names.emplace_back(entry.second);
+    for (auto const& entry : llamavision::tokens::presets) names.emplace_back(entry.second);
     app->add_option("--format", format,
                     "How conversations are written; by default what the checkpoint's chat template says, else meta. "
                     "base: a base model's prompt, without any frame")
@@ -140,7 +140,8 @@ inline void add_formats(CLI::App* app, format_settings& s) {
 }
 
 inline void add_threads(CLI::App* app, std::size_t& threads) {
-    app->add_option("--threads", threads, "Threads; by default as many as the machine has")
+    app->add_option("--threads", threads,
+                    "Threads; by default as many as this process may use: its affinity mask and CPU quota count")
         ->check(CLI::Range(1, 1024))
         ->type_name("N");
 }

@@ -49,7 +49,7 @@ void write(quantize_options const& o, cp::opened const& source, cp::named_tensor
     bar.clear();
     say(o.out + ": " + in_bytes(static_cast<double>(after)) + " of weights, " + in_bytes(static_cast<double>(before))
         + " before");
-    for (std::string const& note : notes) say("Mind: " + note + ".");
+    for (std::string const& note : notes) warn(note + ".");
 }
 
 } // namespace
@@ -58,7 +58,7 @@ int quantize(quantize_options const& options) {
     if (!options.out.empty()) check_vacant(options.out, options.force);
     auto const path = model_path(options.model);
     cp::opened const source = cp::open(path, {}, cp::faults::thrown, dialect_of(options.gguf));
-    for (std::string const& warning : source.warnings) say("Mind: " + warning);
+    for (std::string const& warning : source.warnings) warn(warning);
     lv::weight_formats const formats = file_formats(options.formats);
     auto const tensors = lv::checkpoint::quantised(
         source.tensors, lv::formats_by_name(lv::expected_tensors(source.model->values), formats),

@@ -77,7 +77,7 @@ logits ask(quantize_options const& o, format_settings const& formats) {
     loading.gguf = o.gguf;
     loading.threads = o.threads;
     loading.formats = formats;
-    lv::model const model = open_model(loading);
+    lv::model const model = open_model(loading, nullptr, {1, 1, 1}); // the session is checked later
     lv::image::pixels picture;
     if (!o.image.empty())
         picture = lv::image::open(o.image);

@@ -71,7 +71,7 @@ void ask(scene_options const& options) {
     };
     answer_settings settings = options.answers;
     settings.greedy = true;
-    conversation with(settings);
+    conversation with(settings, options.batch);
     std::map<std::string, score> scores;
     progress_bar bar("Asking");
     auto const report = bar.report();
@@ -84,7 +84,7 @@ void ask(scene_options const& options) {
                 asked.emplace_back(llamavision::scenes::draw(options.seed, done + asked.size()));
             std::vector<llamavision::image::pixels> pictures;
             if (s.width > 0) pictures.push_back({s.width, s.height, std::move(s.rgb)});
-            questions.push_back({with.look(pictures), s.question});
+            questions.push_back({with.encode(pictures), s.question});
         }
         auto s = asked.begin();
         auto const score_one = [&](reply const& r) {

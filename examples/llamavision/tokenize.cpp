@@ -16,6 +16,7 @@
 #include <llamavision/checkpoint/form/hugging_face/chat_template.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/checkpoint/recognise.hpp>
+#include <llamavision/runtime/conversation/chat_choice.hpp>
 #include <llamavision/runtime/conversation/open_tokenizer.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/text_file.hpp>
@@ -37,59 +38,61 @@ namespace {
 using ids = std::vector<lv::token>;
 
 /// A tokenizer, and the chat template beside it.
-struct found_words {
-    lv::tokens::tokenizer words;
-    std::string chat;
+struct found_tokenizer {
+    lv::tokens::tokenizer tokenizer;
+    lv::checkpoint::chat_template chat;
 };
 
-/// A tokenizer's file and a folder in Hugging Face's form need no weights; the other forms keep theirs in or behind
-/// them.
-found_words find_words(tokenize_options const& o) {
+/// A tokenizer's file, or a checkpoint: a folder in Hugging Face's form needs no weights for that; in the other forms
+/// the tokenizer is found through them.
+found_tokenizer find_tokenizer(tokenize_options const& o) {
     namespace cp = lv::checkpoint;
     auto const where = model_path(o.tokenizer);
     auto const form = cp::recognise(where);
     if (form != cp::kind::gguf && form != cp::kind::meta)
         return {lv::tokens::tokenizer::open(where),
-                lv::is_folder(where) ? cp::find_chat_template(where).text : std::string()};
-    auto const said = cp::read_description(where, cp::faults::collected, dialect_of(o.gguf));
-    if (auto words = lv::open_tokenizer(said)) return {*std::move(words), said.chat.text};
-    throw lv::file_error(said.problems.empty() ? where.string() + ": holds no tokenizer" : said.problems.front());
+                lv::is_folder(where) ? cp::find_chat_template(where) : cp::chat_template()};
+    auto const d = cp::read_description(where, cp::faults::collected, dialect_of(o.gguf));
+    if (auto tokenizer = lv::open_tokenizer(d)) return {*std::move(tokenizer), d.chat};
+    throw lv::file_error(d.problems.empty() ? where.string() + ": holds no tokenizer" : d.problems.front());
 }
 
-lv::tokens::preset preset_of(tokenize_options const& o, std::string const& chat) {
-    auto const chosen = o.format.empty() ? lv::tokens::recognise(chat) : lv::tokens::preset_of(o.format);
-    return chosen.value_or(lv::tokens::preset::meta);
+lv::tokens::preset preset_of(tokenize_options const& o, lv::checkpoint::chat_template const& chat) {
+    if (auto const named = lv::tokens::preset_of(o.format)) return *named;
+    lv::chat_choice const choice = lv::choose_chat(chat);
+    if (o.chat && !choice.known) warn(choice.warning);
+    return choice.form;
 }
 
 class converter {
   public:
-    explicit converter(tokenize_options const& o) : converter(o, find_words(o)) {}
+    explicit converter(tokenize_options const& o) : converter(o, find_tokenizer(o)) {}
 
-    converter(tokenize_options const& o, found_words const& found)
-        : words_(found.words), bos_(o.bos),
+    converter(tokenize_options const& o, found_tokenizer const& found)
+        : tokenizer_(found.tokenizer), bos_(o.bos),
           specials_(o.special ? lv::tokens::special_text::recognised : lv::tokens::special_text::as_text) {
         format_.form = preset_of(o, found.chat);
         format_.content = specials_;
     }
 
     [[nodiscard]] ids encode(std::string_view text) const {
-        ids all = words_.encode(text, specials_);
-        if (bos_) all.insert(all.begin(), words_.bos());
+        ids all = tokenizer_.encode(text, specials_);
+        if (bos_) all.insert(all.begin(), tokenizer_.bos());
         return all;
     }
 
-    [[nodiscard]] ids encode(lv::tokens::dialog const& said) const {
+    [[nodiscard]] ids encode(lv::tokens::dialog const& dialog) const {
         lv::tokens::chat_options format = format_;
-        format.tools = said.tools;
-        ids all = lv::tokens::chat_format(words_, format).encode(said.messages);
-        if (bos_ && (all.empty() || all.front() != words_.bos())) all.insert(all.begin(), words_.bos());
+        format.tools = dialog.tools;
+        ids all = lv::tokens::chat_format(tokenizer_, format).encode(dialog.messages);
+        if (bos_ && (all.empty() || all.front() != tokenizer_.bos())) all.insert(all.begin(), tokenizer_.bos());
         return all;
     }
 
-    [[nodiscard]] std::string decode(ids const& numbers) const { return words_.decode(numbers); }
+    [[nodiscard]] std::string decode(ids const& numbers) const { return tokenizer_.decode(numbers); }
 
   private:
-    lv::tokens::tokenizer words_;
+    lv::tokens::tokenizer tokenizer_;
     bool bos_;
     lv::tokens::special_text specials_;
     lv::tokens::chat_options format_;
@@ -124,7 +127,7 @@ ids ids_of(std::string_view text) {
     }
 }
 
-std::string words_of(ids const& numbers) {
+std::string tokenizer_of(ids const& numbers) {
     std::string line;
     for (lv::token const id : numbers) line += (line.empty() ? "" : " ") + std::to_string(id);
     return line + "\n";
@@ -145,7 +148,7 @@ void for_each_line(std::function<void(std::string const&)> const& convert) {
 }
 
 std::string json_answer(converter const& with, tokenize_options const& o, std::string const& line) {
-    lv::tokens::json_value const value = lv::tokens::parse_json(line);
+    lv::tokens::json_value const value = lv::tokens::parse_ordered_json(line);
     if (o.decode) return json_string(with.decode(ids_in(value))) + "\n";
     if (o.chat) return json_integers(with.encode(lv::tokens::to_dialog(value))) + "\n";
     if (!value.is_string()) throw lv::token_error("not a JSON string");
@@ -154,8 +157,8 @@ std::string json_answer(converter const& with, tokenize_options const& o, std::s
 
 std::string plain_answer(converter const& with, tokenize_options const& o, std::string const& text) {
     if (o.decode) return with.decode(ids_of(text)) + "\n";
-    if (o.chat) return words_of(with.encode(lv::tokens::read_dialog(text)));
-    return words_of(with.encode(text));
+    if (o.chat) return tokenizer_of(with.encode(lv::tokens::read_dialog(text)));
+    return tokenizer_of(with.encode(text));
 }
 
 } // namespace

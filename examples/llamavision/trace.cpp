@@ -141,7 +141,7 @@ int trace(trace_options const& options) {
     if (!options.tokens)
         check_tokenizer(lv::checkpoint::read_description(model_path(options.model), lv::checkpoint::faults::thrown,
                                                          dialect_of(options.gguf)));
-    lv::model const model = open_model(options);
+    lv::model const model = open_model(options, nullptr, {1, options.images.size(), 1}); // the session is checked later
     lv::config::numbers const& numbers = model.net().numbers();
     recorder record(numbers.vision.tiles, numbers.text.width / numbers.text.heads);
     auto const images = encode(options, model, record);
@@ -149,8 +149,8 @@ int trace(trace_options const& options) {
 
     lv::session_options settings;
     settings.reading = parity_of(options.parity);
-    std::size_t const room = numbers.text.context - std::min(ids.size(), numbers.text.context);
-    settings.context = std::min(numbers.text.context, ids.size() + std::min(options.max_tokens, room));
+    std::size_t const left = numbers.text.context - std::min(ids.size(), numbers.text.context);
+    settings.context = std::min(numbers.text.context, ids.size() + std::min(options.max_tokens, left));
     lv::session session = model.open_session(settings);
     lv::read_options reading;
     reading.watch = record.watch();

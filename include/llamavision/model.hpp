@@ -10,6 +10,7 @@
 #pragma once
 
 #include <llamavision/support/error.hpp>
+#include <llamavision/version.hpp>
 
 #include <llamavision/config/llama_3_2.hpp>
 #include <llamavision/config/tiny.hpp>
@@ -33,5 +34,6 @@
 #include <llamavision/tokens/sampler.hpp>
 #include <llamavision/tokens/tokenizer.hpp>
 
+#include <llamavision/load.hpp>
 #include <llamavision/runtime/conversation/chat.hpp>
 #include <llamavision/runtime/load.hpp>

@@ -40,13 +40,8 @@ class answer {
         if (!room_) room_ = there.allocate(logits.size() * sizeof(float));
         there.upload(logits.data(), logits.size() * sizeof(float), room_.get());
         lv::tokens::sampling const& s = sampler_.settings();
-        lv::choosing const how{s.greedy ? 0 : s.temperature,
-                               s.top_p,
-                               s.top_k,
-                               static_cast<float>(s.repetition_penalty),
-                               forbidden_,
-                               history,
-                               random_};
+        lv::choosing const how{s.temperature, s.top_p, s.top_k, static_cast<float>(s.repetition_penalty),
+                               forbidden_,    history, random_};
         lv::chosen const c = there.choose(memory_, how, reinterpret_cast<float const*>(room_.get()), logits.size());
         lv::token const here = sampler_(logits, history);
         random_ = sampler_.random().state();

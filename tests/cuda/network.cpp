@@ -199,7 +199,7 @@ TEST_CASE_TEMPLATE("tokens are chosen where the logits are made, and are the sam
     auto const net = make<small>(D::backend(), lv::weight_format::bf16);
     REQUIRE(net->chooses());
     lv::tokens::sampling greedy, drawn, penalised;
-    greedy.greedy = true;
+    greedy.temperature = 0;
     drawn.seed = penalised.seed = 5;
     penalised.repetition_penalty = 1.5;
     penalised.top_k = 9;

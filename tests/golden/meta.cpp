@@ -152,8 +152,8 @@ TEST_CASE("the bundled model in Meta's form gives the same answers") {
             lv::chat c = m.chat();
             std::vector<lv::image::pixels> pictures;
             if (scene.width > 0) pictures.push_back({scene.width, scene.height, scene.rgb});
-            lv::ask_options options = c.defaults();
-            options.answer.sampling.greedy = true;
+            lv::ask_options options;
+            options.sampling.temperature = 0;
             lv::answer const a = c.ask(pictures, scene.question, options);
             std::string const text = a.text();
             return std::pair(text, a.ids());

@@ -36,8 +36,8 @@ reply ask(chat& c, scenes::scene const& scene) {
     c.reset();
     std::vector<image::pixels> pictures;
     if (scene.width > 0) pictures.push_back({scene.width, scene.height, scene.rgb});
-    ask_options options = c.defaults();
-    options.answer.sampling.greedy = true;
+    ask_options options;
+    options.sampling.temperature = 0;
     answer const a = c.ask(pictures, scene.question, options);
     std::string text = a.text();
     return {text, a.ids()};

@@ -102,6 +102,22 @@ class Describe(Case):
         full = self.lines("--context", 40, "--temperature", 0, "--prompt", "What is in this picture? " * 2, self.photo)[0]
         self.assertIn(full["stop"], ("context", "stop"))
 
+    def test_peak_memory_is_the_program_s_own(self):
+        before = self.lines(self.photo)[0]["timing"]["peak_memory"]
+        ballast = bytearray(b"x") * (300 << 20)  # of this process: a child inherits its maximum in ru_maxrss
+        after = self.lines(self.photo)[0]["timing"]["peak_memory"]
+        self.assertLess(after, before + len(ballast) // 4)
+        self.assertGreater(after, 1 << 20)
+
+    def test_memory_is_counted_for_the_context_that_is_asked_for(self):
+        for context in (100, 2048):
+            memory = json.loads(self.succeeds(run("inspect", MODEL, "--json", "--context", context)))["memory"]
+            self.assertEqual(memory["context"], context)
+            positions = (context + 31) // 32 * 32
+            self.assertGreaterEqual(memory["beside_weights"], memory["token"] * positions + memory["image"] + memory["reading"])
+        self.assertEqual(json.loads(self.succeeds(run("inspect", MODEL, "--json")))["memory"]["context"], 2048)  # all it has
+        self.fails(run("inspect", MODEL, "--context", 2049), "a context of 2049 positions: the model has 2048")
+
     def test_full_disk(self):
         for command in (["describe", "--prompt", "Which?"], ["describe", "--json", str(self.photo)], ["chat", str(self.photo)]):
             with open("/dev/full", "w") as full:

@@ -40,11 +40,11 @@ struct sizable {
 };
 constexpr std::size_t limit = 40'000'000;
 
-std::shared_ptr<lv::network const> load(fs::path const& file, std::size_t room) {
+std::shared_ptr<lv::network const> load(fs::path const& file, std::size_t budget) {
     lv::network_options how;
     how.formats = lv::weight_formats::divided(lv::weight_format::bf16, lv::weight_format::q4);
     how.packed = {file, "random"};
-    how.memory_budget = room;
+    how.memory_budget = budget;
     how.beyond_memory = true;
     return std::make_shared<lv::network_of<sizable, lv::simd>>(lv::random_weights<sizable>(1), lv::simd(2), how);
 }
@@ -113,7 +113,7 @@ void forget(fs::path const& file) {
 
 struct verdict {
     int same = 0;
-    std::size_t room = 0, read = 0;
+    std::size_t memory_budget = 0, read = 0;
 };
 
 } // namespace

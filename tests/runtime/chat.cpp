@@ -39,10 +39,10 @@ image::pixels drawing(std::size_t size) {
     return p;
 }
 
-ask_options greedy(chat const& c, std::size_t max_tokens = 60) {
-    ask_options options = c.defaults();
-    options.answer.sampling.greedy = true;
-    options.answer.max_tokens = max_tokens;
+ask_options greedy(std::size_t max_tokens = 60) {
+    ask_options options;
+    options.sampling.temperature = 0;
+    options.max_tokens = max_tokens;
     return options;
 }
 
@@ -66,7 +66,7 @@ std::vector<token> held(chat const& c) { return {c.state().ids().begin(), c.stat
 TEST_CASE("pieces of an answer are its text, and its ids decode to it") {
     chat c(bundled());
     image::pixels const picture = drawing(84);
-    answer const a = c.ask({&picture, 1}, "Describe this image.", greedy(c));
+    answer const a = c.ask({&picture, 1}, "Describe this image.", greedy());
     std::string text;
     for (std::string_view const piece : a) {
         CHECK_FALSE(piece.empty());
@@ -80,9 +80,9 @@ TEST_CASE("pieces of an answer are its text, and its ids decode to it") {
 TEST_CASE("after several turns the session holds the conversation as it would be written down") {
     chat c(bundled());
     std::vector<image::pixels> const first{drawing(84)}, second{drawing(168), drawing(100)};
-    std::string const a = c.ask(first, "Describe this image.", greedy(c)).text();
-    std::string const b = c.ask(second, "How many shapes are there?", greedy(c)).text();
-    (void)c.ask(std::span<image::pixels const>(), "What colour is the background?", greedy(c));
+    std::string const a = c.ask(first, "Describe this image.", greedy()).text();
+    std::string const b = c.ask(second, "How many shapes are there?", greedy()).text();
+    (void)c.ask("What colour is the background?", greedy());
     CHECK(held(c)
           == written({user(1, "Describe this image."),
                       {tokens::role::assistant, {a}},
@@ -95,18 +95,18 @@ TEST_CASE("after several turns the session holds the conversation as it would be
 TEST_CASE("a further turn is answered as in a conversation read afresh") {
     std::vector<image::pixels> const picture{drawing(84)};
     chat c(bundled());
-    (void)c.ask(picture, "Describe this image.", greedy(c)).text();
-    std::string const grown = c.ask(std::span<image::pixels const>(), "How many shapes are there?", greedy(c)).text();
+    (void)c.ask(picture, "Describe this image.", greedy()).text();
+    std::string const grown = c.ask("How many shapes are there?", greedy()).text();
 
     session fresh = bundled().open_session();
     std::vector<session::image_ptr> const seen = c.encode(picture);
     chat again(bundled());
-    std::string const a = again.ask(picture, "Describe this image.", greedy(again)).text();
+    std::string const a = again.ask(picture, "Describe this image.", greedy()).text();
     fresh.append(
         written(
             {user(1, "Describe this image."), {tokens::role::assistant, {a}}, user(0, "How many shapes are there?")}),
         seen);
-    generation g(fresh, bundled().tokenizer(), greedy(c).answer);
+    generation g = bundled().generate(fresh, greedy());
     std::string text;
     while (auto const piece = g.next()) text += *piece;
     CHECK(text == grown);
@@ -114,28 +114,28 @@ TEST_CASE("a further turn is answered as in a conversation read afresh") {
 
 TEST_CASE("a base model's text flows on: no frame, and one beginning") {
     model const base = load<tiny>(checkpoint_path, {.threads = 2, .chat = tokens::preset::base});
-    tokens::tokenizer const& words = base.tokenizer();
+    tokens::tokenizer const& tokenizer = base.tokenizer();
     chat c(base);
     image::pixels const picture = drawing(84);
-    answer const a = c.ask({&picture, 1}, "On a grey", greedy(c, 4));
+    answer const a = c.ask({&picture, 1}, "On a grey", greedy(4));
     static_cast<void>(a.text());
-    std::vector<token> all{words.bos(), words.image()};
+    std::vector<token> all{tokenizer.bos(), tokenizer.image()};
     auto const add = [&](std::vector<token> const& ids) { all.insert(all.end(), ids.begin(), ids.end()); };
-    add(words.encode("On a grey"));
+    add(tokenizer.encode("On a grey"));
     add(a.ids());
-    static_cast<void>(c.ask(std::span<image::pixels const>(), " and", greedy(c, 1)));
-    add(words.encode(" and"));
+    static_cast<void>(c.ask(" and", greedy(1)));
+    add(tokenizer.encode(" and"));
     CHECK(held(c) == all);
 }
 
 TEST_CASE("an answer that was cut short is closed before the next turn") {
     chat c(bundled());
-    answer const a = c.ask(std::span<image::pixels const>(), "Describe this image.", greedy(c, 3));
+    answer const a = c.ask("Describe this image.", greedy(3));
     std::string const cut = a.text();
     CHECK(a.reason() == ending::length);
     CHECK(a.ids().size() == 3);
     std::vector<token> const ids = a.ids();
-    (void)c.ask(std::span<image::pixels const>(), "And now?", greedy(c));
+    (void)c.ask("And now?", greedy());
     std::vector<token> expected = written({user(0, "Describe this image.")});
     expected.insert(expected.end(), ids.begin(), ids.end());
     expected.push_back(bundled().tokenizer().eot());
@@ -148,9 +148,9 @@ TEST_CASE("an answer that was cut short is closed before the next turn") {
 TEST_CASE("a stop token ends an answer, and the conversation goes on") {
     chat c(bundled());
     std::stop_source stop;
-    ask_options options = greedy(c);
+    ask_options options = greedy();
     options.stop = stop.get_token();
-    answer const a = c.ask(std::span<image::pixels const>(), "Describe this image.", options);
+    answer const a = c.ask("Describe this image.", options);
     std::size_t pieces = 0;
     for (std::string_view const piece : a) {
         (void)piece;
@@ -163,25 +163,25 @@ TEST_CASE("a stop token ends an answer, and the conversation goes on") {
 
 TEST_CASE("a question that is stopped, or does not fit, leaves the conversation as it was") {
     chat c(bundled(), {.session = {.context = 96}});
-    (void)c.ask(std::span<image::pixels const>(), "Describe this image.", greedy(c)).text();
+    (void)c.ask("Describe this image.", greedy()).text();
     std::vector<token> const before = held(c);
     SUBCASE("stopped") {
         std::stop_source stop;
         stop.request_stop();
-        ask_options options = greedy(c);
+        ask_options options = greedy();
         options.stop = stop.get_token();
-        CHECK_THROWS_AS((void)c.ask(std::span<image::pixels const>(), "And now?", options), cancelled);
+        CHECK_THROWS_AS((void)c.ask("And now?", options), cancelled);
     }
     SUBCASE("too long") { CHECK_THROWS_AS((void)c.ask(std::string(400, 'x')), context_error); }
     SUBCASE("no temperature") {
-        ask_options options = c.defaults();
-        options.answer.sampling = {.temperature = std::numeric_limits<double>::quiet_NaN()};
-        CHECK_THROWS_AS((void)c.ask(std::span<image::pixels const>(), "And now?", options), argument_error);
+        ask_options options;
+        options.sampling = {.temperature = std::numeric_limits<double>::quiet_NaN()};
+        CHECK_THROWS_AS((void)c.ask("And now?", options), argument_error);
     }
     SUBCASE("an empty stop string") {
-        ask_options options = greedy(c);
-        options.answer.stop_strings = {"x", ""};
-        CHECK_THROWS_AS((void)c.ask(std::span<image::pixels const>(), "And now?", options), argument_error);
+        ask_options options = greedy();
+        options.stop_strings = {"x", ""};
+        CHECK_THROWS_AS((void)c.ask("And now?", options), argument_error);
     }
     SUBCASE("a picture without its bytes") {
         CHECK_THROWS_AS((void)c.ask(image::pixels{84, 84, {1, 2, 3}}, "And now?"), image_error);
@@ -192,9 +192,9 @@ TEST_CASE("a question that is stopped, or does not fit, leaves the conversation 
 
 TEST_CASE("a full context ends the answer") {
     chat c(bundled(), {.session = {.context = 24}});
-    ask_options options = greedy(c);
-    options.answer.stop_ids.clear();
-    answer const a = c.ask(std::span<image::pixels const>(), "Hi", options);
+    ask_options options = greedy();
+    options.stop_ids.emplace();
+    answer const a = c.ask("Hi", options);
     (void)a.text();
     CHECK(a.reason() == ending::context);
     CHECK(c.state().length() == 24);
@@ -205,9 +205,9 @@ TEST_CASE("a stop string ends the answer before itself") {
     std::string const whole = c.ask("Describe this image.").text();
     REQUIRE(whole.size() > 4);
     c.reset();
-    ask_options options = greedy(c);
-    options.answer.stop_strings = {whole.substr(3, 2)};
-    answer const a = c.ask(std::span<image::pixels const>(), "Describe this image.", options);
+    ask_options options = greedy();
+    options.stop_strings = {whole.substr(3, 2)};
+    answer const a = c.ask("Describe this image.", options);
     CHECK(a.text() == whole.substr(0, whole.find(whole.substr(3, 2))));
     CHECK(a.reason() == ending::stop_string);
 }
@@ -215,10 +215,10 @@ TEST_CASE("a stop string ends the answer before itself") {
 TEST_CASE("a seed draws the same answer again") {
     auto const draw = [](std::uint64_t seed) {
         chat c(bundled());
-        ask_options options = c.defaults();
-        options.answer.sampling = {.temperature = 3.0, .top_p = 1.0, .seed = seed};
-        options.answer.max_tokens = 20;
-        return c.ask(std::span<image::pixels const>(), "Describe this image.", options).text();
+        ask_options options;
+        options.sampling = {.temperature = 3.0, .top_p = 1.0, .seed = seed};
+        options.max_tokens = 20;
+        return c.ask("Describe this image.", options).text();
     };
     CHECK(draw(1) == draw(1));
     CHECK(draw(1) != draw(2));
@@ -226,7 +226,7 @@ TEST_CASE("a seed draws the same answer again") {
 
 TEST_CASE("a system prompt stands first, and progress is told") {
     chat c(bundled(), {.session = {}, .system = "Answer briefly."});
-    ask_options options = greedy(c);
+    ask_options options = greedy();
     std::vector<std::size_t> image_steps, prompt_steps;
     options.on_image = [&](std::size_t done, std::size_t total) {
         image_steps.push_back(done);
@@ -248,8 +248,8 @@ TEST_CASE("the scalar backend gives the same greedy answer") {
     model const plain = load<tiny, scalar>(checkpoint_path);
     std::vector<image::pixels> const picture{drawing(168)};
     chat a(bundled()), b(plain);
-    CHECK(a.ask(picture, "Describe this image.", greedy(a)).text()
-          == b.ask(picture, "Describe this image.", greedy(b)).text());
+    CHECK(a.ask(picture, "Describe this image.", greedy()).text()
+          == b.ask(picture, "Describe this image.", greedy()).text());
     CHECK(plain.net().backend_name() == "scalar");
 }
 
@@ -287,14 +287,14 @@ struct company {
             chat& c =
                 chats.emplace_back(bundled(), conversation_options{.session = {.context = context, .work = work}});
             std::span<session::image_ptr const> const shown = std::span(seen).subspan(picture % 2, picture < 2 ? 1 : 0);
-            return questions.emplace_back(question{&c, chat::turn_of(shown.size(), text), shown, greedy(c).answer});
+            return questions.emplace_back(question{&c, chat::turn_of(shown.size(), text), shown, greedy()});
         };
         ask(0, "Describe this image.", 0);
         ask(0, "How many shapes are there?", 0).answer.max_tokens = 2;
         ask(1, "Describe this image.", 0).answer.sampling = {.temperature = 3.0, .top_p = 1.0, .seed = 5};
         ask(0, "Describe this image.", 0).answer.stop_strings = {"re"};
-        ask(2, "Hi", 24).answer.stop_ids.clear();
-        questions.back().answer.sampling = {};
+        ask(2, "Hi", 24).answer.stop_ids.emplace();
+        questions.back().answer.sampling = {.temperature = 0.6, .top_p = 0.9};
     }
 };
 

@@ -146,14 +146,31 @@ TEST_CASE("a network from a packed file says the same; made once, nothing is mad
     CHECK(answers_of(wide_network(2, packed)) == answers_of(wide_network(2)));
 }
 
+TEST_CASE("a packed file of another backend is made anew") {
+    temporary_folder const folder;
+    lv::network_options packed;
+    packed.packed = {folder.path() / "wide", "random 1"};
+    std::vector<float> const wanted = answers_of(wide_network(1));
+    std::size_t made = 0;
+    static_cast<void>(wide_network(1, packed));
+    CHECK(answers_of(wide_network_elsewhere(packed, &made)) == wanted);
+    CHECK(made > 0);
+    made = 0;
+    static_cast<void>(wide_network_elsewhere(packed, &made));
+    CHECK(made == 0);
+    CHECK(answers_of(wide_network(1, packed, &made)) == wanted);
+    CHECK(made > 0);
+}
+
 TEST_CASE("weights beyond memory are refused with the figures, or streamed with the same answers") {
     temporary_folder const folder;
     lv::network_options packed;
     packed.packed = {folder.path() / "wide", "random 1"};
     std::vector<float> const wanted = answers_of(wide_network(1, packed));
     lv::memory_plan const plan = wide_network(1, packed)->plan(256);
+    std::size_t const wide_context = wide_network(1)->planned().context;
     for (std::size_t const part : {0u, 1u, 2u, 3u}) { // nothing stays, a few layers, half, nearly all
-        packed.memory_budget = plan.own(1000) + plan.weights.mapped * part / 4 + 1;
+        packed.memory_budget = plan.own(wide_context) + plan.weights.mapped * part / 4 + 1;
         packed.beyond_memory = false;
         std::string const message = message_of<lv::memory_error>([&] { return wide_network(1, packed)->plan(8).rows; });
         CHECK(contains(message, "lie in files"));
@@ -167,7 +184,7 @@ TEST_CASE("weights beyond memory are refused with the figures, or streamed with 
         for (std::thread& user : users) user.join();
         for (auto const& s : said) CHECK(s == wanted);
     }
-    packed.memory_budget = plan.own(1000) + plan.weights.mapped;
+    packed.memory_budget = plan.own(wide_context) + plan.weights.mapped;
     packed.beyond_memory = false;
     CHECK(answers_of(wide_network(1, packed)) == wanted);
     packed.memory_budget = 100;

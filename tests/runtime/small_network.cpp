@@ -33,14 +33,36 @@ struct wide {
 };
 
 template <class C, class B>
-std::shared_ptr<lv::network const> make(B backend, std::uint64_t seed) {
-    return std::make_shared<lv::network_of<C, B>>(random_weights<C>(seed), std::move(backend));
+std::shared_ptr<lv::network const> make(B backend, std::uint64_t seed, lv::network_options const& how = {}) {
+    return std::make_shared<lv::network_of<C, B>>(random_weights<C>(seed), std::move(backend), how);
+}
+
+struct elsewhere : lv::simd {
+    using lv::simd::simd;
+    [[nodiscard]] std::string_view name() const { return "elsewhere"; }
+};
+
+template <class B>
+std::shared_ptr<lv::network const> make_wide(B backend, std::uint64_t seed, lv::network_options how,
+                                             std::size_t* made) {
+    lv::checkpoint::named_tensors all = lv::random_weights<wide>(seed);
+    if (made)
+        for (auto& [name, tensor] : all.tensors)
+            tensor.make = [made, make = tensor.make](std::span<std::byte> room) {
+                ++*made;
+                make(room);
+            };
+    how.formats = lv::weight_formats::divided(lv::weight_format::bf16, lv::weight_format::q4);
+    return std::make_shared<lv::network_of<wide, B>>(std::move(all), std::move(backend), how);
 }
 } // namespace
 
 std::shared_ptr<lv::network const> small_network() {
     static auto const network = make<small>(lv::scalar{}, 1);
     return network;
+}
+std::shared_ptr<lv::network const> small_network_with(lv::network_options const& how) {
+    return make<small>(lv::scalar{}, 1, how);
 }
 std::shared_ptr<lv::network const> small_network_simd() {
     static auto const network = make<small>(lv::simd(2), 1);
@@ -74,15 +96,10 @@ std::shared_ptr<lv::network const> network_with_fine_tuned_tables() {
 }
 
 std::shared_ptr<lv::network const> wide_network(std::uint64_t seed, lv::network_options how, std::size_t* made) {
-    lv::checkpoint::named_tensors all = lv::random_weights<wide>(seed);
-    if (made)
-        for (auto& [name, tensor] : all.tensors)
-            tensor.make = [made, make = tensor.make](std::span<std::byte> room) {
-                ++*made;
-                make(room);
-            };
-    how.formats = lv::weight_formats::divided(lv::weight_format::bf16, lv::weight_format::q4);
-    return std::make_shared<lv::network_of<wide, lv::simd>>(std::move(all), lv::simd(2), how);
+    return make_wide(lv::simd(2), seed, std::move(how), made);
+}
+std::shared_ptr<lv::network const> wide_network_elsewhere(lv::network_options how, std::size_t* made) {
+    return make_wide(elsewhere(2), 1, std::move(how), made);
 }
 
 std::string fault_of_infinite(std::string const& tensor, lv::weight_formats const& formats) {

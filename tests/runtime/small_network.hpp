@@ -16,21 +16,24 @@
 
 std::shared_ptr<llamavision::network const> small_network();
 std::shared_ptr<llamavision::network const> small_network_simd();
+std::shared_ptr<llamavision::network const> small_network_with(llamavision::network_options const& how);
 /// The same on a backend with memory of its own (apart.hpp), and the wide one on a tier of simd, in one format.
 std::shared_ptr<llamavision::network const> apart_network();
 std::shared_ptr<llamavision::network const> wide_network_on(llamavision::tier level, llamavision::weight_format f);
 /// Other weights, another number of cross layers.
 std::shared_ptr<llamavision::network const> other_network();
-/// The small network but for one value: arrangement 2 (one row of two tiles) says something of slot 3, which is
-/// padding.
+/// The small network with one other value: for arrangement 2 (one row of two tiles), the table has a value in slot 3,
+/// which is padding.
 std::shared_ptr<llamavision::network const> network_with_fine_tuned_tables();
 /// A network whose rows have whole blocks: tower in bf16, text in q4, on simd. Its tensors are made when they are
 /// bound; `made` counts them.
 std::shared_ptr<llamavision::network const> wide_network(std::uint64_t seed, llamavision::network_options how = {},
                                                          std::size_t* made = nullptr);
-/// What the wide network says of a checkpoint in which one value of that tensor is infinite.
+/// The same on a backend of another name, which inherits simd's layouts, and whose kernels are all simd's.
+std::shared_ptr<llamavision::network const> wide_network_elsewhere(llamavision::network_options how, std::size_t* made);
+/// The message for a checkpoint of the wide network in which one value of that tensor is infinite.
 std::string fault_of_infinite(std::string const& tensor, llamavision::weight_formats const& formats);
-/// What the small network says of a checkpoint with one misspelled and one misshapen tensor.
+/// The message for a checkpoint of the small network with one misspelled and one misshapen tensor.
 std::string faults_of_renamed_checkpoint();
 
 /// A random picture of the small network's, encoded by one of its kind; pictures of different seeds differ.

@@ -248,17 +248,6 @@ TEST_CASE("a further turn appended is the whole conversation encoded") {
     }
 }
 
-TEST_CASE("templates are recognised by their text") {
-    std::string const frame = "<|start_header_id|> <|eot_id|> '<|image|>' ";
-    CHECK(recognise(frame + "Cutting Knowledge Date: {% if user_supplied_system_message %}") == preset::hub);
-    CHECK(recognise(frame + "Cutting Knowledge Date \"Prompting with images is incompatible with system messages.\"")
-          == preset::hub_original);
-    CHECK(recognise(frame + "{% if loop.index0 == 0 %}{{ bos_token }}") == preset::converter);
-    CHECK_FALSE(recognise("").has_value());
-    CHECK_FALSE(recognise("<|start_header_id|> <|eot_id|> Cutting Knowledge Date").has_value()); // a text-only model's
-    CHECK_FALSE(recognise("<|im_start|>{% if loop.index0 == 0 %}").has_value());
-}
-
 TEST_CASE("conversations from JSON that are wrong") {
     auto const complaint = [](std::string const& text) {
         try {
@@ -298,15 +287,17 @@ TEST_CASE("conversations from JSON that are wrong") {
 }
 
 TEST_CASE("JSON as Python writes it") {
-    auto const again = [](std::string_view text, int indent = -1) { return python_json(parse_json(text), indent); };
+    auto const again = [](std::string_view text, int indent = -1) {
+        return python_json(parse_ordered_json(text), indent);
+    };
     CHECK(again(R"({"b":1,"a":[true,null,"é\u0001\"\\\n/"]})") == R"({"b": 1, "a": [true, null, "é\u0001\"\\\n/"]})");
     CHECK(again("[1e15,1e16,123456789012345680.0,0.0001,0.00001,-0.0,2.5,1E2]")
           == "[1000000000000000.0, 1e+16, 1.2345678901234568e+17, 0.0001, 1e-05, -0.0, 2.5, 100.0]");
     CHECK(again("{\"a\":[],\"b\":{},\"c\":[1,2]}", 4)
           == "{\n    \"a\": [],\n    \"b\": {},\n    \"c\": [\n        1,\n        2\n    ]\n}");
     // Pairs of surrogates join, lone ones become U+FFFD, an escaped backslash is no escape.
-    CHECK(parse_json(R"("\ud83d\ude00")").get<std::string>() == "\xF0\x9F\x98\x80");
-    CHECK(parse_json(R"("\ud83dx\udE00\\ud83d\ud83d\ud83d\ude00")").get<std::string>()
+    CHECK(parse_ordered_json(R"("\ud83d\ude00")").get<std::string>() == "\xF0\x9F\x98\x80");
+    CHECK(parse_ordered_json(R"("\ud83dx\udE00\\ud83d\ud83d\ud83d\ude00")").get<std::string>()
           == "\xEF\xBF\xBDx\xEF\xBF\xBD\\ud83d\xEF\xBF\xBD\xF0\x9F\x98\x80");
     CHECK(python::ascii_json("\"\x7F\xC3\xA9\"") == "\"\\u007f\\u00e9\"");
     CHECK(python::repr("a'b") == "\"a'b\"");

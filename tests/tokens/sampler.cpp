@@ -78,7 +78,7 @@ TEST_CASE("random bits: known values, and uniform below a bound") {
 
 TEST_CASE("greedy: the lowest id among the maxima") {
     sampling s;
-    s.greedy = true;
+    s.temperature = 0;
     std::vector<float> const logits{1, 3, -2, 3, 3, -infinity};
     CHECK(sampler(s)(logits) == 1);
     CHECK(sampler(s, {1})(logits) == 3);
@@ -180,7 +180,7 @@ TEST_CASE("the same seed, the same tokens: on every machine these") {
 TEST_CASE("repetition penalty: each token of the history once; ids without a logit do not matter") {
     std::vector<float> const logits{2, 1.5f, -1, -1.2f};
     sampling s = with(1, 1, 0, 2);
-    s.greedy = true;
+    s.temperature = 0;
     CHECK(sampler(s)(logits) == 0);
     CHECK(sampler(s)(logits, std::vector<token>{0, 0, 0}) == 1); // 1, 1.5, …
     CHECK(sampler(s)(logits, std::vector<token>{0, 1, -3, 260, 1}) == 0);

@@ -79,6 +79,6 @@ TEST_CASE("lists that lie are refused") {
     CHECK(contains(changed([](lists& l) { l.types[7] = 3; }), "x: rank"));
     CHECK(contains(changed([](lists& l) { l.tokens[7] = l.tokens[8]; }), "are the same bytes"));
     CHECK(contains(changed([](lists& l) { l.tokens[7] = "\xe2\x82\xac"; }), "not in the byte alphabet of GPT-2"));
-    CHECK(contains(changed([](lists& l) { l.tokens.back() = l.tokens[l.tokens.size() - 2]; }), "is there twice"));
+    CHECK(contains(changed([](lists& l) { l.tokens.back() = l.tokens[l.tokens.size() - 2]; }), "occurs twice"));
     CHECK(contains(changed([](lists& l) { l.types[l.types.size() - 250] = 5; }), "no special token"));
 }

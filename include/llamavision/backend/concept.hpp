@@ -170,6 +170,8 @@ concept keeps_keys = requires(B const& b, attention_shape const& shape, float co
 /// of its memory, and returns how its kernels see them, and `repacked_at(w, f, at)` says the same of bytes that were
 /// filled before; w lies in the host's memory. `repack` throws format_error for a value that is infinite or no number
 /// where that would be lost, in integers.
+/// It may name its layouts, `layouts()`, by a text that changes when their bytes do; else `kernels()` stands for that
+/// text. A file of packed weights is made anew for another name, or another text.
 template <class B>
 concept repacks_weights = requires(B const& b, matrix const& w, weight_format f, std::byte* to) {
     { b.repacked_bytes(w, f) } -> std::convertible_to<std::size_t>;

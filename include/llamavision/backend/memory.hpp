@@ -11,7 +11,7 @@
 
 namespace llamavision {
 
-/// Uninitialised, on a cache line. @throws memory_error, or std::bad_alloc of the host's
+/// Uninitialised, on a cache line. @throws memory_error
 template <backend B>
 [[nodiscard]] std::shared_ptr<std::byte> allocate([[maybe_unused]] B const& backend, std::size_t bytes) {
     if constexpr (owns_memory<B>)

@@ -20,42 +20,16 @@
 #include <llamavision/checkpoint/fingerprint.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/config/differences.hpp>
+#include <llamavision/runtime/conversation/chat_choice.hpp>
 #include <llamavision/runtime/conversation/open_tokenizer.hpp>
+#include <llamavision/runtime/load_options.hpp>
 #include <llamavision/runtime/model.hpp>
-#include <llamavision/runtime/network/compiled_network.hpp>
+#include <llamavision/runtime/network/make_network.hpp>
 #include <llamavision/support/machine_memory.hpp>
-#include <llamavision/weights/formats.hpp>
+#include <llamavision/support/out_of_memory.hpp>
+#include <llamavision/support/thread_pool.hpp>
 
 namespace llamavision {
-
-struct load_options {
-    std::size_t threads = 0;              ///< 0: as many as the machine has
-    std::shared_ptr<thread_pool> pool{};  ///< the host program's own, instead of `threads`
-    bool taps_after_layer = false;        ///< for weights fine-tuned with transformers 4.56 or later
-    std::optional<tokens::preset> chat{}; ///< instead of what the checkpoint's chat template says
-    /// Called with each of what runs, but perhaps not as expected: files that are absent, a release of transformers
-    /// whose fine-tuned weights want `taps_after_layer`.
-    std::function<void(std::string const&)> on_warning{};
-    progress on_progress{}; ///< weight files read, of all
-    /// What the parts' weights are kept in; as stored is exact, the others are faster and smaller.
-    weight_formats weights{};
-    progress on_repack{}; ///< matrices laid out, of all
-    /// For a GGUF file that does not show in which of the known ways it was written.
-    checkpoint::gguf_dialect gguf = checkpoint::gguf_dialect::as_marked;
-    /// What becomes of GGUF's block types that no kernel reads (all but Q8_0 and Q4_0). F16 keeps every value to 2^-12
-    /// of itself, far below what the blocks lost; F32 is exact, and twice as large.
-    checkpoint::dtype blocks_as = checkpoint::dtype::f16;
-    /// A LoRA adapter (PEFT's folder), merged into the weights: those that it changes are kept in memory.
-    std::filesystem::path adapter{};
-    /// A file for the weights as the backend lays them out, made if it is not there or was made of something else: they
-    /// are mapped from it, which takes no time, and memory that can be dropped and read again. Empty: none.
-    std::filesystem::path packed{};
-    /// Load even what does not fit into the memory that the machine has left. Weights in files are then read again for
-    /// every token, in the order of the layers, ahead of their turn; the first layers stay, as many as there is room
-    /// for.
-    bool beyond_memory = false;
-    std::shared_ptr<image_cache> images{}; ///< where encoded pictures are kept; null: nowhere
-};
 
 /// The configurations among which `load_any` and the program choose.
 template <configuration... C>
@@ -74,20 +48,18 @@ B make_backend(load_options const& options) {
         return B();
 }
 
-/// What the description says about pictures, conversation and answers.
+/// What the description says about pictures, conversations and answers.
 inline model_defaults defaults_of(checkpoint::description const& d, std::optional<tokens::tokenizer> const& tokenizer,
                                   load_options const& options) {
     model_defaults m;
     checkpoint::preprocessor const& p = d.pictures;
     m.pictures = {p.tile, p.tiles, {p.mean, p.deviation, p.rescale}};
-    if (options.chat)
-        m.chat.form = *options.chat;
-    else if (auto const recognised = tokens::recognise(d.chat.text))
-        m.chat.form = *recognised;
-    else if (tokenizer && is_base(d, *tokenizer))
-        m.chat.form = tokens::preset::base;
+    m.warnings = d.warnings;
+    chat_choice const choice = choose_chat(d, tokenizer);
+    m.chat.form = options.chat.value_or(choice.form);
+    if (!options.chat && !choice.known) m.warnings.push_back(choice.warning);
     checkpoint::generation_defaults const& g = d.generation;
-    m.answers.sampling.greedy = !g.do_sample;
+    m.answers.greedy = !g.do_sample;
     m.answers.sampling.temperature = g.temperature;
     m.answers.sampling.top_p = g.top_p;
     m.answers.sampling.top_k = g.top_k.value_or(0);
@@ -97,7 +69,8 @@ inline model_defaults defaults_of(checkpoint::description const& d, std::optiona
     return m;
 }
 
-/// The checkpoint's tokenizer, which must speak the network's ids; nothing if it has none.
+/// The checkpoint's tokenizer; nothing if it has none.
+/// @throws mismatch_error if its ids are not the network's
 inline std::optional<tokens::tokenizer> open_tokenizer_for(checkpoint::description const& d, config::numbers const& n) {
     auto tokenizer = open_tokenizer(d);
     if (tokenizer && static_cast<std::size_t>(tokenizer->image()) != n.text.vocabulary)
@@ -115,7 +88,7 @@ std::size_t available_to([[maybe_unused]] B const& kernels) {
         return available_memory();
 }
 
-/// What the weights come from, for a packed file.
+/// A text that changes when the weights' files do, for a packed file.
 inline std::string source_of(checkpoint::opened const& folder, load_options const& options) {
     if (options.packed.empty()) return {};
     std::vector<std::filesystem::path> files(folder.weights.files.begin(), folder.weights.files.end());
@@ -129,9 +102,10 @@ inline std::string source_of(checkpoint::opened const& folder, load_options cons
 
 template <configuration C, backend B>
 model assemble(checkpoint::opened folder, B kernels, load_options const& options) {
-    if (options.on_warning)
-        for (std::string const& warning : folder.warnings) options.on_warning(warning);
     std::optional<tokens::tokenizer> tokenizer = open_tokenizer_for(folder, config::numbers_of<C>());
+    model_defaults defaults = defaults_of(folder, tokenizer, options);
+    if (options.on_warning)
+        for (std::string const& warning : defaults.warnings) options.on_warning(warning);
     checkpoint::widen_blocks(folder.tensors, options.blocks_as);
     if (!options.adapter.empty())
         folder.tensors =
@@ -143,8 +117,8 @@ model assemble(checkpoint::opened folder, B kernels, load_options const& options
     how.memory_budget = available_to(kernels);
     if constexpr (owns_memory<B>) how.host_memory_budget = available_memory();
     how.beyond_memory = options.beyond_memory;
-    auto net = std::make_shared<network_of<C, B> const>(std::move(folder.tensors), std::move(kernels), how);
-    model_defaults defaults = defaults_of(folder, tokenizer, options);
+    how.planned = {options.context, options.pictures, options.conversations};
+    auto net = make_network<C>(std::move(folder.tensors), std::move(kernels), how);
     return model(std::move(net), std::move(tokenizer), std::move(defaults), options.images);
 }
 
@@ -159,14 +133,17 @@ inline std::string listed(std::vector<std::string> const& sentences) {
 /// Loads a checkpoint of any form that checkpoint::open reads as the configuration C on backend B. Weights are mapped,
 /// and copied only where the model wants another layout than the file has.
 /// @throws file_error, format_error; mismatch_error naming every number or tensor in which the file and C differ;
-///         memory_error with the figures if the machine has too little memory left
+///         memory_error with the figures if the machine has too little memory left, or if the system refuses memory;
+///         argument_error for a context beyond the model's
 template <configuration C, backend B>
 [[nodiscard]] model load(std::filesystem::path const& path, B kernels, load_options const& options = {}) {
-    checkpoint::description d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
-    auto const differ = config::differences(d.model->values, config::numbers_of<C>(), d.model->unstated);
-    if (!differ.empty())
-        throw mismatch_error(path.string() + ": is not a " + std::string(C::name) + ":" + detail::listed(differ));
-    return detail::assemble<C>(checkpoint::open(std::move(d), options.on_progress), std::move(kernels), options);
+    return naming_refused_memory("loading a model", [&] {
+        checkpoint::description d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
+        auto const differ = config::differences(d.model->values, config::numbers_of<C>(), d.model->unstated);
+        if (!differ.empty())
+            throw mismatch_error(path.string() + ": is not a " + std::string(C::name) + ":" + detail::listed(differ));
+        return detail::assemble<C>(checkpoint::open(std::move(d), options.on_progress), std::move(kernels), options);
+    });
 }
 
 /// The same on a backend that `options` describe.
@@ -188,7 +165,9 @@ template <backend B, configuration... C>
         if (loaded) return;
         auto differ = config::differences(d.model->values, config::numbers_of<Config>(), d.model->unstated);
         if (differ.empty())
-            loaded = detail::assemble<Config>(checkpoint::open(std::move(d), options.on_progress), kernels, options);
+            loaded = naming_refused_memory("loading a model", [&] {
+                return detail::assemble<Config>(checkpoint::open(std::move(d), options.on_progress), kernels, options);
+            });
         else if (!nearest || differ.size() < nearest->size()) {
             nearest = std::move(differ);
             nearest_name = Config::name;

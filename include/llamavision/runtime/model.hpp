@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model ready for use: the network, the words it speaks, and how its makers want it asked.
+// A model ready for use: the network, its tokenizer, and what the checkpoint says about pictures, conversations and
+// answers.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <llamavision/image/open.hpp>
 #include <llamavision/image/tiles.hpp>
 #include <llamavision/runtime/conversation/generate.hpp>
 #include <llamavision/runtime/conversation/session.hpp>
 #include <llamavision/runtime/images/cache.hpp>
+#include <llamavision/support/out_of_memory.hpp>
 #include <llamavision/tokens/chat.hpp>
 
 namespace llamavision {
@@ -20,11 +24,14 @@ namespace llamavision {
 struct model_defaults {
     image::preprocess_options pictures{};
     tokens::chat_options chat{};
-    generate_options answers{};    ///< sampling and stop ids
+    answer_defaults answers{};
     bool taps_after_layer = false; ///< see encode_options
+    /// What runs, but perhaps not as expected: the place for warnings that no callback took (load_options::on_warning).
+    std::vector<std::string> warnings{};
 };
 
 class chat;
+struct conversation_options;
 
 /// Immutable and cheap to copy; sessions and chats of it may run on several threads.
 class model {
@@ -33,8 +40,8 @@ class model {
     /// @param images where encoded pictures are kept; null: nowhere. Several models may share one
     model(std::shared_ptr<network const> net, std::optional<tokens::tokenizer> tokenizer, model_defaults defaults,
           std::shared_ptr<image_cache> images = nullptr)
-        : network_(std::move(net)), tokenizer_(std::move(tokenizer)), defaults_(std::move(defaults)),
-          images_(std::move(images)) {}
+        : network_(std::move(net)), tokenizer_(std::move(tokenizer)),
+          defaults_(std::make_shared<model_defaults const>(std::move(defaults))), images_(std::move(images)) {}
 
     [[nodiscard]] llamavision::network const& net() const { return *network_; }
     /// @throws token_error if the checkpoint has no tokenizer
@@ -42,9 +49,11 @@ class model {
         if (!tokenizer_) throw token_error("the checkpoint has neither tokenizer.json nor tokenizer.model");
         return *tokenizer_;
     }
-    [[nodiscard]] model_defaults const& defaults() const { return defaults_; }
+    [[nodiscard]] model_defaults const& defaults() const { return *defaults_; }
+    /// What runs, but perhaps not as expected: sentences that name a file. A program shows them to its user.
+    [[nodiscard]] std::vector<std::string> const& warnings() const { return defaults_->warnings; }
 
-    /// An empty session. @throws argument_error for options out of range
+    /// An empty session. @throws what its constructor throws
     [[nodiscard]] session open_session(session_options options = {}) const {
         return session(network_, std::move(options));
     }
@@ -52,23 +61,34 @@ class model {
     /// A workspace for sessions to share; see session_options.
     [[nodiscard]] std::shared_ptr<workspace> make_workspace() const { return std::make_shared<workspace>(network_); }
 
-    /// A conversation; declared in runtime/conversation/chat.hpp.
-    [[nodiscard]] llamavision::chat chat() const;
+    /// An answer to what the session has read, for a program that writes prompts itself.
+    /// @throws what generation's constructor throws; token_error without a tokenizer
+    [[nodiscard]] generation generate(session& s, generate_options options = {}) const {
+        return {s, tokenizer(), defaults_->answers, std::move(options)};
+    }
 
-    /// Looks at a picture once; any number of sessions of the same parity may then be told about it.
-    /// @throws image_error, cancelled
+    /// A conversation; declared in runtime/conversation/chat.hpp. @throws what the chat's constructor throws
+    [[nodiscard]] llamavision::chat chat() const;
+    [[nodiscard]] llamavision::chat chat(conversation_options options) const;
+
+    /// Encodes a picture, once for any number of sessions of the same parity.
+    /// @throws image_error, memory_error, cancelled
     [[nodiscard]] session::image_ptr encode(image::pixels const& picture, encode_options options = {}) const {
-        return encode(image::preprocess(picture, defaults_.pictures), std::move(options));
+        auto const tiles = naming_refused_memory("resizing a picture",
+                                                 [&] { return image::preprocess(picture, defaults_->pictures); });
+        return encode(tiles, std::move(options));
     }
     [[nodiscard]] session::image_ptr encode(image::tiles const& tiles, encode_options options = {}) const {
-        options.taps_after_layer = options.taps_after_layer || defaults_.taps_after_layer;
-        return images_ ? images_->encode(*network_, tiles, options) : network_->encode(tiles, options);
+        options.taps_after_layer = options.taps_after_layer || defaults_->taps_after_layer;
+        return naming_refused_memory("encoding a picture", [&]() -> session::image_ptr {
+            return images_ ? images_->encode(*network_, tiles, options) : network_->encode(tiles, options);
+        });
     }
 
   private:
     std::shared_ptr<network const> network_;
     std::optional<tokens::tokenizer> tokenizer_;
-    model_defaults defaults_;
+    std::shared_ptr<model_defaults const> defaults_;
     std::shared_ptr<image_cache> images_;
 };
 

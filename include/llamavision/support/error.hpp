@@ -54,8 +54,13 @@ struct device_error : error {
     using error::error;
 };
 
-/// An argument outside its documented range.
+/// An argument outside its documented range, or an object that can no longer do what is asked of it.
 struct argument_error : error {
+    using error::error;
+};
+
+/// The caller asked for an end: thrown by what was interrupted through its stop token.
+struct cancelled : error {
     using error::error;
 };
 

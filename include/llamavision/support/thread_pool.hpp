@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A fork-join pool: `run` hands numbered chunks of work to whoever is free, the caller included. Decoding one token
-// forks hundreds of times, so workers spin a little before they sleep, and a worker that sleeps is never waited for.
-// Several threads may call at once: workers go round the open calls, a chunk of each in turn.
+// A fork-join pool: `run` hands out numbered chunks of work to its workers and to the caller. Decoding one token calls
+// it hundreds of times, so workers spin a little before they sleep, and nobody waits for a worker that sleeps. Several
+// threads may call at once: a worker takes a chunk of each open call in turn.
 #pragma once
 
 #include <algorithm>
@@ -19,24 +19,24 @@
 #include <vector>
 
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/machine_threads.hpp>
 
 namespace llamavision {
 
-/// Threads that share chunks of work. One pool may serve several models and sessions: each caller works on its own
-/// call, and the workers on all of them alike. What does not find a place among the open calls is done by its caller
-/// alone.
+/// One pool may serve several models and sessions: each caller works on its own call, and the workers on all calls. At
+/// most eight calls are open at a time; the caller of a ninth does its chunks alone.
 ///
-/// A worker that waits spins for some tens of microseconds, then sleeps; so does a caller for its last chunks. Where a
-/// core has gone to another program, whose turn lasts milliseconds, sleeping is what lets the system move a worker to
-/// the core that its caller leaves.
+/// A worker that waits spins for some tens of microseconds, then sleeps; so does a caller that waits for its last
+/// chunks. Another program may have taken a core for milliseconds; a caller that sleeps leaves its own core to the
+/// worker that lost one.
 class thread_pool {
   public:
-    /// `threads` counts the caller of `run`; 0 stands for as many as the machine has.
-    /// @throws error if the system starts no more of them
+    /// @param threads with the caller of `run`; 0: as many as this process may run (`available_threads`)
+    /// @throws error if the system starts fewer
     explicit thread_pool(std::size_t threads = 0) {
-        std::size_t const cores = std::max<std::size_t>(1, std::thread::hardware_concurrency());
+        std::size_t const cores = available_threads();
         if (threads == 0) threads = cores;
-        patience_ = threads <= cores ? 2000 : 0; // spinning on a core that somebody else needs is no help
+        patience_ = threads <= cores ? 2000 : 0; // more threads than cores: spinning keeps a core from another thread
         try {
             for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
         } catch (std::system_error const& fault) {
@@ -53,7 +53,7 @@ class thread_pool {
     thread_pool& operator=(thread_pool const&) = delete;
     ~thread_pool() { stop(); }
 
-    /// Threads that may work at once for one caller, the caller included.
+    /// Threads that may work at a time for one caller, with the caller.
     [[nodiscard]] std::size_t threads() const { return workers_.size() + 1; }
 
     /// Calls `f(chunk)` once for every chunk in [0, chunks), in any order, on any of the threads; returns when all are
@@ -82,16 +82,16 @@ class thread_pool {
     using invoke = void (*)(void*, std::size_t);
     static constexpr std::uint32_t none = 0xffffffffu;
 
-    /// A call in work. Its ticket holds (call number, next chunk); it is closed while the other fields change, so
-    /// whoever read fields of another call than his ticket's fails to take a chunk.
+    /// An open call. Its ticket holds (call number, next chunk). While the other fields change, the ticket says that no
+    /// chunk is left; so a thread that read the fields of one call and the ticket of another takes no chunk.
     struct job {
         std::atomic_flag taken;
         std::atomic_flag failed;
-        std::exception_ptr thrown; ///< written by whoever set `failed`, read when every chunk is done
+        std::exception_ptr thrown; ///< written by the thread that set `failed`, read when every chunk is done
         std::atomic<invoke> function = nullptr;
         std::atomic<void*> context = nullptr;
         std::atomic<std::uint32_t> chunks = 0;
-        // On cache lines of their own: these are what the threads fight for.
+        // On cache lines of their own: all threads write these.
         alignas(64) std::atomic<std::uint64_t> ticket = none;
         alignas(64) std::atomic<std::uint32_t> done = 0;
     };
@@ -151,7 +151,7 @@ class thread_pool {
     }
 
     void wait_until_done(job& j, std::uint32_t chunks) {
-        // While others call, there is better use for the core.
+        // While other calls are open, their workers can use the core.
         for (int i = 0; i < patience_ && open_.load(std::memory_order_relaxed) == 0; ++i) {
             if (j.done.load(std::memory_order_acquire) == chunks) return;
             pause();
@@ -168,7 +168,7 @@ class thread_pool {
         }
     }
 
-    /// Of every open call in turn, until none has chunks left; `seen` counts the calls that it knows of.
+    /// Takes a chunk of every open call in turn, until none has chunks left; `seen` counts the calls known so far.
     void take_chunks(std::uint32_t& seen) {
         for (std::uint32_t finished = 0, turn = 0;;) {
             if (std::uint32_t const now = calls_.load(std::memory_order_acquire); now != seen) {
@@ -179,7 +179,7 @@ class thread_pool {
             if (left == 0) return;
             std::uint32_t const later = left & ~((2u << turn) - 1);
             turn = static_cast<std::uint32_t>(std::countr_zero(later ? later : left));
-            if (!take_chunk(jobs_[turn])) finished |= 1u << turn; // until somebody calls again
+            if (!take_chunk(jobs_[turn])) finished |= 1u << turn; // until the next call
         }
     }
 

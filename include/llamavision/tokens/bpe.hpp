@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Byte-pair encoding by rank: of all neighbouring parts whose concatenation is a token, join the pair of lowest rank,
-// the leftmost of equals, until none is left. A linked list of parts and a heap of pairs: O(n log n) in the piece.
+// the leftmost of equals; repeat until no pair is left. With a linked list of parts and a heap of pairs, O(n log n) for
+// a piece of n bytes.
 #pragma once
 
 #include <algorithm>
@@ -17,13 +18,14 @@
 
 namespace llamavision::tokens {
 
-/// Encodes pieces against one vocabulary. Keeps its working memory from piece to piece; one object a thread.
+/// Encodes pieces with one vocabulary. Keeps its working memory from piece to piece; not for several threads at once.
 class bpe {
   public:
     explicit bpe(vocabulary const& known) : known_(known) {}
 
-    /// Appends the tokens of one piece (not empty) of the pre-tokeniser. A piece that is itself a token is taken whole,
-    /// even where merging would not arrive at it.
+    /// Appends the tokens of one piece (not empty) of the pre-tokeniser. A piece that is a token becomes that token,
+    /// even if joining pairs would not lead to it.
+    /// @throws token_error for a piece of 4 GB or more
     void encode(std::string_view piece, std::vector<token>& out) {
         if (auto const whole = known_.find(piece); whole != vocabulary::none)
             return out.push_back(static_cast<token>(whole));
@@ -36,8 +38,8 @@ class bpe {
             out.push_back(static_cast<token>(known_.find(piece.substr(at, parts_[at].next - at))));
     }
 
-    /// Where merging joins the last two parts of token `r` < size(), as the length of the first; 0 if it does not
-    /// arrive at that token.
+    /// The length of the first of the two parts that are joined last when pairs are joined to token `r` < size(); 0 if
+    /// joining does not lead to that token.
     std::size_t last_join(vocabulary::rank r) {
         piece_ = known_[r];
         start();
@@ -46,7 +48,7 @@ class bpe {
     }
 
   private:
-    // The part that begins at this index of the piece, while it is one; indices inside a part are dead.
+    // The part that begins at this index of the piece; entries inside a part are not used.
     struct part {
         std::uint32_t previous;
         std::uint32_t next;                       // where the next part begins; piece.size() after the last

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The characters in which tokenizer.json and GGUF write the bytes of tokens: GPT-2's alphabet.
+// GPT-2's alphabet: the characters that stand for the bytes of tokens in tokenizer.json and GGUF.
 #pragma once
 
 #include <array>
@@ -12,8 +12,8 @@
 
 namespace llamavision::tokens::detail {
 
-// GPT-2 writes bytes as characters that print: 33–126, 161–172 and 174–255 are themselves, the other 68 are
-// U+0100 … U+0143 in increasing order. From character to byte, −1 where there is none.
+// GPT-2 writes every byte as a printable character: bytes 33–126, 161–172 and 174–255 as the character of that number,
+// the other 68 as U+0100 … U+0143 in increasing order. This table maps characters to bytes; −1: no byte.
 inline constexpr auto bytes_of_characters = [] {
     std::array<std::int16_t, 0x144> table{};
     std::int16_t next = 0x100;

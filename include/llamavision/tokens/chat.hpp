@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conversations to ids: Meta's format, the three chat templates that deployed checkpoints carry, and none at all, for
-// base models.
+// Conversations to ids: in Meta's format, as one of the three chat templates that published checkpoints carry, or
+// without a frame, for base models.
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <llamavision/support/error.hpp>
+#include <llamavision/tokens/chat_template.hpp>
 #include <llamavision/tokens/message.hpp>
 #include <llamavision/tokens/python_text.hpp>
 #include <llamavision/tokens/tokenizer.hpp>
@@ -20,65 +20,31 @@
 
 namespace llamavision::tokens {
 
-/// Whose rules a conversation is written by.
-enum class preset {
-    meta, ///< llama-models, chat_format.py: nothing is added; role, "\n\n" and each text are encoded by themselves
-    hub,  ///< the Instruct checkpoints' template since December 2024: a system block with dates
-    hub_original, ///< the same until then: an image and a system prompt exclude each other
-    converter,    ///< transformers' conversion script: no dates, no tools
-    base ///< no frame: a base model continues what stands after <|begin_of_text|> (Meta: ChatFormat.encode_content)
-};
-
-namespace detail {
-inline constexpr std::array<std::pair<preset, std::string_view>, 5> presets{{{preset::meta, "meta"},
-                                                                             {preset::hub, "hub"},
-                                                                             {preset::hub_original, "hub-original"},
-                                                                             {preset::converter, "converter"},
-                                                                             {preset::base, "base"}}};
-} // namespace detail
-
-/// The preset of that name, or nothing.
-constexpr std::optional<preset> preset_of(std::string_view name) {
-    for (auto const& [form, known] : detail::presets)
-        if (known == name) return form;
-    return std::nullopt;
-}
-
-/// The preset that a checkpoint's chat template (its Jinja text) amounts to; nothing if it is none of these.
-inline std::optional<preset> recognise(std::string_view chat_template) {
-    auto const has = [&](std::string_view text) { return chat_template.find(text) != std::string_view::npos; };
-    if (!has("<|start_header_id|>") || !has("<|eot_id|>") || !has("<|image|>")) return std::nullopt;
-    if (has("Cutting Knowledge Date"))
-        return has("Prompting with images is incompatible with system messages") ? preset::hub_original : preset::hub;
-    if (has("loop.index0 == 0") && !has("tool")) return preset::converter;
-    return std::nullopt;
-}
-
 struct chat_options {
     preset form = preset::meta;
-    std::string date = "26 Jul 2024";  ///< "Today Date" of the hub's templates; this is what they say without a clock
+    std::string date = "26 Jul 2024";  ///< "Today Date" of the hub's templates; this is what they write without a clock
     std::vector<std::string> tools{};  ///< hub only: definitions, JSON indented by 4 as json.dumps does
     bool tools_in_user_message = true; ///< hub only: definitions in the first user message, else in the system block
-    /// Hugging Face recognises special tokens inside what people say; here that has to be asked for.
+    /// Hugging Face recognises special tokens inside the content of messages; here that must be asked for.
     special_text content = special_text::as_text;
 };
 
 /// Writes conversations for one tokenizer. Immutable; safe to share among threads.
 class chat_format {
   public:
-    /// Throws argument_error for tools with a preset that has no place for them.
+    /// @throws argument_error for tools with a preset that has no place for them
     explicit chat_format(llamavision::tokens::tokenizer tokenizer, chat_options options = {})
         : tokenizer_(std::move(tokenizer)), options_(std::move(options)) {
         if (!options_.tools.empty() && !is_hub())
             throw argument_error("tool definitions need one of the hub's chat formats");
     }
 
-    /// The ids of a whole conversation, ending with the assistant's header, where there are headers, if a reply is to
-    /// follow. An image is tokenizer::image(). Throws token_error with the template's own words for what the template
-    /// refuses.
+    /// The ids of a whole conversation. If a reply is to follow, they end with the assistant's header, in formats that
+    /// have headers. An image is tokenizer::image().
     ///
-    /// Two traps of the hub's templates are kept: a system prompt given as a list is printed as a Python list; and with
-    /// tools in the user message, so is a first message with an image, which then shows no image.
+    /// Two oddities of the hub's templates are kept: a system prompt that is a list is printed as a Python list; and
+    /// with tools in the user message, so is a first message with an image, which then shows no image.
+    /// @throws token_error with the template's own message for what the template refuses
     std::vector<token> encode(std::span<message const> messages, bool add_generation_prompt = true) const {
         return ids(write(messages, add_generation_prompt));
     }
@@ -91,15 +57,15 @@ class chat_format {
         return text;
     }
 
-    /// What ends an answer before the next turn; nothing for a base model, whose texts flow on.
+    /// The token that ends an answer before the next turn; nothing for a base model, whose texts have no turns.
     std::optional<token> turn_end() const {
         return options_.form == preset::base ? std::nullopt : std::optional(tokenizer_.eot());
     }
 
-    /// One further turn and the assistant's header, for a session whose ids so far end with turn_end(): appended to
-    /// them, they are what encode() makes of the conversation. If `first`, the conversation begins with this message.
-    /// (One difference: the hub's templates drop their dates once any turn shows an image; a session keeps its
-    /// beginning.)
+    /// One further turn and the assistant's header, for a session whose ids so far end with turn_end(): all of them
+    /// together are what encode() makes of the conversation. If `first`, the conversation begins with this message.
+    /// (One difference: the hub's templates write no dates if any turn shows an image; a session keeps the dates that
+    /// it has read.)
     std::vector<token> encode_turn(message const& turn, bool first) const {
         if (first) return encode({&turn, 1});
         script s{joins_text(), {}};
@@ -116,7 +82,7 @@ class chat_format {
         if (joins_text())
             while (leading < content.size() && std::holds_alternative<image_mark>(content[leading])) ++leading;
         write_parts(s, content.first(leading));
-        if (!content.empty() && !says_bos(content)) s.add(tokenizer_.bos());
+        if (!content.empty() && !contains_bos(content)) s.add(tokenizer_.bos());
         write_parts(s, content.subspan(leading));
         return ids(s);
     }
@@ -130,8 +96,8 @@ class chat_format {
         std::string text;
     };
 
-    // What is written: special tokens, and texts to be encoded each by itself. Hugging Face encodes the rendered whole,
-    // so that neighbouring texts merge: the header's "\n\n" with a newline that the content begins with, for one.
+    // Special tokens, and texts that are encoded each by itself. Hugging Face encodes the whole text at once, so that
+    // neighbouring texts merge: the header's "\n\n" with a newline at the beginning of the content, for example.
     struct script {
         bool joins;
         std::vector<piece> pieces;
@@ -160,8 +126,8 @@ class chat_format {
         return out;
     }
 
-    // Hugging Face: build_string_from_input leaves a text alone that has a <|begin_of_text|> in it.
-    bool says_bos(std::span<part const> content) const {
+    // Hugging Face: build_string_from_input changes no text that has a <|begin_of_text|> in it.
+    bool contains_bos(std::span<part const> content) const {
         if (!joins_text() || options_.content == special_text::as_text) return false;
         for (auto const& p : content)
             if (auto const* text = std::get_if<std::string>(&p))
@@ -190,7 +156,8 @@ class chat_format {
         case preset::base: return write_base(s, m);
         case preset::converter: break;
         }
-        write_header(s, m.speaker == role::tool ? "tool" : role_name(m.speaker)); // the template knows no ipython
+        write_header(s,
+                     m.speaker == role::tool ? "tool" : role_name(m.speaker)); // the template writes roles as they are
         write_parts(s, m.content);
         s.add(tokenizer_.eot());
     }
@@ -244,7 +211,7 @@ class chat_format {
                                   + R"(, "parameters": )" + call.arguments + "}");
     }
 
-    // The rest of this class follows the hub's template from top to bottom.
+    // The rest of this class is the hub's template, from top to bottom.
 
     std::span<message const> write_hub_beginning(script& s, std::span<message const> messages) const {
         std::string system;

@@ -25,7 +25,7 @@ using json_value = nlohmann::ordered_json;
 namespace detail {
 
 constexpr int deepest_json = 64;
-constexpr std::size_t most_members = 1000; // ordered_json looks members up one by one
+constexpr std::size_t most_members = 1000; // ordered_json searches members one by one
 
 // The \uhhhh escape at `at`, or nothing.
 inline std::optional<unsigned> unicode_escape(std::string_view json, std::size_t at) {
@@ -36,7 +36,7 @@ inline std::optional<unsigned> unicode_escape(std::string_view json, std::size_t
     return unit;
 }
 
-// Python's json module lets lone surrogates pass, and tokenizers then read U+FFFD; nlohmann/json refuses them.
+// Python's json module accepts lone surrogates, which tokenizers then read as U+FFFD; nlohmann/json refuses them.
 inline std::string without_lone_surrogates(std::string_view json) {
     std::string out;
     out.reserve(json.size());
@@ -108,10 +108,10 @@ inline void append_python_json(std::string& out, json_value const& value, int in
 
 } // namespace detail
 
-/// Parses one JSON text; lone surrogates in strings become U+FFFD. Throws token_error for what is not JSON, nested
-/// deeper than 64, or an object of more than 1000 members. (Integers beyond 64 bits are read as floating point
-/// numbers.)
-inline json_value parse_json(std::string_view text) {
+/// Parses one JSON text; lone surrogates in strings become U+FFFD. (Integers beyond 64 bits are read as floating point
+/// numbers.) Not called parse_json: inside this namespace, that name would hide llamavision::parse_json.
+/// @throws token_error for what is not JSON, nested deeper than 64, or an object of more than 1000 members
+inline json_value parse_ordered_json(std::string_view text) {
     std::array<std::size_t, detail::deepest_json + 2> members{};
     auto const watch = [&](int depth, json_value::parse_event_t event, json_value const&) {
         if (depth > detail::deepest_json) throw token_error("JSON nested too deep");
@@ -135,7 +135,7 @@ inline std::string python_json(json_value const& value, int indent = -1) {
     return out;
 }
 
-/// What a conversation's JSON says.
+/// A conversation from JSON.
 struct dialog {
     std::vector<message> messages;
     std::vector<std::string> tools{}; ///< for chat_options::tools
@@ -217,7 +217,8 @@ inline message read_message(json_value const& object, std::string const& where) 
 } // namespace detail
 
 /// From {"messages": […], "tools": […]}. A message's content is text or a list of {"type": "text", "text": …} and
-/// {"type": "image"}; further members: tool_calls, context, "stop": "eom". Throws token_error that says what is wrong.
+/// {"type": "image"}; further members: tool_calls, context, "stop": "eom".
+/// @throws token_error that names the message and the member
 inline dialog to_dialog(json_value const& object) {
     auto const* const messages = detail::find_member(object, "messages");
     if (!messages || !messages->is_array()) throw token_error("a conversation without a list \"messages\"");
@@ -232,6 +233,6 @@ inline dialog to_dialog(json_value const& object) {
 }
 
 /// The same from text.
-inline dialog read_dialog(std::string_view text) { return to_dialog(parse_json(text)); }
+inline dialog read_dialog(std::string_view text) { return to_dialog(parse_ordered_json(text)); }
 
 } // namespace llamavision::tokens

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What sampling needs of mathematics, in integers: weights 2^(−t) and random numbers that are the same bits on every
-// machine and with every compiler, which no library's exp or std::uniform_real_distribution promises.
+// The mathematics of sampling, in integers: weights 2^(−t) and random numbers that are the same bits on every machine
+// and with every compiler. No library's exp and no std::uniform_real_distribution promises that.
 #pragma once
 
 #include <array>
@@ -18,8 +18,8 @@ inline constexpr std::uint64_t full_weight = std::uint64_t{1} << fraction_bits;
 
 /// 2^(−t/2^32) as a fraction of `full_weight`, to 29 bits; 0 from t = 43·2^32 on.
 ///
-/// With t = k + f, 2^(−f) = Σ (−f ln 2)^i / i! for f in [0, 1). Horner's rule, every step in 32 bits after the point;
-/// the terms alternate and fall, so no step becomes negative, and what is left out is below 2^(−35).
+/// With t = k + f, 2^(−f) = Σ (−f ln 2)^i / i! for f in [0, 1). By Horner's rule, every step in 32 bits after the
+/// point; the terms alternate and fall, so no step becomes negative, and the terms that are left out are below 2^(−35).
 constexpr std::uint64_t power_of_half(std::uint64_t t) {
     constexpr std::array<std::uint64_t, 12> coefficients{
         // (ln 2)^i / i! · 2^32
@@ -31,8 +31,8 @@ constexpr std::uint64_t power_of_half(std::uint64_t t) {
     return sum << (fraction_bits - 32) >> whole;
 }
 
-/// exp((score − top) / temperature) as a fraction of `full_weight`, to 29 bits; 0 where it is less than one of its
-/// units. The same bits wherever doubles are IEEE 754's: one subtraction, one division and two products.
+/// exp((score − top) / temperature) as a fraction of `full_weight`, to 29 bits; 0 where it is less than 1 /
+/// `full_weight`. The same bits wherever doubles are IEEE 754's: one subtraction, one division and two products.
 constexpr std::uint64_t softmax_weight(float score, float top, double temperature) {
     constexpr double log2_e = 1.4426950408889634, units = 4294967296.0;
     double const down = (static_cast<double>(top) - static_cast<double>(score)) / temperature * log2_e;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// tokenizer.json's list of merges: the pairs of tokens that join, the first of them first. `bpe` joins by rank instead,
-// as tiktoken does: any pair whose concatenation is a token, the lowest rank first. Both give the same ids as long as
-// the list is in the order of the ranks, and holds for every token the pair that ranks join last on the way to it:
-// wherever a pair is joined, everything between its two ends was joined as in that token alone, so no other pair that
-// makes the token ever comes about. transformers lists all pairs; a tokenizer trained from scratch has one for each
-// token.
+// tokenizer.json's list of merges: pairs of tokens that are joined, in this order. `bpe` joins by rank instead, as
+// tiktoken does: any pair whose concatenation is a token, the lowest rank first. Both give the same ids if
+//
+// - the list is in the order of the ranks of what its pairs make, and
+// - for every token, it holds the pair that joining by rank joins last when it makes that token from its bytes.
+//
+// Why these suffice: when a pair is joined inside a longer text, its bytes were joined exactly as if they stood alone.
+// So joining by rank makes each token from one pair only, and other pairs that make it need not be listed. transformers
+// lists all pairs; a tokenizer that was trained from scratch has one pair for each token.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +30,7 @@ struct merge {
     std::string_view left, right;
 };
 
-/// One entry of the list: "left right", or a pair. Throws format_error.
+/// One entry of the list: "left right", or a pair. @throws format_error
 inline merge read_merge(nlohmann::json const& entry, std::size_t index, std::string const& file) {
     merge result;
     if (entry.is_string()) {
@@ -42,14 +45,14 @@ inline merge read_merge(nlohmann::json const& entry, std::size_t index, std::str
     return result;
 }
 
-/// Throws format_error if joining by the list could give other ids than joining by rank.
+/// @throws format_error if joining by the list could give other ids than joining by rank
 inline void check_merges(nlohmann::json const& list, vocabulary const& known, std::string const& file) {
     if (!list.is_array()) throw format_error(file + ": no model.merges");
     auto const characters = characters_of_bytes();
     bpe by_rank(known);
     std::string written;             // the token in the alphabet
     std::vector<std::size_t> splits; // bytes of its first part, for each pair that makes it
-    std::vector<std::size_t> places; // where the second part begins, in the alphabet; 0 once it is listed
+    std::vector<std::size_t> places; // for each pair, where the second part begins in `written`; 0: the pair was listed
     std::size_t next = 0;
     for (vocabulary::rank r = 0; r < known.size(); ++r) {
         auto const text = known[r];
@@ -63,7 +66,7 @@ inline void check_merges(nlohmann::json const& list, vocabulary const& known, st
             }
             written += characters[static_cast<unsigned char>(text[i])];
         }
-        std::size_t left = splits.size(); // to be listed
+        std::size_t left = splits.size(); // pairs that were not listed yet
         for (; next < list.size(); ++next) {
             auto const [first, second] = read_merge(list[next], next, file);
             if (first.size() + second.size() != written.size() || !written.starts_with(first)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A conversation as data: who speaks, and text and images in the order in which they were said.
+// A conversation as data: roles, and texts and images in their order.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,10 @@
 
 namespace llamavision::tokens {
 
-/// Who speaks. `tool` is a tool's result; Llama's word for it is `ipython`.
+/// Who speaks. `tool` is a tool's result, which Llama's format calls `ipython`.
 enum class role { system, user, assistant, tool };
 
-/// Stands where an image is shown; the pictures themselves go to the vision tower in the same order.
+/// Marks where an image is shown; the pictures themselves go to the vision tower in the same order.
 struct image_mark {};
 inline constexpr image_mark image_here{};
 
@@ -32,7 +32,8 @@ struct tool_call {
 struct message {
     role speaker = role::user;
     std::vector<part> content{}; ///< UTF-8, encoded as it is: nothing is trimmed
-    bool listed = false; ///< the content came as a list although it is a single text, which hub templates treat apart
+    bool listed =
+        false; ///< the content came as a list, though it is a single text; the hub's templates print it otherwise
     bool awaits_tool = false;                   ///< an assistant's message that ends with <|eom_id|>
     std::vector<tool_call> tool_calls{};        ///< of an assistant
     std::optional<std::vector<part>> context{}; ///< of a user: retrieved text, after the content and an empty line
@@ -53,7 +54,7 @@ struct message {
     }
 };
 
-/// The word in a message's header.
+/// The name in a message's header.
 constexpr std::string_view role_name(role speaker) {
     switch (speaker) {
     case role::system: return "system";

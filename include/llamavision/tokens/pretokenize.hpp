@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Llama 3 splits text into pieces with a regular expression before it merges bytes. This is that expression as a
-// hand-written scanner: no backtracking beyond one character, so the time is linear in the text.
+// Llama 3 splits text into pieces with a regular expression before it merges bytes. This is that expression, written by
+// hand: it goes back by one character at most, so the time is linear in the text.
 #pragma once
 
 #include <cstddef>
@@ -55,8 +55,9 @@ constexpr std::size_t contraction(std::string_view text) {
     }
 }
 
-// \s*[\r\n]+|\s+(?!\S)|\s+ on the white space that begins at `at`. The first takes everything up to the run's last line
-// break. Without one, the run leaves its last character to what follows, unless it is alone or nothing follows.
+// \s*[\r\n]+|\s+(?!\S)|\s+ on the white space that begins at `at`. The first branch takes everything up to the last
+// line break of the white space. If there is none, all but the last character is taken; all of it, if it is one
+// character or the text ends after it.
 constexpr std::size_t white_space_end(std::string_view text, std::size_t at) {
     std::size_t end = at, last = at, after_break = at;
     for (auto c = character_at(text, at); c.is(char_class::space); c = character_at(text, end)) {

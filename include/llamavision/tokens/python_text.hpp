@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chat templates run in Python, and Python's ways of printing strings and lists are part of what models were trained
-// on.
+// Strings and lists as Python prints them: chat templates run in Python, so models were trained on such texts.
 #pragma once
 
 #include <algorithm>
@@ -61,8 +60,8 @@ inline std::string json_string(std::string_view text) {
     return out += '"';
 }
 
-/// JSON text as json.dumps writes it with ensure_ascii=True, its default: what is not ASCII can stand only in strings,
-/// and becomes \uhhhh, or a surrogate pair of them.
+/// JSON text as json.dumps writes it with ensure_ascii=True, its default: a character that is not ASCII, which can
+/// occur only inside strings, becomes \uhhhh, or two of them (a surrogate pair).
 inline std::string ascii_json(std::string_view json) {
     std::string out;
     auto const escape = [&](char32_t unit) {

@@ -17,24 +17,23 @@
 
 namespace llamavision::tokens {
 
-/// How to choose. The defaults are Meta's (generation.py), and what Instruct checkpoints say.
+/// How tokens are chosen. The defaults are Meta's (generation.py), and those of Instruct checkpoints.
 struct sampling {
-    double temperature = 0.6;        ///< ≥ 0; 0 is greedy
+    double temperature = 0.6;        ///< ≥ 0; 0 is greedy: the most likely token, of equals the lowest id
     double top_p = 0.9;              ///< in (0, 1]; 1 keeps all
     std::size_t top_k = 0;           ///< keep this many; 0 keeps all
-    double repetition_penalty = 1.0; ///< > 0; 1 is none. As Hugging Face: of prompt and answer, each token once
+    double repetition_penalty = 1.0; ///< > 0; 1 is none. As Hugging Face's: each token of prompt and answer once
     std::uint64_t seed = 0;
-    bool greedy = false; ///< the most likely token, of equals the lowest id
 };
 
 /// Chooses tokens, one after the other. The same logits, settings and seed give the same tokens on every machine whose
-/// doubles are IEEE 754's, whatever the compiler and its mathematical library (but not under -ffast-math): the only
-/// floating point operations are one subtraction, one division and two products a logit; the rest are integers.
-/// Not to be shared among threads.
+/// doubles are IEEE 754's, with every compiler and mathematical library (but not with -ffast-math): floating point is
+/// used for one subtraction, one division and two products for each logit; the rest are integers.
+/// Not for several threads at once.
 class sampler {
   public:
-    /// Tokens in `forbidden` (tokenizer::image_like(), for one) are never chosen; ids without a logit are ignored.
-    /// Throws argument_error for settings out of range.
+    /// @param forbidden are never chosen (tokenizer::image_like(), for example); ids without a logit are ignored
+    /// @throws argument_error for settings out of range
     explicit sampler(sampling settings = {}, std::vector<token> forbidden = {})
         : settings_(settings), forbidden_(std::move(forbidden)), random_(settings.seed) {
         auto const refuse = [](bool wrong, char const* what) {
@@ -47,18 +46,19 @@ class sampler {
                "repetition_penalty must be above 0");
     }
 
-    /// A token that may follow, and its share of the draw.
+    /// A token that may be chosen, and its weight in the draw.
     struct candidate {
         token id;
         std::uint64_t weight; ///< relative to those of the other candidates
     };
 
-    /// The next token. `logits` has one value for each id; `history` is the prompt and the answer so far, and is read
-    /// only if there is a repetition penalty. Throws token_error if a logit is not a number or +∞, or none is left to
-    /// choose.
+    /// The next token.
+    /// @param logits one value for each id
+    /// @param history the prompt and the answer so far; read only if there is a repetition penalty
+    /// @throws token_error if a logit is not a number or +∞, or if no token can be chosen
     token operator()(std::span<float const> logits, std::span<token const> history = {}) {
         score(logits, history);
-        if (settings_.greedy || settings_.temperature == 0) return best();
+        if (settings_.temperature == 0) return best();
         select();
         std::uint64_t total = 0;
         for (auto const& c : kept_) total += c.weight;
@@ -70,8 +70,8 @@ class sampler {
         return kept_.back().id; // not reached: draw < total
     }
 
-    /// What the next token is drawn from at a temperature above 0: the most likely first if there is a top-k below the
-    /// number of logits or a top-p below 1, else by id. Draws nothing. Valid until the next call.
+    /// The tokens from which the next one is drawn at a temperature above 0: the most likely first if there is a top-k
+    /// below the number of logits or a top-p below 1, else by id. Draws nothing. Valid until the next call.
     std::span<candidate const> candidates(std::span<float const> logits, std::span<token const> history = {}) {
         score(logits, history);
         select();
@@ -80,7 +80,7 @@ class sampler {
 
     sampling const& settings() const { return settings_; }
     std::vector<token> const& forbidden() const { return forbidden_; }
-    /// From which it draws: for whoever chooses by the same rules elsewhere (`chooses`, backend/concept.hpp).
+    /// The state of the draws, for a backend that chooses by the same rules (`chooses`, backend/concept.hpp).
     random_bits& random() { return random_; }
 
   private:
@@ -141,8 +141,8 @@ class sampler {
             for (auto const& c : kept_) total += c.weight;
         }
         if (settings_.top_p == 1) return;
-        // Meta: sample_top_p keeps a token while what comes before it is at most top_p. Few are kept as a rule, so only
-        // ever longer beginnings are sorted.
+        // Meta: sample_top_p keeps a token if the sum of those before it is at most top_p. Usually few are kept, so the
+        // list is sorted only as far as it is read, each time twice as far.
         auto const limit = static_cast<std::uint64_t>(settings_.top_p * static_cast<double>(total));
         std::uint64_t before = 0;
         std::size_t count = 0;

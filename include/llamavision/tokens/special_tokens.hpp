@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The special tokens: names that stand outside the vocabulary, like <|eot_id|>, and finding them in text.
+// The special tokens, such as <|eot_id|>: names outside the vocabulary, and how they are found in text.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,8 @@
 
 namespace llamavision::tokens {
 
-/// Meta's 256 specials in their order (llama-models: tokenizer.py); the first stands at the number of ordinary tokens.
+/// Meta's 256 special tokens in their order (llama-models: tokenizer.py). The id of the first is the number of ordinary
+/// tokens.
 inline std::vector<std::string> meta_special_names() {
     std::vector<std::string> names{"<|begin_of_text|>",
                                    "<|end_of_text|>",
@@ -38,7 +39,7 @@ class special_tokens {
   public:
     special_tokens() = default;
 
-    /// Throws format_error, naming `file`, if a name is empty, or a name or id is there twice.
+    /// @throws format_error, naming `file`, if a name is empty, or a name or id occurs twice
     special_tokens(std::vector<std::pair<std::string, token>> const& names, std::string const& file) {
         for (auto const& [name, id] : names) {
             if (name.empty()) throw format_error(file + ": special token " + std::to_string(id) + " has no name");
@@ -47,16 +48,16 @@ class special_tokens {
             entries_.push_back({name, id, no_entry});
         }
         std::sort(entries_.begin(), entries_.end(), [](entry const& a, entry const& b) { return a.name < b.name; });
-        std::vector<std::size_t> open; // names of which the current one is a continuation, the longest last
+        std::vector<std::size_t> open; // names that the current name begins with, the longest last
         for (std::size_t i = 0; i < entries_.size(); ++i) {
             if (i > 0 && entries_[i].name == entries_[i - 1].name)
-                throw format_error(file + ": special token " + entries_[i].name + " is there twice");
+                throw format_error(file + ": special token " + entries_[i].name + " occurs twice");
             while (!open.empty() && !entries_[i].name.starts_with(entries_[open.back()].name)) open.pop_back();
             if (!open.empty()) entries_[i].shorter = open.back();
             open.push_back(i);
         }
         if (entries_.empty()) return;
-        // All names between the first and the last in alphabetical order share what these two share.
+        // All names lie between the first and the last in alphabetical order, so all begin with what these two share.
         std::string_view const first = entries_.front().name, last = entries_.back().name;
         auto const differ = std::mismatch(first.begin(), first.end(), last.begin(), last.end()).first;
         common_ = first.substr(0, static_cast<std::size_t>(differ - first.begin()));
@@ -91,8 +92,9 @@ class special_tokens {
     match next(std::string_view text, std::size_t from) const {
         if (entries_.empty()) return {text.size(), 0, 0};
         for (auto at = text.find(common_, from); at < text.size(); at = text.find(common_, at + 1)) {
-            // A name that begins `rest` is not above it alphabetically, and whatever lies between the two begins with
-            // that name as well. So it is found by walking from the last name not above, to ever shorter beginnings.
+            // A name that `rest` begins with comes before `rest` in alphabetical order, and every name between the two
+            // begins with it as well. So the search starts at the last name before `rest`, and goes on with the longest
+            // name that this one begins with, and so on.
             auto const rest = text.substr(at);
             for (auto i = last_not_above(rest); i != no_entry; i = entries_[i].shorter)
                 if (rest.starts_with(entries_[i].name)) return {at, entries_[i].name.size(), entries_[i].id};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// When an answer is over: a token that ends it, or a string in its text, wherever the borders of tokens fall.
+// What ends an answer: a token, or a string in its text, which may begin and end inside tokens.
 #pragma once
 
 #include <algorithm>
@@ -21,11 +21,12 @@ inline std::vector<token> stop_tokens(tokenizer const& t, bool instruct = true) 
     return {t.end_of_text(), t.eom(), t.eot()};
 }
 
-/// Watches the text of one answer for stop strings. Text that may be the beginning of one is held back until that is
-/// decided, so that no part of a stop string is ever shown.
+/// Watches the text of one answer for stop strings. Text that may be the beginning of one is held back until more text
+/// decides it, so that no part of a stop string is shown.
 class stop_watch {
   public:
-    /// `strings` are UTF-8; throws argument_error if one is empty.
+    /// @param strings UTF-8
+    /// @throws argument_error if one is empty
     explicit stop_watch(std::vector<token> tokens = {}, std::vector<std::string> strings = {})
         : tokens_(std::move(tokens)), strings_(std::move(strings)) {
         for (auto const& s : strings_)
@@ -35,8 +36,8 @@ class stop_watch {
     /// Whether this token ends the answer. It is not part of the answer's text.
     bool ends(token id) const { return std::find(tokens_.begin(), tokens_.end(), id) != tokens_.end(); }
 
-    /// Takes the next piece of text and returns what can be shown: up to the stop string that is complete first, or
-    /// to where one may begin. Nothing once stopped().
+    /// Takes the next piece of text and returns what can be shown: the text before the stop string that is complete
+    /// first, or before the place where one may begin. Nothing after stopped().
     std::string push(std::string_view text) {
         if (stopped_) return {};
         held_ += text;
@@ -44,7 +45,8 @@ class stop_watch {
         for (auto const& s : strings_) {
             auto const at = held_.find(s);
             if (at == std::string::npos) continue;
-            // The string that is complete first counts, of two the longer: so it does not matter where pieces end.
+            // The string that is complete first counts, of two that end together the longer one: so the result does not
+            // depend on where pieces end.
             auto const end = at + s.size();
             if (end < first_end || (end == first_end && at < show)) show = at;
             first_end = std::min(first_end, end);
@@ -57,10 +59,10 @@ class stop_watch {
         return out;
     }
 
-    /// Whether a stop string has come.
+    /// Whether the text held a stop string.
     bool stopped() const { return stopped_; }
 
-    /// At the end of the answer: what was held back, which turned out to be no stop string.
+    /// At the end of the answer: the text that was held back.
     std::string finish() { return std::exchange(held_, {}); }
 
     /// Ready for another answer.
@@ -70,7 +72,7 @@ class stop_watch {
     }
 
   private:
-    // Where in the text held the longest end begins that is a beginning of `s`.
+    // The place in the held text where its longest end begins that is also a beginning of `s`.
     std::size_t beginning_of(std::string const& s) const {
         auto at = held_.size() - std::min(held_.size(), s.size() - 1);
         while (!std::string_view(s).starts_with(std::string_view(held_).substr(at))) ++at;

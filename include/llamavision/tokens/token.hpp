@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The currency between text and model: a row of the embedding table.
+// A token: the number of a row of the embedding table.
 #pragma once
 
 #include <cstdint>

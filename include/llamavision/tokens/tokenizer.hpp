@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text to ids and back: the pre-tokeniser's pieces through byte-pair encoding, special tokens only where asked for.
+// Text to ids and back: the pre-tokeniser splits text into pieces, and byte-pair encoding makes tokens of each. Special
+// tokens are recognised only on request.
 #pragma once
 
 #include <algorithm>
@@ -22,27 +23,26 @@
 
 namespace llamavision::tokens {
 
-/// What text that looks like a special token becomes.
+/// What becomes of text that looks like a special token.
 enum class special_text {
-    as_text,   ///< ordinary tokens, so that nobody can write `<|eot_id|>` into a conversation (Meta's default)
+    as_text,   ///< ordinary tokens: a user who writes `<|eot_id|>` does not end the turn (Meta's default)
     recognised ///< the special token (what Hugging Face's tokenizer does)
 };
 
-/// A tokenizer of Llama 3's kind, of any vocabulary size. With n ordinary tokens, the specials begin at n, and the
-/// image's id at the model's input is n + 256. A handle on immutable tables: cheap to copy, safe to share among
-/// threads.
+/// A tokenizer of Llama 3's kind, of any vocabulary size. With n ordinary tokens, the special tokens begin at n, and
+/// the image's id at the model's input is n + 256. Copies share immutable tables: cheap to copy, safe to use from
+/// several threads.
 class tokenizer {
   public:
-    /// From a tokenizer.model, a tokenizer.json, or a checkpoint's folder. Throws file_error and format_error.
+    /// From a tokenizer.model, a tokenizer.json, or a checkpoint's folder. @throws file_error, format_error
     static tokenizer open(std::filesystem::path const& path);
 
-    /// From what a file says. Throws format_error, naming `file`, if one of the special tokens that a conversation
-    /// needs is missing.
+    /// @throws format_error, naming `file`, if one of the special tokens that a conversation needs is missing
     tokenizer(tokenizer_contents contents, std::string const& file)
         : t_(std::make_shared<tables const>(std::move(contents), file)) {}
 
-    /// The ids of `text`. Each maximal invalid prefix of a UTF-8 character counts as U+FFFD. Linear in the text, but
-    /// for the logarithm of the longest piece. No <|begin_of_text|> is added, and nothing is cut: Meta's encode()
+    /// The ids of `text`. Each maximal invalid prefix of a UTF-8 character counts as U+FFFD. Takes O(n log m) time for
+    /// n bytes and a longest piece of m. No <|begin_of_text|> is added, and long runs are not cut: Meta's encode()
     /// splits runs of 25 000 characters, Hugging Face's does not.
     std::vector<token> encode(std::string_view text, special_text specials = special_text::as_text) const {
         std::string storage;
@@ -60,7 +60,7 @@ class tokenizer {
     }
 
     /// The text of `ids`, invalid bytes replaced as in encode(). Special tokens give their names, or nothing if they
-    /// are skipped. Throws token_error for an id that is not in the vocabulary.
+    /// are skipped. @throws token_error for an id that is not in the vocabulary
     std::string decode(std::span<token const> ids, bool skip_special = false) const {
         std::string text;
         for (auto const id : ids)
@@ -69,7 +69,7 @@ class tokenizer {
     }
 
     /// The bytes of one id (possibly part of a character), valid as long as a copy of the tokenizer lives.
-    /// Throws token_error for an id that is not in the vocabulary.
+    /// @throws token_error for an id that is not in the vocabulary
     std::string_view bytes(token id) const {
         if (id >= 0 && id < ordinary()) return t_->vocabulary[static_cast<vocabulary::rank>(id)];
         if (auto const name = t_->specials.name(id)) return *name;
@@ -78,7 +78,7 @@ class tokenizer {
                           + " tokens");
     }
 
-    /// The id of a special token by name. Meta's file says n + 11 for `<|image|>`; the model's input takes image().
+    /// The id of a special token by name. It is n + 11 for `<|image|>` in Meta's file; the model's input takes image().
     std::optional<token> special(std::string_view name) const { return t_->specials.find(name); }
 
     /// Whether the id is a special token's, image() included.
@@ -93,10 +93,10 @@ class tokenizer {
     token python_tag() const { return t_->python_tag; }     ///< <|python_tag|>
     token pad() const { return t_->pad; }                   ///< <|finetune_right_pad_id|>
 
-    /// The image's id at the model's input, n + 256 (128256), the first row of the embeddings behind the vocabulary.
+    /// The image's id at the model's input, n + 256 (128256): the first row of the embeddings beyond the vocabulary.
     token image() const { return ordinary() + 256; }
 
-    /// Ids that stand for an image or did in Meta's tokenizer, n + 256 and n + 11: a model must not say them.
+    /// Ids of an image, here and in Meta's tokenizer, n + 256 and n + 11: a model must not generate them.
     std::vector<token> image_like() const { return {ordinary() + 11, image()}; }
 
     /// Number of ordinary tokens, n.
@@ -131,7 +131,7 @@ class tokenizer {
     std::shared_ptr<tables const> t_;
 };
 
-/// Text from ids one at a time, for streaming: releases what is complete UTF-8 and holds back the beginning of a
+/// Text from ids one at a time, for streaming: returns text that is complete UTF-8, and holds back the beginning of a
 /// character until the rest of it comes.
 class stream_decoder {
   public:

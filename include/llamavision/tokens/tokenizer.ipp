@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tokenizer from a file.
+// How a tokenizer is read from a file.
 #pragma once
 
 #include <llamavision/tokens/tokenizer.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a tokenizer's file says, of either kind.
+// The contents of a tokenizer's file, of either kind.
 #pragma once
 
 #include <llamavision/tokens/special_tokens.hpp>
@@ -7,13 +7,14 @@
 
 namespace llamavision::tokens {
 
-/// Which file a tokenizer came from. The ids of ordinary tokens are the same; `<|image|>` and what follows it are not.
+/// Which file a tokenizer came from. The ids of ordinary tokens are the same; those of `<|image|>` and of the tokens
+/// after it are not.
 enum class tokenizer_kind {
     meta,        ///< tokenizer.model: `<|image|>` is the special token 11
     hugging_face ///< tokenizer.json: `<|image|>` is the special token 256, after all the others
 };
 
-/// What a tokenizer file says.
+/// What a tokenizer is made of.
 struct tokenizer_contents {
     tokenizer_kind kind = tokenizer_kind::meta;
     llamavision::tokens::vocabulary vocabulary;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two files that hold a tokenizer: Meta's tokenizer.model (tiktoken's format, one base64 string and its rank a
-// line) and Hugging Face's tokenizer.json. Both give the same: a vocabulary and special tokens.
+// The two files that hold a tokenizer: Meta's tokenizer.model (tiktoken's format: on each line a base64 string and its
+// rank) and Hugging Face's tokenizer.json. Both give a vocabulary and special tokens.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +32,7 @@ namespace detail {
 
 constexpr std::size_t largest_tokenizer_file = std::size_t{256} << 20; // real ones have 2 and 17 MB
 
-// Strings in order of rank, from strings in any order: checks that the ranks are 0 … n−1, each once.
+// Sorts strings by rank, and checks that the ranks are 0 … n−1, each once.
 class rank_order {
   public:
     explicit rank_order(std::string file) : file_(std::move(file)) {}
@@ -54,7 +54,7 @@ class rank_order {
             if (s.rank >= spans_.size())
                 throw format_error(file_ + ": rank " + name + ", but there are only " + std::to_string(spans_.size())
                                    + " tokens: rank " + std::to_string(first_missing()) + " is missing");
-            if (at[static_cast<std::size_t>(s.rank)]) throw format_error(file_ + ": rank " + name + " is there twice");
+            if (at[static_cast<std::size_t>(s.rank)]) throw format_error(file_ + ": rank " + name + " occurs twice");
             at[static_cast<std::size_t>(s.rank)] = &s;
         }
         std::vector<std::uint32_t> ends;
@@ -73,10 +73,10 @@ class rank_order {
     };
 
     std::uint64_t first_missing() const {
-        std::vector<bool> there(spans_.size() + 1);
+        std::vector<bool> present(spans_.size() + 1);
         for (auto const& s : spans_)
-            if (s.rank < there.size()) there[static_cast<std::size_t>(s.rank)] = true;
-        return static_cast<std::uint64_t>(std::find(there.begin(), there.end(), false) - there.begin());
+            if (s.rank < present.size()) present[static_cast<std::size_t>(s.rank)] = true;
+        return static_cast<std::uint64_t>(std::find(present.begin(), present.end(), false) - present.begin());
     }
 
     std::string file_;
@@ -84,7 +84,7 @@ class rank_order {
     std::vector<span> spans_;
 };
 
-// Appends the bytes that canonical base64 text stands for; false if it is not base64.
+// Appends the bytes that base64 text encodes; false if it is not canonical base64.
 inline bool decode_base64(std::string_view text, std::string& out) {
     auto const sextet = [](char c) -> unsigned {
         if (c >= 'A' && c <= 'Z') return static_cast<unsigned>(c - 'A');
@@ -103,7 +103,7 @@ inline bool decode_base64(std::string_view text, std::string& out) {
         count -= 8;
         out.push_back(static_cast<char>(static_cast<unsigned char>(bits >> count)));
     }
-    return (bits & ((1u << count) - 1)) == 0; // what padding covers must be zero
+    return (bits & ((1u << count) - 1)) == 0; // the bits that are left over must be zero
 }
 
 inline tokenizer_contents read_tiktoken(std::string_view text, std::string const& file) {
@@ -145,7 +145,7 @@ inline nlohmann::json const& member(nlohmann::json const& object, char const* ke
     return found == object.end() ? null : *found;
 }
 
-// Only the part of Hugging Face's pipeline that Llama 3 uses is implemented: anything else must not pass unnoticed.
+// Only the part of Hugging Face's pipeline that Llama 3 uses is implemented: anything else is refused.
 inline void check_pipeline(nlohmann::json const& root, std::string const& file) {
     auto const& model = member(root, "model");
     auto const& type = member(model, "type");
@@ -165,7 +165,7 @@ inline void check_pipeline(nlohmann::json const& root, std::string const& file) 
 }
 
 inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string const& file) {
-    auto const root = parse_json(text, file, {.bytes = largest_tokenizer_file, .depth = 32});
+    auto const root = llamavision::parse_json(text, file, {.bytes = largest_tokenizer_file, .depth = 32});
     if (!root.is_object()) throw format_error(file + ": holds a JSON list, not the object that describes a tokenizer");
     for (char const* const key : {"model", "added_tokens", "pre_tokenizer"})
         if (member(root, key).is_null()) throw format_error(file + ": the key \"" + key + "\" is missing");
@@ -213,8 +213,9 @@ inline std::filesystem::path tokenizer_path(std::filesystem::path const& path) {
 
 } // namespace detail
 
-/// Reads the text of a tokenizer.model or a tokenizer.json, told apart by what they begin with; `file` is for errors.
-/// Throws format_error if it is not a tokenizer of Llama 3's kind.
+/// Reads the text of a tokenizer.model or a tokenizer.json; the first character tells which it is. `file` is named in
+/// errors.
+/// @throws format_error if it is not a tokenizer of Llama 3's kind
 inline tokenizer_contents parse_tokenizer(std::string_view text, std::string const& file) {
     auto const begin = text.find_first_not_of(" \t\r\n");
     if (begin == std::string::npos) throw format_error(file + ": empty");
@@ -224,7 +225,7 @@ inline tokenizer_contents parse_tokenizer(std::string_view text, std::string con
     return json ? detail::read_tokenizer_json(text, file) : detail::read_tiktoken(text, file);
 }
 
-/// Reads such a file, or that of a checkpoint's folder. Throws file_error if nothing can be read there, and as above.
+/// Reads such a file, or that of a checkpoint's folder. @throws file_error if nothing can be read there; format_error
 inline tokenizer_contents read_tokenizer(std::filesystem::path const& where) {
     auto const path = detail::tokenizer_path(where);
     return parse_tokenizer(read_text_file(path, detail::largest_tokenizer_file), path.string());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tokenizer from GGUF's lists: the tokens by id, in GPT-2's byte alphabet, and what kind each is.
+// A tokenizer from GGUF's lists: the tokens by id, in GPT-2's byte alphabet, and their kinds.
 #pragma once
 
 #include <cstddef>
@@ -12,9 +12,10 @@
 
 namespace llamavision::tokens {
 
-/// @param types 1: ordinary, 3 (control) and 4 (user-defined): special, 5: unused; as many as tokens. If there are
-///   none, the ids from Llama 3's first special token on are special.
-/// Throws format_error, naming `file`, if the lists are not a tokenizer of Llama 3's kind.
+/// @param types one for each token: 1: ordinary; 3 (control) and 4 (user-defined): special; 5: unused. If there are
+/// none,
+///   the ids from Llama 3's first special token on are special.
+/// @throws format_error, naming `file`, if the lists are not a tokenizer of Llama 3's kind
 [[nodiscard]] inline tokenizer_contents
 tokenizer_from_lists(std::span<std::string const> tokens, std::span<std::size_t const> types, std::string const& file) {
     if (!types.empty() && types.size() != tokens.size())
@@ -34,7 +35,7 @@ tokenizer_from_lists(std::span<std::string const> tokens, std::span<std::size_t 
             specials.emplace_back(tokens[id], static_cast<token>(id));
         else if (type != 5)
             throw format_error(file + ": token " + std::to_string(id) + " is of type " + std::to_string(type)
-                               + ", which byte-pair encoding has not");
+                               + ", which byte-pair encoding does not have");
     }
     return {tokenizer_kind::hugging_face, std::move(ranks).finish(), {specials, file}};
 }

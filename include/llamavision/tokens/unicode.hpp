@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// As much of Unicode as a byte-level tokenizer needs: one step of UTF-8 decoding, the repair of invalid bytes, and the
-// three character classes that the pre-tokeniser's regular expression names.
+// The parts of Unicode that a byte-level tokenizer needs: one step of UTF-8 decoding, the repair of invalid bytes, and
+// the three character classes that the pre-tokeniser's regular expression names.
 #pragma once
 
 #include <algorithm>
@@ -13,14 +13,14 @@
 
 namespace llamavision::tokens {
 
-/// What one step of UTF-8 decoding found.
+/// The result of one step of UTF-8 decoding.
 enum class utf8_state : std::uint8_t {
     valid,     ///< a character
     invalid,   ///< bytes that no continuation can make a character
     incomplete ///< the text ends inside what may become a character
 };
 
-/// `length` bytes were looked at: a character, the maximal invalid prefix of one, or all that is left. At least 1.
+/// `length` bytes were read, at least 1: a character, the maximal invalid prefix of one, or the rest of the text.
 struct utf8_step {
     utf8_state state;
     std::uint8_t length;

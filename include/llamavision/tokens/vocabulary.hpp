@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ordinary tokens: byte strings numbered by rank, in one block of memory, with a hash table from bytes to rank.
+// The ordinary tokens: byte strings numbered by rank, in one block of memory, and a hash table from bytes to ranks.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace llamavision::tokens {
 
-/// Bijection between byte strings and ranks 0 … size() − 1. Every single byte is a token, so any text can be written.
+/// Maps byte strings to ranks 0 … size() − 1 and back. Every single byte is a token, so any text can be encoded.
 class vocabulary {
   public:
     using rank = std::uint32_t;
@@ -25,7 +25,7 @@ class vocabulary {
     vocabulary() = default;
 
     /// `bytes` holds all tokens one after the other; token r ends at `ends[r]`. `file` is named in errors.
-    /// Throws format_error if a token is empty or there twice, or a single byte is missing.
+    /// @throws format_error if a token is empty or occurs twice, or if a single byte has no token
     vocabulary(std::string bytes, std::vector<std::uint32_t> ends, std::string const& file)
         : bytes_(std::move(bytes)), ends_(std::move(ends)) {
         // At most half full, so that a search soon meets an empty slot.
@@ -63,7 +63,7 @@ class vocabulary {
 
   private:
     struct slot {
-        std::uint32_t tag = 0; // the hash's upper half, which spares most comparisons of bytes
+        std::uint32_t tag = 0; // the hash's upper half: where it differs, bytes need not be compared
         rank id = none;
     };
 

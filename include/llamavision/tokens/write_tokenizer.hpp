@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes a tokenizer as either of its two files: Meta's tokenizer.model, which lists the ordinary tokens, and Hugging
-// Face's tokenizer.json, which also lists the merges that lead to them.
+// Writes a tokenizer as one of the two files: Meta's tokenizer.model, which lists the ordinary tokens, or Hugging
+// Face's tokenizer.json, which also lists the merges that make them.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,7 @@ inline std::string encode_base64(std::string_view bytes) {
     return text;
 }
 
-// Every way in which two tokens make a third, in the order of the third's rank, then of the first's and the second's
+// All pairs of tokens whose concatenation is a token, sorted by its rank, then by the ranks of the first and the second
 // (transformers: TikTokenConverter).
 inline std::vector<std::pair<vocabulary::rank, vocabulary::rank>> merges_of(vocabulary const& known) {
     std::vector<std::pair<vocabulary::rank, vocabulary::rank>> all;
@@ -63,7 +63,7 @@ inline std::vector<std::string> hugging_face_special_names() {
     return names;
 }
 
-/// The text of a tokenizer.model: base64 and rank, one token a line. It has no place for special tokens.
+/// The text of a tokenizer.model: a token on each line, in base64, and its rank. It holds no special tokens.
 inline std::string tokenizer_model_text(vocabulary const& known) {
     std::string text;
     for (vocabulary::rank r = 0; r < known.size(); ++r)

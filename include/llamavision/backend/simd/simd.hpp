@@ -25,7 +25,7 @@ struct block_table;
 }
 
 struct simd_options {
-    std::size_t threads = 0;           ///< 0: as many as the machine has; ignored where there is a pool
+    std::size_t threads = 0;           ///< 0: as many as this process may use; ignored where there is a pool
     tier level = best_tier();          ///< a lower one than the best is for tests
     std::shared_ptr<thread_pool> pool; ///< null: the backend makes its own
 };
@@ -56,6 +56,7 @@ class simd : public scalar {
     /// bf16, i8, q8 and q4 as panels, the same for every tier. Blocks ask for rows of whole blocks.
     [[nodiscard]] std::size_t repacked_bytes(matrix const& w, weight_format f) const;
     matrix repack(matrix const& w, weight_format f, std::byte* to) const;
+    [[nodiscard]] static std::string_view layouts() { return "panels 1, blocks 1"; } ///< counts changes of their bytes
     [[nodiscard]] matrix repacked_at(matrix const& w, weight_format f, std::byte const* at) const;
 
     void linear(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const;

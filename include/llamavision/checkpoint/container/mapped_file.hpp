@@ -4,6 +4,7 @@
 
 #include <llamavision/support/error.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -25,6 +26,8 @@
 #endif
 
 namespace llamavision::checkpoint {
+
+static_assert(std::endian::native == std::endian::little, "checkpoints are mapped as they are, little-endian");
 
 /// How a range of a mapped file will be used: a hint to the system, which correctness does not need.
 enum class access { normal, sequential, random, soon, no_more };

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,20 +23,38 @@ struct conversation_options {
     std::string system{}; ///< system prompt; empty for none
 };
 
-/// Who wants to know how far a question is, and who may stop it.
-struct ask_options {
-    generate_options answer{};
+/// How a question is asked and answered. What is absent is the checkpoint's. The stop token also stops the encoding of
+/// pictures and the reading of the question; those throw `cancelled`, and the conversation is as before.
+struct ask_options : generate_options {
     progress on_image{};  ///< layers done, of all layers of all pictures
     progress on_prompt{}; ///< layers done, of all chunks' layers
-    std::stop_token stop{};
 };
 
-/// One answer: a range of pieces of text, generated while it is iterated. Belongs to its chat, which must outlive it;
-/// the chat's next question ends it.
+namespace detail {
+
+/// What a chat shares with its answers.
+struct conversation {
+    model asked;
+    conversation_options options;
+    session state; ///< what was said and shown so far
+    tokens::chat_format format;
+    std::shared_ptr<generation> latest{}; ///< the last answer; the next turn begins with what the session lacks of it
+};
+
+} // namespace detail
+
+struct question;
+
+/// One answer: a range of pieces of text, which are generated while it is iterated.
+///
+/// Its chat's next question, and `chat::reset`, end it where it is. To read it further then throws; what it has said so
+/// far, and an answer that was complete, stay as they are.
+///
+/// It shares the conversation's state with its chat, so that it may outlive the chat, as in
+/// `for (auto piece : model.chat().ask(photo, question))`, and the chat may be moved. (To forbid such loops, `ask`
+/// would have to refuse temporary chats, and could not refuse a chat that goes out of scope.)
 class answer {
   public:
-    explicit answer(generation& g) : generation_(&g) {}
-
     class iterator {
       public:
         using value_type = std::string_view;
@@ -43,44 +62,67 @@ class answer {
         using iterator_concept = std::input_iterator_tag;
 
         iterator() = default;
-        explicit iterator(generation* g) : generation_(g) { ++*this; }
+        explicit iterator(std::shared_ptr<answer const> from) : from_(std::move(from)) { ++*this; }
+        /// Valid until this iterator moves on.
         [[nodiscard]] std::string_view operator*() const { return piece_; }
         iterator& operator++() {
-            auto piece = generation_->next();
+            auto piece = from_->next();
             if (piece)
                 piece_ = std::move(*piece);
             else
-                generation_ = nullptr;
+                from_ = nullptr;
             return *this;
         }
         void operator++(int) { ++*this; }
-        [[nodiscard]] bool operator==(std::default_sentinel_t) const { return generation_ == nullptr; }
+        [[nodiscard]] bool operator==(std::default_sentinel_t) const { return from_ == nullptr; }
 
       private:
-        generation* generation_ = nullptr;
+        std::shared_ptr<answer const> from_;
         std::string piece_;
     };
 
-    [[nodiscard]] iterator begin() const { return iterator(generation_); }
+    /// Generates the first piece. @throws as `next`
+    [[nodiscard]] iterator begin() const { return iterator(std::make_shared<answer const>(*this)); }
     [[nodiscard]] std::default_sentinel_t end() const { return {}; }
 
-    /// The rest of the answer as one string.
+    /// The next piece of text, complete UTF-8 and never empty; nothing when the answer has ended.
+    /// @throws argument_error if the answer is not complete and its chat was asked again or reset; token_error for
+    ///         logits that are not numbers; memory_error
+    [[nodiscard]] std::optional<std::string> next() const { return readable().next(); }
+
+    /// The rest of the answer as one string. @throws as `next`
     [[nodiscard]] std::string text() const {
         std::string all;
-        for (std::string_view const piece : *this) all += piece;
+        while (auto const piece = next()) all += *piece;
         return all;
     }
-    [[nodiscard]] std::vector<token> const& ids() const { return generation_->ids(); }
+    [[nodiscard]] std::vector<token> const& ids() const& { return generation_->ids(); }
+    [[nodiscard]] std::vector<token> ids() && { return generation_->ids(); }
     [[nodiscard]] ending reason() const { return generation_->reason(); }
 
   private:
     friend void answer_together(std::span<answer const> answers, on_piece const& take);
+    friend std::vector<answer> ask_together(std::span<question const> questions, read_options const& options);
 
-    generation* generation_;
+    answer(std::shared_ptr<detail::conversation> of, std::shared_ptr<generation> g)
+        : of_(std::move(of)), generation_(std::move(g)) {}
+
+    /// The generation, unless the session has gone on without it.
+    [[nodiscard]] generation& readable() const {
+        if (of_->latest != generation_ && generation_->reason() == ending::none)
+            throw argument_error("this answer was not read to its end before its chat was asked again or reset, which "
+                                 "ended it");
+        return *generation_;
+    }
+
+    std::shared_ptr<detail::conversation> of_;
+    std::shared_ptr<generation> generation_; ///< refers to the session in `of_`
 };
 
 /// The rest of several answers, of chats of one model: a token of each in every pass over the weights (see
-/// `step_together`). Who gives no function finds the tokens in the answers' `ids`.
+/// `step_together`).
+/// @param take may be empty: the answers' `ids` hold the tokens
+/// @throws as `answer::next`
 void answer_together(std::span<answer const> answers, on_piece const& take);
 
 class chat;
@@ -97,42 +139,42 @@ struct question {
 /// On an exception all conversations are as before.
 /// @return their answers, in the same order
 /// @throws argument_error for chats of different models, one that is named twice or none at all, and as `ask`;
-///         token_error, context_error, cancelled
+///         token_error, context_error, memory_error, cancelled
 [[nodiscard]] std::vector<answer> ask_together(std::span<question const> questions, read_options const& options = {});
 
-/// Not for several threads at once. Only an answer's stop token may be used from another thread.
+/// Not for several threads at once, nor are its answers. Only a stop token may be used from another thread.
+/// One that was moved from may only be destroyed or assigned to.
 class chat {
   public:
+    /// @throws token_error if the checkpoint has no tokenizer; what a session's constructor throws
     explicit chat(model const& m, conversation_options options = {});
-    chat(chat const&) = delete; // an answer in the making refers to the session in here
+    chat(chat const&) = delete; // a copy would share the conversation: ask the model for another chat
     chat& operator=(chat const&) = delete;
-
-    /// The answers' defaults: the checkpoint's sampling and stop ids.
-    [[nodiscard]] ask_options defaults() const {
-        ask_options options;
-        options.answer = model_.defaults().answers;
-        return options;
-    }
+    chat(chat&&) noexcept = default;
+    chat& operator=(chat&&) noexcept = default;
+    ~chat() = default;
 
     /// Asks about pictures, which stand before the text, or goes on with the conversation.
     /// On an exception the conversation is as before.
     /// @throws image_error; argument_error for sampling out of range, an empty stop string, or pictures of another
-    ///         model; token_error; context_error; cancelled
-    [[nodiscard]] answer ask(std::span<session::image_ptr const> pictures, std::string_view text, ask_options options) {
-        return ask(turn_of(pictures.size(), text), pictures, std::move(options));
+    ///         model; token_error; context_error; memory_error; cancelled
+    [[nodiscard]] answer ask(std::string_view text, ask_options options = {}) {
+        return ask(turn_of(0, text), {}, std::move(options));
     }
-    [[nodiscard]] answer ask(std::span<image::pixels const> pictures, std::string_view text, ask_options options) {
+    [[nodiscard]] answer ask(image::pixels const& picture, std::string_view text, ask_options options = {}) {
+        return ask(std::span(&picture, 1), text, std::move(options));
+    }
+    [[nodiscard]] answer ask(std::span<image::pixels const> pictures, std::string_view text, ask_options options = {}) {
         std::vector<session::image_ptr> const seen = encode(pictures, options);
         return ask(seen, text, std::move(options));
     }
-    [[nodiscard]] answer ask(image::pixels const& picture, std::string_view text) {
-        return ask({&picture, 1}, text, defaults());
+    [[nodiscard]] answer ask(std::span<session::image_ptr const> pictures, std::string_view text,
+                             ask_options options = {}) {
+        return ask(turn_of(pictures.size(), text), pictures, std::move(options));
     }
-    [[nodiscard]] answer ask(std::string_view text) { return ask(std::span<image::pixels const>(), text, defaults()); }
-
     /// A turn with pictures anywhere in it: one encoded picture for each of its image marks.
     [[nodiscard]] answer ask(tokens::message const& turn, std::span<session::image_ptr const> pictures,
-                             ask_options options);
+                             ask_options options = {});
 
     /// A turn that shows so many pictures, and then says something.
     [[nodiscard]] static tokens::message turn_of(std::size_t pictures, std::string_view text) {
@@ -142,33 +184,32 @@ class chat {
         return turn;
     }
 
-    /// Encodes pictures the way this conversation's parity needs them.
+    /// Encodes pictures as this conversation's parity needs them.
+    /// @throws image_error, memory_error, cancelled
     [[nodiscard]] std::vector<session::image_ptr> encode(std::span<image::pixels const> pictures,
                                                          ask_options const& options = {}) const;
 
-    /// Forgets everything said and shown.
+    /// Forgets everything said and shown, and ends an answer that is not complete.
     void reset() {
-        answer_.reset();
-        session_.reset();
+        now_->latest.reset();
+        now_->state.reset();
     }
 
-    [[nodiscard]] session const& state() const { return session_; }
+    [[nodiscard]] session const& state() const& { return now_->state; }
+    session const& state() const&& = delete; // the session would be gone at the end of the statement
 
   private:
     friend std::vector<answer> ask_together(std::span<question const> questions, read_options const& options);
 
-    /// What the session has not read yet, up to the point where the assistant speaks: the last answer's end and this
-    /// turn; or, at the beginning, the system prompt and this turn.
+    /// What the session has not read yet, up to the point where the assistant speaks: the end of the last answer and
+    /// this turn; or, at the beginning, the system prompt and this turn.
     [[nodiscard]] std::vector<token> prompt(tokens::message const& turn) const;
 
-    model model_;
-    conversation_options options_;
-    session session_;
-    tokens::chat_format format_;
-    std::optional<generation> answer_;
+    std::shared_ptr<detail::conversation> now_;
 };
 
 inline chat model::chat() const { return llamavision::chat(*this); }
+inline chat model::chat(conversation_options options) const { return llamavision::chat(*this, std::move(options)); }
 
 } // namespace llamavision
 

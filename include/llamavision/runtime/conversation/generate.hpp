@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Generation: from the logits of the last row to a token, from the token to text, and the token back into the session,
-// one step at a time and only when somebody asks for the next piece; of one answer, or of several together.
+// Generation: logits of the last row -> a token -> text, and the token back into the session. One step at a time, and
+// only when the caller asks for the next piece; of one answer, or of several together.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -37,10 +38,40 @@ enum class ending { none, stop_id, stop_string, length, context, cancelled };
     }
 }
 
-struct generate_options {
-    tokens::sampling sampling{};
-    std::size_t max_tokens = std::numeric_limits<std::size_t>::max();
+/// What a checkpoint says about answers (generation_config.json).
+struct answer_defaults {
+    bool greedy = false;         ///< do_sample is false: the most likely token, unless the caller asks for draws
+    tokens::sampling sampling{}; ///< of draws
     std::vector<token> stop_ids{};
+};
+
+/// How tokens are chosen. What is absent is the checkpoint's; whoever names a temperature, top_p or top_k asks for
+/// draws.
+struct sampling_options {
+    std::optional<double> temperature{}; ///< ≥ 0; 0 is greedy
+    std::optional<double> top_p{};       ///< in (0, 1]
+    std::optional<std::size_t> top_k{};  ///< 0 keeps all
+    std::optional<double> repetition_penalty{};
+    std::uint64_t seed = 0;
+
+    /// The same with the checkpoint's values where this names none.
+    [[nodiscard]] tokens::sampling with(answer_defaults const& defaults) const {
+        tokens::sampling s = defaults.sampling;
+        if (defaults.greedy && !top_p && !top_k) s.temperature = 0;
+        s.temperature = temperature.value_or(s.temperature);
+        s.top_p = top_p.value_or(s.top_p);
+        s.top_k = top_k.value_or(s.top_k);
+        s.repetition_penalty = repetition_penalty.value_or(s.repetition_penalty);
+        s.seed = seed;
+        return s;
+    }
+};
+
+/// How an answer is made. What is absent is the checkpoint's.
+struct generate_options {
+    sampling_options sampling{};
+    std::size_t max_tokens = std::numeric_limits<std::size_t>::max();
+    std::optional<std::vector<token>> stop_ids{}; ///< empty: no token ends the answer
     std::vector<std::string> stop_strings{};
     std::stop_token stop{}; ///< ends the answer between two tokens, or inside one
 };
@@ -51,53 +82,57 @@ class generation;
 using on_piece = std::function<void(std::size_t answer, std::string_view piece)>;
 
 /// A token for each answer that has not ended, of several sessions of one model. The tokens before them are read in one
-/// pass over the weights (`session::append_together`), so that every answer is what it would be alone, at a fraction of
-/// the time. An answer that ends, for whatever reason, leaves the others alone. A stop token that not all of them share
-/// ends its answer between two tokens. Without a function to take them, pieces are dropped.
+/// pass over the weights (`session::append_together`), so that every answer is what it would be alone, in a fraction of
+/// the time. An answer that ends leaves the others alone. A stop token that not all of them share ends its answer
+/// between two tokens.
+/// @param take may be empty: pieces are dropped
 /// @return whether any answer goes on
-/// @throws argument_error for sessions of different models, or one that two answers belong to
+/// @throws argument_error for sessions of different models, or if two answers have one session; memory_error
 bool step_together(std::span<generation* const> answers, on_piece const& take);
 
-/// One answer in the making. The session must have read a prompt, and must outlive this.
+/// One answer in the making. The session must have read a prompt; it must outlive this, and stay where it is.
 class generation {
   public:
     /// @throws argument_error for sampling out of range, or an empty stop string
-    generation(session& s, tokens::tokenizer const& tokenizer, generate_options options);
+    generation(session& s, tokens::tokenizer const& tokenizer, answer_defaults const& defaults,
+               generate_options options);
 
-    /// The next piece of text, complete UTF-8 and never empty; nothing when the answer has ended.
-    /// @throws context_error never: a full context ends the answer
+    /// The next piece of text, complete UTF-8 and never empty; nothing when the answer has ended. A full context ends
+    /// the answer, and is no error.
+    /// @throws token_error for logits that are not numbers; memory_error
     [[nodiscard]] std::optional<std::string> next();
 
     /// The ids so far, without the one that ended the answer.
     [[nodiscard]] std::vector<token> const& ids() const { return ids_; }
-    /// The last id is not in the session yet while this is true: whoever goes on with the session appends it first.
+    /// While this is true, the session has not read the last id: whoever goes on with the session appends it first.
     [[nodiscard]] bool has_pending_token() const { return pending_; }
+    /// `none` while the answer may go on.
     [[nodiscard]] ending reason() const { return ending_; }
 
   private:
     friend bool step_together(std::span<generation* const> answers, on_piece const& take);
 
-    /// Ids that stand for pictures are input only.
-    static std::vector<token> never(session const& s, tokens::tokenizer const& tokenizer);
+    /// Ids that stand for pictures: the model reads them, and never writes them.
+    static std::vector<token> image_ids(session const& s, tokens::tokenizer const& tokenizer);
 
     [[nodiscard]] bool goes_on() const { return ending_ == ending::none; }
-    /// What may end it before the model reads; the rest of the text, if it does.
-    std::string look_up();
-    /// The next token, by the session's logits; its text, as far as it is complete.
+    /// Ends the answer if there is a reason before the model reads; returns the rest of its text.
+    std::string end_before_reading();
+    /// Chooses the next token by the session's logits; returns its text, as far as it is complete.
     std::string choose();
-    /// What the decoder and the stop strings still held back belongs to the text.
+    /// Returns the text that the decoder and the stop strings still held back.
     std::string end(ending why);
 
     session* session_;
     generate_options options_;
-    tokens::sampler pick_;
-    std::shared_ptr<void> choices_; ///< what the network keeps from one to the next
+    tokens::sampler sampler_;
+    std::shared_ptr<void> choices_; ///< what the network keeps from one choice to the next
     tokens::stream_decoder text_;
     tokens::stop_watch stops_;
     std::vector<token> ids_;
     bool pending_ = false;
     ending ending_ = ending::none;
-    std::vector<session::input> pending_reads_; ///< of all that step together, of whom this is the first
+    std::vector<session::input> pending_reads_; ///< of all answers that step together, kept by the first of them
 };
 
 } // namespace llamavision

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One step of several answers: tokens read, the next ones chosen, their text, and the reasons to stop.
+// One step of several answers: read the pending tokens, choose the next ones, turn them into text, look for a reason to
+// stop.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +16,10 @@
 
 namespace llamavision {
 
-LLAMAVISION_INLINE generation::generation(session& s, tokens::tokenizer const& tokenizer, generate_options options)
-    : session_(&s), options_(std::move(options)), pick_(options_.sampling, never(s, tokenizer)), text_(tokenizer, true),
-      stops_(options_.stop_ids, options_.stop_strings) {}
+LLAMAVISION_INLINE generation::generation(session& s, tokens::tokenizer const& tokenizer,
+                                          answer_defaults const& defaults, generate_options options)
+    : session_(&s), options_(std::move(options)), sampler_(options_.sampling.with(defaults), image_ids(s, tokenizer)),
+      text_(tokenizer, true), stops_(options_.stop_ids.value_or(defaults.stop_ids), options_.stop_strings) {}
 
 LLAMAVISION_INLINE std::optional<std::string> generation::next() {
     generation* const self = this;
@@ -38,7 +40,7 @@ LLAMAVISION_INLINE bool step_together(std::span<generation* const> answers, on_p
     read_options reading;
     for (std::size_t i = 0; i < answers.size(); ++i) {
         generation& g = *answers[i];
-        if (g.goes_on()) hand_out(i, g.look_up());
+        if (g.goes_on()) hand_out(i, g.end_before_reading());
         if (!g.goes_on() || !g.pending_) continue;
         bool const same = pending.empty() || reading.stop == g.options_.stop;
         reading.stop = same ? g.options_.stop : std::stop_token();
@@ -57,13 +59,13 @@ LLAMAVISION_INLINE bool step_together(std::span<generation* const> answers, on_p
     return any;
 }
 
-LLAMAVISION_INLINE std::vector<token> generation::never(session const& s, tokens::tokenizer const& tokenizer) {
+LLAMAVISION_INLINE std::vector<token> generation::image_ids(session const& s, tokens::tokenizer const& tokenizer) {
     std::vector<token> ids = tokenizer.image_like();
     ids.push_back(s.image_id());
     return ids;
 }
 
-LLAMAVISION_INLINE std::string generation::look_up() {
+LLAMAVISION_INLINE std::string generation::end_before_reading() {
     if (options_.stop.stop_requested()) return end(ending::cancelled);
     if (ids_.size() >= options_.max_tokens) return end(ending::length);
     if (pending_ && session_->length() == session_->context()) return end(ending::context);
@@ -72,7 +74,7 @@ LLAMAVISION_INLINE std::string generation::look_up() {
 
 LLAMAVISION_INLINE std::string generation::choose() {
     pending_ = false;
-    token const id = session_->choose(pick_, choices_);
+    token const id = session_->choose(sampler_, choices_);
     if (stops_.ends(id)) return end(ending::stop_id);
     ids_.push_back(id);
     pending_ = true;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of the places a tokenizer is read from.
+// The places that a tokenizer is read from, in order.
 #pragma once
 
 #include <llamavision/runtime/conversation/open_tokenizer.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a session reads: what each row sees, and what happens when reading fails.
+// How a session takes memory, what each of its rows sees, and how it goes back when reading fails.
 #pragma once
 
 #include <algorithm>
@@ -11,31 +11,43 @@
 #include <vector>
 
 #include <llamavision/runtime/conversation/session.hpp>
+#include <llamavision/support/out_of_memory.hpp>
+#include <llamavision/support/size_text.hpp>
 
 namespace llamavision {
 
 LLAMAVISION_INLINE session::session(std::shared_ptr<network const> net, session_options options)
     : network_(std::move(net)), options_(std::move(options)) {
     config::text_numbers const& n = network_->numbers().text;
-    if (options_.context == 0) options_.context = std::min<std::size_t>(n.context, 8192);
-    if (options_.context > n.context)
-        throw argument_error("a context of " + std::to_string(options_.context) + " positions: the model has "
-                             + std::to_string(n.context));
+    if (options_.context == 0) options_.context = network_->planned().context;
+    static_cast<void>(settled({options_.context}, n)); // no more than the model's
     if (options_.chunk == 0) throw argument_error("a chunk has at least one row");
     options_.chunk = std::min(options_.chunk, options_.context);
-    work_ = options_.work ? options_.work : std::make_shared<workspace>(network_);
-    if (&work_->net() != network_.get()) throw argument_error("the workspace is another model's");
+    if (options_.work && &options_.work->net() != network_.get())
+        throw argument_error("the workspace is another model's");
     cache_.layers = n.layers - n.cross_layers.size();
     cache_.capacity = options_.context;
     cache_.width = n.kv_heads * (n.width / n.heads);
-    // Left uninitialised on purpose: pages that no position reaches cost nothing.
     cache_.stride = network_->cache_floats(cache_.capacity);
-    storage_ = network_->allocate(cache_.layers * 2 * cache_.stride * sizeof(float));
+    naming_refused_memory("opening a session", [&] { allocate(); });
+}
+
+LLAMAVISION_INLINE void session::allocate() {
+    std::size_t const cache = cache_.layers * 2 * cache_.stride * sizeof(float),
+                      scratch = options_.work ? 0 : network_->read_scratch(options_.chunk, 1, false) * sizeof(float),
+                      left = network_->memory_left();
+    if (cache + scratch > left)
+        throw memory_error("a session of " + std::to_string(options_.context) + " positions takes "
+                           + size_text(cache + scratch) + " of memory, and " + size_text(left)
+                           + " are left beside the weights; a smaller session_options::context (--context) takes less");
+    work_ = options_.work ? options_.work : std::make_shared<workspace>(network_);
+    // Left uninitialised on purpose: the system gives no pages to positions that are never reached.
+    storage_ = network_->allocate(cache);
     cache_.data = reinterpret_cast<float*>(storage_.get());
     work_->reserve(options_.chunk, 1);
     for (kept_logits* l : {&logits_, &next_logits_}) {
-        l->here.resize(n.vocabulary);
-        if (network_->chooses()) l->there = network_->allocate(n.vocabulary * sizeof(float));
+        l->host.resize(vocabulary());
+        if (network_->chooses()) l->device = network_->allocate(vocabulary() * sizeof(float));
     }
     ids_.reserve(options_.context);
 }
@@ -53,6 +65,10 @@ LLAMAVISION_INLINE void session::append_generated(token id, read_options const& 
 
 LLAMAVISION_INLINE void session::append_together(std::span<input const> all, read_options const& options) {
     check(all);
+    naming_refused_memory("reading text", [&] { read_together(all, options); });
+}
+
+LLAMAVISION_INLINE void session::read_together(std::span<input const> all, read_options const& options) {
     undo on_failure(all);
     std::size_t rows = 0;
     for (input const& p : all) {
@@ -93,7 +109,7 @@ LLAMAVISION_INLINE void session::append_together(std::span<input const> all, rea
 
 LLAMAVISION_INLINE void session::check(std::span<input const> all) {
     for (input const& p : all) {
-        if (!p.to) throw argument_error("an input is read by a session, and this one names none");
+        if (!p.to) throw argument_error("an input names no session to read it");
         if (p.to->network_ != all.front().to->network_)
             throw argument_error("sessions of different models cannot read together");
         for (input const* before = all.data(); before != &p; ++before)
@@ -136,8 +152,8 @@ LLAMAVISION_INLINE void session::go_back() {
     run_end_ = before_.run_end;
 }
 
-LLAMAVISION_INLINE void session::look(workspace& work, std::span<token const> part, bool generated) {
-    std::vector<image_visibility>& visibility = work.sights_;
+LLAMAVISION_INLINE void session::add_visibility(workspace& work, std::span<token const> part, bool generated) {
+    std::vector<image_visibility>& visibility = work.visibility_;
     std::size_t const first = work.rows();
     seen_.clear();
     for (image_ptr const& image : images_) seen_.push_back(&image->memory);
@@ -160,27 +176,27 @@ LLAMAVISION_INLINE void session::look(workspace& work, std::span<token const> pa
     }
 }
 
-LLAMAVISION_INLINE std::vector<float> const& session::here(kept_logits const& l) const {
-    if (l.are_there) {
-        l.here.resize(vocabulary());
-        network_->download(l.there.get(), std::as_writable_bytes(std::span(l.here)));
-        l.are_there = false;
+LLAMAVISION_INLINE std::vector<float> const& session::on_host(kept_logits const& l) const {
+    if (l.on_device) {
+        l.host.resize(vocabulary());
+        network_->download(l.device.get(), std::as_writable_bytes(std::span(l.host)));
+        l.on_device = false;
     }
-    return l.here;
+    return l.host;
 }
 
 LLAMAVISION_INLINE token session::choose(tokens::sampler& by, std::shared_ptr<void>& memory) {
-    if (logits_.are_there) {
+    if (logits_.on_device) {
         tokens::sampling const& s = by.settings();
         choosing how;
-        how.temperature = s.greedy ? 0 : s.temperature;
+        how.temperature = s.temperature;
         how.top_p = s.top_p;
         how.top_k = s.top_k;
         how.penalty = static_cast<float>(s.repetition_penalty);
         how.forbidden = by.forbidden();
         how.history = ids_;
         how.random = by.random().state();
-        chosen const next = network_->choose(memory, how, reinterpret_cast<float const*>(logits_.there.get()));
+        chosen const next = network_->choose(memory, how, reinterpret_cast<float const*>(logits_.device.get()));
         if (next.id >= 0) {
             by.random() = random_bits::at(next.random);
             return next.id;
@@ -191,17 +207,18 @@ LLAMAVISION_INLINE token session::choose(tokens::sampler& by, std::shared_ptr<vo
 
 LLAMAVISION_INLINE void session::join(workspace& work, std::span<token const> part, bool generated,
                                       std::size_t logit_rows, pass_kind kind) {
-    look(work, part, generated);
-    segment now{part.size(), ids_.size(), logit_rows, cache_};
+    add_visibility(work, part, generated);
+    segment next{part.size(), ids_.size(), logit_rows, cache_};
     if (logit_rows > 0) {
-        next_logits_.are_there = next_logits_.there && !kind.watched;
-        if (next_logits_.are_there) // a pass writes them last of all: those of the only one may replace the ones before
-            now.device_logits = reinterpret_cast<float*>((kind.only ? logits_ : next_logits_).there.get());
+        next_logits_.on_device = next_logits_.device && !kind.watched;
+        if (next_logits_
+                .on_device) // a pass writes them last of all, so that the only one may write over the ones before
+            next.device_logits = reinterpret_cast<float*>((kind.only ? logits_ : next_logits_).device.get());
         else
-            next_logits_.here.resize(logit_rows * vocabulary());
-        now.logits = next_logits_.here.data();
+            next_logits_.host.resize(logit_rows * vocabulary());
+        next.logits = next_logits_.host.data();
     }
-    work.add(part, now);
+    work.add(part, next);
     ids_.insert(ids_.end(), part.begin(), part.end());
 }
 
@@ -209,7 +226,7 @@ LLAMAVISION_INLINE void session::keep(input const& read, pass_kind kind) {
     if (!read.generated) prompt_images_ += read.images.size();
     if (read.ids.empty()) return;
     std::swap(logits_, next_logits_);
-    if (kind.only) std::swap(logits_.there, next_logits_.there); // who chooses finds them where they were
+    if (kind.only) std::swap(logits_.device, next_logits_.device); // they were written where the ones before lay
 }
 
 } // namespace llamavision

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A workspace: what a pass over the weights works in while it reads for one conversation, or for several. Whatever
-// outlasts the pass is the sessions'.
+// A workspace: scratch memory and lists for a pass over the weights, which reads for one conversation or for several.
+// What must outlast the pass is kept by the sessions.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,8 @@
 
 namespace llamavision {
 
-/// Scratch memory, and the lists of a pass; they grow to what the largest pass needs, once. A session has one of its
-/// own unless it is given one. Not for several threads at once: sessions that share a workspace read in turn, or
-/// together.
+/// Grows once, to what the largest pass needs. A session has one of its own unless it is given one. Not for several
+/// threads at once: sessions that share a workspace read in turn, or together.
 class workspace {
   public:
     explicit workspace(std::shared_ptr<network const> net);
@@ -32,23 +31,23 @@ class workspace {
     void reserve(std::size_t rows, std::size_t logit_rows, bool watched = false);
 
   private:
-    friend class session; // says what a pass reads, and whose it is
+    friend class session; // fills the lists of a pass
 
     void clear();
     [[nodiscard]] std::size_t rows() const { return ids_.size(); }
-    void add(std::span<token const> ids, segment const& whose);
-    /// The rows that were added, in one pass.
+    void add(std::span<token const> ids, segment const& owner);
+    /// Reads the rows that were added, in one pass.
     void read(read_options const& options);
 
     std::shared_ptr<network const> network_;
     std::vector<float> frequencies_;
     std::shared_ptr<std::byte> scratch_;
-    std::size_t scratch_size_ = 0; ///< floats; enough for
-    std::size_t most_rows_ = 0, most_logit_rows_ = 0;
-    std::vector<float> angles_; ///< cosines, then sines
+    std::size_t scratch_size_ = 0;                    ///< floats
+    std::size_t most_rows_ = 0, most_logit_rows_ = 0; ///< the scratch memory is large enough for passes of these
+    std::vector<float> angles_;                       ///< cosines, then sines
     std::vector<token> ids_;
-    std::vector<segment> stretches_;
-    std::vector<image_visibility> sights_;
+    std::vector<segment> segments_;
+    std::vector<image_visibility> visibility_;
     attention_lists lists_;
     pass_tape tape_;
 };

@@ -25,7 +25,7 @@ LLAMAVISION_INLINE void workspace::reserve(std::size_t rows, std::size_t logit_r
     std::size_t const need = watched ? network_->read_scratch(rows, logit_rows, true)
                                      : network_->read_scratch(most_rows, most_logit_rows, false);
     if (need > scratch_size_) {
-        scratch_.reset(); // what replaces it need not fit beside it
+        scratch_.reset(); // first, so that old and new need not fit into memory together
         scratch_size_ = most_rows_ = most_logit_rows_ = 0;
         scratch_ = network_->allocate(need * sizeof(float));
         scratch_size_ = need;
@@ -37,32 +37,32 @@ LLAMAVISION_INLINE void workspace::reserve(std::size_t rows, std::size_t logit_r
 
 LLAMAVISION_INLINE void workspace::clear() {
     ids_.clear();
-    stretches_.clear();
-    sights_.clear();
+    segments_.clear();
+    visibility_.clear();
 }
 
-LLAMAVISION_INLINE void workspace::add(std::span<token const> ids, segment const& whose) {
+LLAMAVISION_INLINE void workspace::add(std::span<token const> ids, segment const& owner) {
     ids_.insert(ids_.end(), ids.begin(), ids.end());
-    stretches_.push_back(whose);
+    segments_.push_back(owner);
 }
 
 LLAMAVISION_INLINE void workspace::read(read_options const& options) {
-    text_rows now;
-    now.segments = stretches_;
-    now.visibility = sights_;
-    now.lists = &lists_;
-    now.tape = &tape_;
-    reserve(rows(), now.logit_rows(), bool(options.watch));
+    text_rows pass;
+    pass.segments = segments_;
+    pass.visibility = visibility_;
+    pass.lists = &lists_;
+    pass.tape = &tape_;
+    reserve(rows(), pass.logit_rows(), bool(options.watch));
     std::size_t const half = frequencies_.size();
     float *cos = angles_.data(), *sin = cos + rows() * half;
-    now.cos = cos;
-    now.sin = sin;
-    for (segment const& s : stretches_) {
+    pass.cos = cos;
+    pass.sin = sin;
+    for (segment const& s : segments_) {
         rope_angles(frequencies_, s.position, s.rows, cos, sin);
         cos += s.rows * half;
         sin += s.rows * half;
     }
-    network_->read(now, ids_, {reinterpret_cast<float*>(scratch_.get()), scratch_size_}, options);
+    network_->read(pass, ids_, {reinterpret_cast<float*>(scratch_.get()), scratch_size_}, options);
 }
 
 } // namespace llamavision

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encoded pictures, kept by what they are: the same tiles for the same encoder are looked at once, in this process and,
-// with a folder, in those after it.
+// Encoded pictures, kept under a hash of their tiles and of the encoder: a picture that is shown again is not encoded
+// again, in this process and, with a folder, in later ones.
 //
-// A file holds what `encode` computed and nothing else. How much that is, and what lies where, the network says; so a
-// file that somebody cut, wrote or brought can be of no use, but can do no harm: it is read as a miss, and replaced.
+// A file holds what `encode` computed and its hash. Its size and layout follow from the network, not from the file. So
+// a damaged or foreign file does no harm: it counts as a miss, and is replaced.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +39,8 @@ struct image_cache_options {
     std::size_t memory = std::size_t{1} << 30; ///< bytes of pictures that stay in memory; 0: none
     std::filesystem::path folder{};            ///< where more of them are kept; empty: nowhere
     std::size_t disk = std::size_t{4} << 30;   ///< bytes of files in the folder
-    /// Called when the folder cannot be written: pictures are encoded all the same.
+    /// Called each time that the folder cannot be written: pictures are encoded all the same. Empty:
+    /// `image_cache::last_warning` keeps the sentence.
     std::function<void(std::string const&)> on_warning{};
 };
 
@@ -48,8 +49,8 @@ struct image_cache_counts {
     std::size_t in_memory = 0, on_disk = 0, encoded = 0;
 };
 
-/// Any number of threads may use one at once, and any number of processes a folder. Of several that ask for the same
-/// new picture at the same time, each encodes it.
+/// Any number of threads may use a cache at a time, and any number of processes a folder. Threads that ask for the same
+/// new picture at the same time each encode it.
 class image_cache {
   public:
     /// @throws file_error if the folder is not there and cannot be made
@@ -62,28 +63,30 @@ class image_cache {
                              + (fault ? ": " + fault.message() : ""));
     }
 
-    /// The picture as `net` encodes it, found or encoded now. Options that watch are never answered from here.
+    /// The picture as `net` encodes it: found, or encoded now. A watched picture is always encoded. Where memory is
+    /// short, the pictures that are kept in memory are dropped first.
     /// @throws what `network::encode` throws
     [[nodiscard]] std::shared_ptr<encoded_image const> encode(network const& net, image::tiles const& tiles,
                                                               encode_options const& options) {
         if (options.watch) return net.encode(tiles, options);
         std::string const key = key_of(net, tiles, options);
         if (auto image = recall(key)) return found(image, &image_cache_counts::in_memory, options);
-        if (!options_.folder.empty())
-            if (auto image = read(key, net, net.blank_image(tiles.rows, tiles.columns, options))) {
-                remember(key, image);
-                return found(image, &image_cache_counts::on_disk, options);
-            }
-        auto image = net.encode(tiles, options);
-        count(&image_cache_counts::encoded);
-        remember(key, image);
-        if (!options_.folder.empty()) write(key, net, *image);
-        return image;
+        try {
+            return make(key, net, tiles, options);
+        } catch (memory_error const&) {
+            if (!forget_all()) throw;
+        }
+        return make(key, net, tiles, options);
     }
 
     [[nodiscard]] image_cache_counts counts() const {
         std::lock_guard const lock(mutex_);
         return counts_;
+    }
+    /// Why the folder could not be written the last time that it could not; empty: it always could.
+    [[nodiscard]] std::string last_warning() const {
+        std::lock_guard const lock(mutex_);
+        return last_warning_;
     }
 
     /// The name of the picture's file, without the folder.
@@ -117,6 +120,21 @@ class image_cache {
         return digest.hex();
     }
 
+    /// A picture that is not in memory.
+    image_ptr make(std::string const& key, network const& net, image::tiles const& tiles,
+                   encode_options const& options) {
+        if (!options_.folder.empty())
+            if (auto image = read(key, net, net.blank_image(tiles.rows, tiles.columns, options))) {
+                remember(key, image);
+                return found(image, &image_cache_counts::on_disk, options);
+            }
+        auto image = net.encode(tiles, options);
+        count(&image_cache_counts::encoded);
+        remember(key, image);
+        if (!options_.folder.empty()) write(key, net, *image);
+        return image;
+    }
+
     image_ptr found(image_ptr image, std::size_t image_cache_counts::*which, encode_options const& options) {
         count(which);
         if (options.on_progress) options.on_progress(1, 1);
@@ -127,7 +145,7 @@ class image_cache {
         ++(counts_.*which);
     }
 
-    // In memory: a list, the last used first, and where in it each key stands.
+    // In memory: a list, the last used first, and an index from keys to its elements.
 
     image_ptr recall(std::string const& key) {
         std::lock_guard const lock(mutex_);
@@ -149,7 +167,17 @@ class image_cache {
         }
     }
 
-    // On disk: a file for each, its last change being its last use.
+    /// Drops all pictures from memory; whether there were any.
+    bool forget_all() {
+        std::lock_guard const lock(mutex_);
+        bool const any = !images_.empty();
+        index_.clear();
+        images_.clear();
+        held_ = 0;
+        return any;
+    }
+
+    // On disk: a file for each picture; its time of change is that of its last use.
 
     [[nodiscard]] std::filesystem::path path_of(std::string const& key) const {
         return options_.folder / (key + std::string(ending));
@@ -172,19 +200,19 @@ class image_cache {
         if (std::filesystem::file_size(path, fault) != sizeof(header) + blank->bytes) return nullptr;
         std::unique_ptr<std::FILE, int (*)(std::FILE*)> const file(std::fopen(path.string().c_str(), "rb"),
                                                                    &std::fclose);
-        header said;
+        header stored;
         std::vector<std::byte> values(blank->bytes);
-        if (!file || std::fread(&said, sizeof said, 1, file.get()) != 1
+        if (!file || std::fread(&stored, sizeof stored, 1, file.get()) != 1
             || std::fread(values.data(), 1, values.size(), file.get()) != values.size())
             return nullptr;
-        header const right = header_of(key, values);
-        if (std::memcmp(&said, &right, sizeof said) != 0) return nullptr;
+        header const expected = header_of(key, values);
+        if (std::memcmp(&stored, &expected, sizeof stored) != 0) return nullptr;
         net.upload(values, blank->storage.get());
         std::filesystem::last_write_time(path, std::filesystem::file_time_type::clock::now(), fault);
         return blank;
     }
 
-    void write(std::string const& key, network const& net, encoded_image const& image) const {
+    void write(std::string const& key, network const& net, encoded_image const& image) {
         if (sizeof(header) + image.bytes > options_.disk) return;
         try {
             std::vector<std::byte> values(image.bytes);
@@ -197,10 +225,13 @@ class image_cache {
             tidy();
         } catch (file_error const& problem) {
             if (options_.on_warning) options_.on_warning(problem.what());
+            std::lock_guard const lock(mutex_);
+            last_warning_ = problem.what();
         }
     }
 
-    /// Removes what was used longest ago until the rest keeps to the limit, and what a killed process left behind.
+    /// Removes the files that were used longest ago until the rest keeps to the limit, and unfinished files of killed
+    /// processes.
     void tidy() const {
         struct entry {
             std::filesystem::path path;
@@ -237,6 +268,7 @@ class image_cache {
     image_cache_options options_;
     mutable std::mutex mutex_;
     image_cache_counts counts_;
+    std::string last_warning_;
     std::list<std::pair<std::string, image_ptr>> images_;
     std::unordered_map<std::string, std::list<std::pair<std::string, image_ptr>>::iterator> index_;
     std::size_t held_ = 0;

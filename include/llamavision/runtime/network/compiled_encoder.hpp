@@ -79,9 +79,9 @@ class compiled_encoder {
         return of_image.layers * 2 * floats_of(image.kept_slots * image.tokens()) * sizeof(float);
     }
 
-    /// See network::encode. @param mark names this encoder in what it returns
+    /// See network::encode. @param of allocates, and marks the image as its own
     [[nodiscard]] std::shared_ptr<encoded_image const> encode(image::tiles const& tiles, encode_options const& options,
-                                                              std::string const& mark) const {
+                                                              network const& of) const {
         check_arrangement(numbers_, tiles.rows, tiles.columns);
         std::size_t const real = tiles.rows * tiles.columns, values = real * values_per_tile();
         if (tiles.side != numbers_.tile)
@@ -92,18 +92,18 @@ class compiled_encoder {
                               + std::to_string(tiles.values.size()));
         vision_rows const plan = plan_of(tiles.rows, tiles.columns, options);
         std::size_t const size = scratch(plan, bool(options.watch));
-        std::shared_ptr<std::byte> const memory = allocate(backend_, size * sizeof(float));
+        std::shared_ptr<std::byte> const memory = of.allocate(size * sizeof(float));
         arena scratch_memory({reinterpret_cast<float*>(memory.get()), size});
-        auto image = blank(plan, tiles.rows, tiles.columns, mark);
+        auto image = blank(plan, tiles.rows, tiles.columns, of);
         encode(plan, scratch_memory, {tiles.values.data(), real, tiles.side}, options, image.get());
         return image;
     }
 
     /// See network::blank_image.
     [[nodiscard]] std::shared_ptr<encoded_image> blank(std::size_t grid_rows, std::size_t grid_columns,
-                                                       encode_options const& options, std::string const& mark) const {
+                                                       encode_options const& options, network const& of) const {
         check_arrangement(numbers_, grid_rows, grid_columns);
-        return blank(plan_of(grid_rows, grid_columns, options), grid_rows, grid_columns, mark);
+        return blank(plan_of(grid_rows, grid_columns, options), grid_rows, grid_columns, of);
     }
 
   private:
@@ -154,7 +154,7 @@ class compiled_encoder {
     /// Memory for keys and values of every cross layer, each those of the real tiles' rows and then the padded ones,
     /// and for the padded rows' bias.
     [[nodiscard]] std::shared_ptr<encoded_image> blank(vision_rows const& plan, std::size_t grid_rows,
-                                                       std::size_t grid_columns, std::string const& mark) const {
+                                                       std::size_t grid_columns, network const& of) const {
         auto image = std::make_shared<encoded_image>();
         image_memory& m = image->memory;
         std::vector<float> bias; // (padded rows)
@@ -164,11 +164,11 @@ class compiled_encoder {
         m.padded_rows = bias.size();
         m.kept = kept_;
         std::size_t const seen = floats_of(m.rows), all = seen + floats_of(m.padded_rows);
-        image->encoder = mark;
+        image->encoder = of.encoder_mark();
         image->grid_rows = grid_rows;
         image->grid_columns = grid_columns;
         image->bytes = (of_image.layers * 2 * all + bias.size()) * sizeof(float);
-        image->storage = allocate(backend_, image->bytes);
+        image->storage = of.allocate(image->bytes);
         auto* at = reinterpret_cast<float*>(image->storage.get());
         backend_.zero(at, of_image.layers * 2 * all);
         for (std::size_t i = 0; i < of_image.layers; ++i, at += 2 * all)

@@ -39,23 +39,23 @@ class compiled_network final : public network {
   public:
     /// @param tensors the checkpoint under the names of the model's weights
     /// @throws mismatch_error naming every tensor that is missing, surplus or misshapen; memory_error with the figures,
-    ///         before anything large is allocated, if weights, one picture and a conversation of a thousand tokens take
-    ///         more than the budget; format_error naming a tensor with a value that is infinite or no number, if it is
-    ///         kept in integers; what packed_file throws
+    ///         before anything large is allocated, if the weights and `options.planned` take more than the budget;
+    ///         argument_error for a context beyond the model's; format_error naming a tensor that is kept in integers
+    ///         and has a value that is infinite or no number; what packed_file throws
     compiled_network(checkpoint::named_tensors tensors, B kernels, network_options const& options = {})
         : compiled_network(std::move(kernels), options.formats, tensors, !options.packed.file.empty()) {
+        planned_ = settled(options.planned, numbers_.text);
         weight_repacker<B> repack(backend_, formats_, options.packed);
         binder bind = bound(std::move(tensors), &repack);
-        std::size_t left = SIZE_MAX;
-        if (options.memory_budget > 0)
-            left = budget_left(plan(256), options.memory_budget, owns_memory<B>, options.beyond_memory);
+        auto const shares = share_memory(plan(256, planned_.conversations), planned_, options, owns_memory<B>);
+        ledger_ = std::make_shared<memory_ledger>(shares.sessions);
         if (owns_memory<B> && options.host_memory_budget > 0)
             check_host_memory(weight_memory_, options.host_memory_budget, options.beyond_memory);
         owners_ = bind.finish(options.on_repack);
         bound_ = bind.bound();
         if constexpr (encodes<M>)
             if (encoder_) encoder_->check_padding();
-        if (!owns_memory<B> && left < weight_memory_.mapped) stream_from_files(left);
+        if (!owns_memory<B> && shares.mapped < weight_memory_.mapped) stream_from_files(shares.mapped);
     }
 
     /// What the model would take, from names, types and shapes alone: no weight is read, made or repacked.
@@ -82,11 +82,9 @@ class compiled_network final : public network {
     [[nodiscard]] double read_flops(std::size_t before, std::size_t count, std::size_t image_rows) const override {
         return llamavision::read_flops<M>(before, count, image_rows);
     }
-
     [[nodiscard]] std::size_t cache_floats(std::size_t capacity) const override {
         return reader_.cache_floats(capacity);
     }
-
     using network::plan;
     [[nodiscard]] memory_plan plan(std::size_t rows, std::size_t conversations) const override {
         memory_plan m;
@@ -98,13 +96,15 @@ class compiled_network final : public network {
             }
         m.cache_per_position = reader_.cache_per_position();
         m.read_scratch = reader_.scratch(rows, conversations, false) * sizeof(float);
+        m.logits = 2 * numbers_.text.vocabulary * sizeof(float);
         m.rows = rows;
         m.conversations = conversations;
         return m;
     }
-
+    [[nodiscard]] planned_use planned() const override { return planned_; }
+    [[nodiscard]] std::size_t memory_left() const override { return ledger_->left(); }
     [[nodiscard]] std::shared_ptr<std::byte> allocate(std::size_t bytes) const override {
-        return llamavision::allocate(backend_, bytes);
+        return memory_ledger::take(ledger_, bytes, [&] { return llamavision::allocate(backend_, bytes); });
     }
     void upload(std::span<std::byte const> from, std::byte* to) const override {
         llamavision::upload(backend_, from.data(), from.size(), to);
@@ -117,13 +117,13 @@ class compiled_network final : public network {
     [[nodiscard]] std::shared_ptr<encoded_image const> encode(image::tiles const& tiles,
                                                               encode_options const& options) const override {
         must_see();
-        if constexpr (encodes<M>) return encoder_->encode(tiles, options, encoder_mark());
+        if constexpr (encodes<M>) return encoder_->encode(tiles, options, *this);
         return nullptr;
     }
     [[nodiscard]] std::shared_ptr<encoded_image> blank_image(std::size_t grid_rows, std::size_t grid_columns,
                                                              encode_options const& options) const override {
         must_see();
-        if constexpr (encodes<M>) return encoder_->blank(grid_rows, grid_columns, options, encoder_mark());
+        if constexpr (encodes<M>) return encoder_->blank(grid_rows, grid_columns, options, *this);
         return nullptr;
     }
     [[nodiscard]] std::string encoder_identity() const override { return identified(identity_, SIZE_MAX); }
@@ -215,6 +215,8 @@ class compiled_network final : public network {
     std::optional<typename encoder_of<M>::type> encoder_; ///< absent where the checkpoint is the text model alone
     weight_memory weight_memory_;
     config::numbers numbers_ = config::numbers_of<typename M::configured>();
+    planned_use planned_ = settled({}, numbers_.text);
+    std::shared_ptr<memory_ledger> ledger_ = std::make_shared<memory_ledger>(SIZE_MAX); ///< of sessions and pictures
     std::vector<std::shared_ptr<void const>> owners_;
     std::vector<bound_weight> bound_;
     std::size_t of_encoder_ = 0; ///< how many of them are the encoder's, which come first

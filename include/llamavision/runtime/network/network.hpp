@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -18,17 +19,13 @@
 #include <llamavision/expression/context.hpp>
 #include <llamavision/expression/count.hpp>
 #include <llamavision/image/tiles.hpp>
+#include <llamavision/runtime/network/planned_use.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/tokens/token.hpp>
 #include <llamavision/weights/memory.hpp>
 
 namespace llamavision {
-
-/// Thrown by what was interrupted through its stop token.
-struct cancelled : error {
-    using error::error;
-};
 
 struct encode_options {
     bool collapse_padding = true;  ///< false: the plain computation, row for row what the references do
@@ -63,15 +60,20 @@ struct memory_plan {
     std::size_t image = 0;              ///< for each encoded picture of all tiles
     std::size_t cache_per_position = 0; ///< self-attention keys and values
     std::size_t read_scratch = 0;       ///< while `rows` tokens are read at a time
+    std::size_t logits = 0;             ///< for each conversation: of the row before, and of the next one
     std::size_t rows = 0;
     std::size_t conversations = 1; ///< that share a workspace
 
-    /// Memory of this process alone that the system cannot drop: weights, one picture of all tiles being looked at or
-    /// kept, and conversations of `positions` each. Mapped weights come on top; with less room than they take, they are
-    /// read again and again.
-    [[nodiscard]] std::size_t own(std::size_t positions) const {
-        return weights.own + std::max(encode_scratch, read_scratch) + image
-               + conversations * positions * cache_per_position;
+    /// What pictures of all tiles and the conversations, of `positions` each, take beside the weights. A workspace
+    /// keeps its scratch memory while a picture is encoded. Caches grow in steps of 32 positions.
+    [[nodiscard]] std::size_t beside_weights(std::size_t positions, std::size_t pictures = 1) const {
+        return encode_scratch + read_scratch + pictures * image
+               + conversations * ((positions + 31) / 32 * 32 * cache_per_position + logits);
+    }
+    /// The same and the weights: memory that no other process shares and that the system cannot drop. Mapped weights
+    /// come on top; where less memory is left than they take, they are read from their files again and again.
+    [[nodiscard]] std::size_t own(std::size_t positions, std::size_t pictures = 1) const {
+        return weights.own + beside_weights(positions, pictures);
     }
 };
 
@@ -94,8 +96,12 @@ class network {
     /// What it takes for so many conversations to be read in one pass of `rows` tokens.
     [[nodiscard]] virtual memory_plan plan(std::size_t rows, std::size_t conversations) const = 0;
     [[nodiscard]] memory_plan plan(std::size_t rows) const { return plan(rows, 1); }
+    /// What the model was loaded for, with its context settled.
+    [[nodiscard]] virtual planned_use planned() const { return settled({}, numbers().text); }
+    /// Bytes of the memory budget that are left for sessions and pictures; SIZE_MAX: there is no budget.
+    [[nodiscard]] virtual std::size_t memory_left() const { return SIZE_MAX; }
     /// Memory where the network works, for sessions' caches and scratch: uninitialised, on a cache line.
-    /// @throws memory_error
+    /// @throws memory_error if less of the budget is left, or if the system refuses it
     [[nodiscard]] virtual std::shared_ptr<std::byte> allocate(std::size_t bytes) const = 0;
     /// Into such memory.
     virtual void upload(std::span<std::byte const> from, std::byte* to) const = 0;

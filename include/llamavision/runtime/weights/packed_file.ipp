@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <random>
@@ -23,6 +24,8 @@
 #include <llamavision/support/system_reason.hpp>
 
 namespace llamavision {
+
+static_assert(std::endian::native == std::endian::little, "files of weights are mapped as they are, little-endian");
 
 namespace detail {
 inline constexpr std::size_t packed_page = 4096, packed_line = 64;

@@ -26,6 +26,18 @@
 
 namespace llamavision {
 
+/// What decides the bytes of a backend's layouts: its name, and the version of its layouts if it has one, else of its
+/// kernels.
+template <backend B>
+[[nodiscard]] std::string layout_identity(B const& backend) {
+    std::string text(backend.name());
+    if constexpr (requires { backend.layouts(); })
+        text += ", " + std::string(backend.layouts());
+    else if constexpr (requires { backend.kernels(); })
+        text += ", " + std::string(backend.kernels());
+    return text;
+}
+
 template <backend B>
 class weight_repacker final : public repacker {
   public:
@@ -54,7 +66,7 @@ class weight_repacker final : public repacker {
         if (packs && list.empty())
             throw argument_error(packed_.file.string() + ": the " + std::string(backend_.name())
                                  + " backend has all weights in memory of its own, and none to pack");
-        if (packs) file_.emplace(packed_.file, packed_.source, list);
+        if (packs) file_.emplace(packed_.file, packed_.source + "\n" + layout_identity(host_backend(backend_)), list);
         if (on_device > 0) device_memory_ = allocate(backend_, on_device);
     }
 

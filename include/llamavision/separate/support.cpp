@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compiled once in a program that defines LLAMAVISION_SEPARATE (support/separate.hpp).
+#include <llamavision/support/json.ipp>
