@@ -10,6 +10,8 @@
 
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
+#include <llamavision/checkpoint/open.hpp>
+#include <llamavision/config/differences.hpp>
 #include <llamavision/runtime/network/compiled_network.hpp>
 
 #include "../cuda/emulation/device.hpp"
@@ -83,8 +85,9 @@ double check_case(lv::network const& net, std::shared_ptr<lv::network const> con
 template <class C, class B>
 void check(B const& backend) {
     CAPTURE(std::string(backend.name()));
-    auto tensors = lv::checkpoint::read_safetensors(folder_of(C::name) / "hf" / "model.safetensors");
-    auto const net = std::make_shared<lv::network_of<C, B> const>(std::move(tensors), backend);
+    lv::checkpoint::opened folder = lv::checkpoint::open(folder_of(C::name) / "hf");
+    CHECK(lv::config::differences(folder.model->values, lv::config::numbers_of<C>(), folder.model->unstated).empty());
+    auto const net = std::make_shared<lv::network_of<C, B> const>(std::move(folder.tensors), backend);
     CHECK(net->size() == lv::count(lv::llama_of<C>::reader));
     for (char const* name : {"one", "nine", "long"}) {
         CAPTURE(name);

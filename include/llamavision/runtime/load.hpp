@@ -36,7 +36,8 @@ template <configuration... C>
 struct configurations {};
 
 /// Those of the published models.
-using published = configurations<llama_3_2_11b_vision, llama_3_2_11b_vision_448, llama_3_2_90b_vision>;
+using published = configurations<llama_3_2_11b_vision, llama_3_2_11b_vision_448, llama_3_2_90b_vision, llama_3_1_8b,
+                                 llama_3_2_3b, llama_3_2_1b>;
 
 namespace detail {
 

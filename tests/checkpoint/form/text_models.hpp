@@ -63,9 +63,10 @@ inline std::vector<std::byte> content(cp::tensor const& t) {
 
 inline void check_same(cp::named_tensors const& a, cp::named_tensors const& b) {
     CHECK(a.tensors.size() == b.tensors.size());
-    for (auto const& [name, value] : a.tensors) {
-        CAPTURE(name);
-        auto const other = b.tensors.find(name);
+    for (auto const& entry : a.tensors) {
+        cp::tensor const& value = entry.second;
+        CAPTURE(entry.first);
+        auto const other = b.tensors.find(entry.first);
         REQUIRE(other != b.tensors.end());
         CHECK(value.type == other->second.type);
         CHECK(value.shape == other->second.shape);

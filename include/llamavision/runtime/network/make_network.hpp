@@ -11,7 +11,7 @@
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
-#include <llamavision/config/llama_3_2.hpp>
+#include <llamavision/config/llama_3.hpp>
 #include <llamavision/config/tiny.hpp>
 #include <llamavision/runtime/network/compiled_network.hpp>
 #include <llamavision/runtime/network/network.hpp>
@@ -42,9 +42,14 @@ template <configuration C, backend B>
     LLAMAVISION_NETWORK(EXTERN, llama_3_2_11b_vision)                                                                  \
     LLAMAVISION_NETWORK(EXTERN, llama_3_2_11b_vision_448)                                                              \
     LLAMAVISION_NETWORK(EXTERN, llama_3_2_90b_vision)
+#define LLAMAVISION_TEXT_NETWORKS(EXTERN)                                                                              \
+    LLAMAVISION_NETWORK(EXTERN, llama_3_1_8b)                                                                          \
+    LLAMAVISION_NETWORK(EXTERN, llama_3_2_3b)                                                                          \
+    LLAMAVISION_NETWORK(EXTERN, llama_3_2_1b)
 
 #if defined(LLAMAVISION_PUBLISHED)
 LLAMAVISION_NETWORKS(extern)
+LLAMAVISION_TEXT_NETWORKS(extern)
 #endif
 
 } // namespace llamavision

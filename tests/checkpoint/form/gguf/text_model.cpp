@@ -132,7 +132,7 @@ TEST_CASE("this library's own file of a text model holds the folder's small file
 
 TEST_CASE("the scaling of rotary frequencies is told from rope_freqs.weight") {
     for (double const factor : {8.0, 32.0, 4.0}) {
-        for (std::size_t const head_dim : {6, 10, 64, 128}) {
+        for (std::size_t const head_dim : {6u, 10u, 64u, 128u}) {
             CAPTURE(factor);
             CAPTURE(head_dim);
             config::text_numbers t;

@@ -98,7 +98,7 @@ TEST_CASE("a params.json of a text model that contradicts itself is refused in i
 
 TEST_CASE_TEMPLATE("a text model in Meta's form has the numbers and tensors of Hugging Face's", C, tied, untied) {
     auto const& wanted = reference<C>();
-    for (std::size_t const files : {1, 2}) {
+    for (std::size_t const files : {1u, 2u}) {
         if (files == 2 && C::text::kv_heads % 2 != 0) continue; // a head cannot be divided
         CAPTURE(files);
         temporary_folder const folder;
