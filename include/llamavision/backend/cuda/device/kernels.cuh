@@ -45,7 +45,7 @@
     X(llamavision::gpu::multiply_values)                                                                               \
     X(llamavision::gpu::gate_values)                                                                                   \
     X(llamavision::gpu::add_values)                                                                                    \
-    X(llamavision::gpu::turn_pairs)                                                                                    \
+    X(llamavision::gpu::rotate_pairs)                                                                                  \
     X(llamavision::gpu::unfold_values)                                                                                 \
     X(llamavision::gpu::interleave_values)                                                                             \
     X(llamavision::gpu::keep_values<float>)                                                                            \
