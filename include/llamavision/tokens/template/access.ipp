@@ -87,6 +87,8 @@ inline value macro_attribute(machine& m, macro_object const& macro, std::string_
 LLAMAVISION_INLINE value attribute(machine& m, value const& self, std::string_view name) {
     bool const hidden = name.starts_with('_'); // the sandbox shows no attribute of such a name, but items
     if (self.is(kind::undefined)) m.fail(self.as<undefined_object>().hint);
+    if (self.is(kind::function) || self.is(kind::joiner))
+        m.fail("attributes of a " + std::string(type_name(self)) + " are not interpreted");
     if (self.is(kind::name_space) && !hidden)
         for (auto const& [known, v] : self.as<name_space_object>().members)
             if (known == name) return v;
@@ -142,6 +144,7 @@ inline value character(machine& m, text_object const& self, std::size_t index) {
 LLAMAVISION_INLINE value item(machine& m, value const& self, value const& key) {
     auto const length = length_of(self);
     switch (self.what()) {
+    case kind::function: return attribute(m, self, {}); // Python's dict["x"] is a type
     case kind::undefined: m.fail(self.as<undefined_object>().hint);
     case kind::dict:
         if (!is_hashable(key)) break;

@@ -12,7 +12,7 @@ LLAMAVISION_INLINE value machine::evaluate(expression const& e) {
     level const inside(*this);
     charge(1);
     at_ = &e;
-    auto const part = [&](std::size_t i) {
+    auto const operand = [&](std::size_t i) {
         auto made = e.parts[i].what == expression::form::absent ? value(nullptr) : evaluate(e.parts[i]);
         at_ = &e;
         return made;
@@ -20,7 +20,7 @@ LLAMAVISION_INLINE value machine::evaluate(expression const& e) {
     auto const parts = [&] {
         values made;
         made.reserve(e.parts.size());
-        for (std::size_t i = 0; i < e.parts.size(); ++i) made.push_back(part(i));
+        for (std::size_t i = 0; i < e.parts.size(); ++i) made.push_back(operand(i));
         return made;
     };
     switch (e.what) {
@@ -28,10 +28,10 @@ LLAMAVISION_INLINE value machine::evaluate(expression const& e) {
     case expression::form::member: break;
     case expression::form::constant: return e.constant;
     case expression::form::name: return name(e);
-    case expression::form::attribute: return attribute(*this, part(0), e.name);
+    case expression::form::attribute: return attribute(*this, operand(0), e.name);
     case expression::form::item: {
-        auto const self = part(0);
-        return item(*this, self, part(1));
+        auto const self = operand(0);
+        return item(*this, self, operand(1));
     }
     case expression::form::slice: {
         auto const p = parts();
@@ -40,43 +40,43 @@ LLAMAVISION_INLINE value machine::evaluate(expression const& e) {
     case expression::form::call: return call_expression(e, nullptr);
     case expression::form::filter: return filtered(e, value());
     case expression::form::test: {
-        auto const self = part(0);
+        auto const self = operand(0);
         arguments given;
         fill(given, e, 1);
         return e.callee(*this, self, given);
     }
-    case expression::form::unary: return unary(*this, e.operators[0], part(0));
+    case expression::form::unary: return unary(*this, e.operators[0], operand(0));
     case expression::form::binary: {
-        auto const left = part(0);
-        return binary(*this, e.operators[0], left, part(1));
+        auto const left = operand(0);
+        return binary(*this, e.operators[0], left, operand(1));
     }
     case expression::form::compare: return compared(e);
     case expression::form::both: {
-        auto left = part(0);
-        return truth(*this, left) ? part(1) : left;
+        auto left = operand(0);
+        return truth(*this, left) ? operand(1) : left;
     }
     case expression::form::either: {
-        auto left = part(0);
-        return truth(*this, left) ? left : part(1);
+        auto left = operand(0);
+        return truth(*this, left) ? left : operand(1);
     }
-    case expression::form::negation: return value(!truth(*this, part(0)));
+    case expression::form::negation: return value(!truth(*this, operand(0)));
     case expression::form::concat: {
         marked_text made;
-        for (std::size_t i = 0; i < e.parts.size(); ++i) append_str(*this, made, part(i));
+        for (std::size_t i = 0; i < e.parts.size(); ++i) append_str(*this, made, operand(i));
         return text(std::move(made));
     }
     case expression::form::conditional:
-        if (truth(*this, part(0))) return part(1);
+        if (truth(*this, operand(0))) return operand(1);
         if (e.parts[2].what == expression::form::absent)
             return undefined("a condition was false, and there is no else");
-        return part(2);
+        return operand(2);
     case expression::form::list: return list(parts());
     case expression::form::tuple: return tuple(parts());
     case expression::form::dict: {
         dict_object made;
         for (std::size_t i = 0; i + 1 < e.parts.size(); i += 2) {
-            auto key = part(i);
-            auto v = part(i + 1);
+            auto key = operand(i);
+            auto v = operand(i + 1);
             put_entry(*this, made.entries, std::move(key), std::move(v));
         }
         return dict(std::move(made.entries));

@@ -20,7 +20,7 @@ LLAMAVISION_INLINE expression parser::make(expression::form what, template_posit
 
 // The evaluator recurses over an expression, so its height is bounded.
 LLAMAVISION_INLINE void parser::check_height(expression& e) const {
-    for (auto const& part : e.parts) e.height = std::max(e.height, part.height + 1);
+    for (auto const& operand : e.parts) e.height = std::max(e.height, operand.height + 1);
     if (e.height > highest) fail(e.at, "an expression of more than " + std::to_string(highest) + " levels");
 }
 
@@ -406,7 +406,7 @@ LLAMAVISION_INLINE expression parser::dict_display() {
 LLAMAVISION_INLINE expression parser::one_target(bool with_members) {
     level const inside(*this);
     if (skip_symbol("(")) {
-        auto made = target(false, ")");
+        auto made = target(false);
         expect_symbol(")");
         return made;
     }
@@ -422,11 +422,11 @@ LLAMAVISION_INLINE expression parser::one_target(bool with_members) {
     return made;
 }
 
-// Names to assign to, up to the symbol or name `end`.
-LLAMAVISION_INLINE expression parser::target(bool with_members, std::string_view end) {
+// Names to assign to.
+LLAMAVISION_INLINE expression parser::target(bool with_members) {
     auto made = make(expression::form::tuple, here().at);
     bool is_tuple = false;
-    while (made.parts.empty() || !(here().what == lexeme::form::block_end || is_symbol(")") || is_name(end))) {
+    while (made.parts.empty() || !(here().what == lexeme::form::block_end || is_symbol(")"))) {
         made.parts.push_back(one_target(with_members));
         if (!skip_symbol(",")) break;
         is_tuple = true;

@@ -53,9 +53,9 @@ class marked_text {
     }
 
     [[nodiscard]] marked_text slice(std::size_t begin, std::size_t end) const {
-        marked_text part;
-        part.append(*this, begin, end);
-        return part;
+        marked_text made;
+        made.append(*this, begin, end);
+        return made;
     }
 
     /// Bytes of memory that it takes, but for spare room.

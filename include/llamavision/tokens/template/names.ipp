@@ -112,6 +112,7 @@ inline std::vector<std::pair<value, value>> entries_of(machine& m, char const* n
     if (given.positional.size() > 1) m.fail(std::string(name) + " takes at most one argument without a name");
     if (!given.positional.empty()) {
         auto const& from = given.positional[0];
+        if (from.is(kind::undefined)) m.fail(from.as<undefined_object>().hint);
         if (from.is(kind::dict)) {
             entries = from.as<dict_object>().entries;
         } else {
@@ -162,7 +163,9 @@ inline value raise_exception(machine& m, arguments& given) {
 inline value strftime_now(machine& m, arguments& given) {
     bound const p(m, "strftime_now", given, {"format"}, 1);
     std::string unknown;
-    auto const text = strftime(m.now(), text_of(m, p[0], "the format").bytes(), unknown);
+    std::string_view format = text_of(m, p[0], "the format").bytes();
+    format = format.substr(0, format.find('\0')); // where Python's ends, too
+    auto const text = strftime(m.now(), format, unknown);
     if (!text) m.fail("the code " + unknown + " of strftime_now is not interpreted");
     return m.text(*text);
 }

@@ -83,7 +83,7 @@ class parser {
     void call_arguments(expression& call);
     expression list_display();
     expression dict_display();
-    expression target(bool with_members, std::string_view end);
+    expression target(bool with_members);
     expression one_target(bool with_members);
 
     expression make(expression::form what, template_position at) const;

@@ -283,12 +283,13 @@ LLAMAVISION_INLINE marked_text formatted(machine& m, marked_text const& format, 
     for (auto at = bytes.find('%'); at != std::string_view::npos; at = bytes.find('%', plain)) {
         made.append(format, plain, at++);
         if (at < bytes.size() && bytes[at] == '(') m.fail("a format with names is not interpreted");
-        auto const c = detail::read_format_code(m, bytes, at);
-        plain = at;
-        if (c.letter == '%') {
-            made.append("%", format.is_from_user(at - 1));
+        if (at < bytes.size() && bytes[at] == '%') {
+            plain = at + 1;
+            made.append("%", format.is_from_user(at));
             continue;
         }
+        auto const c = detail::read_format_code(m, bytes, at);
+        plain = at;
         if (used >= given.positional.size()) m.fail("too few arguments for the format");
         auto const& v = given.positional[used++];
         marked_text shown;

@@ -131,7 +131,7 @@ class analysis {
 
     void reads(expression const& e) {
         if (e.what == expression::form::name || e.what == expression::form::member) s_->load(e.name);
-        for (auto const& part : e.parts) reads(part);
+        for (auto const& inner : e.parts) reads(inner);
     }
     void stores(expression const& target, bool as_parameter = false) {
         if (target.what == expression::form::member)
@@ -140,7 +140,7 @@ class analysis {
             s_->parameter(target.name);
         else if (target.what == expression::form::name)
             s_->store(target.name);
-        for (auto const& part : target.parts) stores(part, as_parameter);
+        for (auto const& inner : target.parts) stores(inner, as_parameter);
     }
     void visit(block const& b) {
         for (auto const& s : b) std::visit([&](auto const& what) { visit(what); }, s.what);
@@ -205,11 +205,11 @@ class undeclared {
   private:
     void reads(expression const& e) {
         if (e.what == expression::form::name && names_.count(e.name) > 0) found_.insert(e.name);
-        for (auto const& part : e.parts) reads(part);
+        for (auto const& inner : e.parts) reads(inner);
     }
     void stores(expression const& target) {
         if (target.what == expression::form::name) names_.erase(target.name);
-        for (auto const& part : target.parts) stores(part);
+        for (auto const& inner : target.parts) stores(inner);
     }
     void visit(block const& b) {
         for (auto const& s : b) std::visit([&](auto const& what) { visit(what); }, s.what);
@@ -289,7 +289,7 @@ class placement {
             if (!found) throw template_error(p_.name, e.at, "the variable " + in_quotes(e.name) + " is not known here");
             e.place = *found;
         }
-        for (auto& part : e.parts) place(part, s);
+        for (auto& inner : e.parts) place(inner, s);
     }
     void place(block& b, symbols& s) {
         for (auto& statement : b) std::visit([&](auto& what) { place(what, s); }, statement.what);
@@ -352,7 +352,7 @@ class placement {
     void refuse_loop_as_target(expression const& target) {
         if (target.what == expression::form::name && target.name == "loop")
             throw template_error(p_.name, target.at, "an assignment to \"loop\" inside of a loop");
-        for (auto const& part : target.parts) refuse_loop_as_target(part);
+        for (auto const& inner : target.parts) refuse_loop_as_target(inner);
     }
     void refuse_loop_as_target(block const& b) {
         for (auto const& s : b) {

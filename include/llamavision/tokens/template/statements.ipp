@@ -168,7 +168,7 @@ LLAMAVISION_INLINE condition parser::if_statement() {
 
 LLAMAVISION_INLINE for_loop parser::for_statement() {
     for_loop made;
-    made.target = target(false, "in");
+    made.target = target(false);
     expect_name("in");
     made.iterable = whole(false);
     if (skip_name("if")) made.test = any();
@@ -188,7 +188,7 @@ LLAMAVISION_INLINE for_loop parser::for_statement() {
 }
 
 LLAMAVISION_INLINE void parser::set_statement(statement& made) {
-    auto assigned_to = target(true, {});
+    auto assigned_to = target(true);
     if (skip_symbol("=")) {
         made.what = assignment{std::move(assigned_to), whole()};
         return;
@@ -249,7 +249,7 @@ LLAMAVISION_INLINE with_block parser::with_statement() {
     with_block made;
     while (here().what != lexeme::form::block_end) {
         if (!made.targets.empty()) expect_symbol(",");
-        made.targets.push_back(target(false, {}));
+        made.targets.push_back(target(false));
         expect_symbol("=");
         made.assigned.push_back(any());
     }

@@ -162,12 +162,12 @@ inline value partition(machine& m, text_object const& self, bool from_right, arg
     if (separator.empty()) m.fail("an empty separator");
     auto const& bytes = self.text.bytes();
     auto const found = from_right ? bytes.rfind(separator.bytes()) : bytes.find(separator.bytes());
-    auto const part = [&](std::size_t begin, std::size_t end) { return m.text(self.text.slice(begin, end)); };
+    auto const piece = [&](std::size_t begin, std::size_t end) { return m.text(self.text.slice(begin, end)); };
     if (found == std::string::npos)
-        return from_right ? m.tuple({m.text(""), m.text(""), part(0, bytes.size())})
-                          : m.tuple({part(0, bytes.size()), m.text(""), m.text("")});
+        return from_right ? m.tuple({m.text(""), m.text(""), piece(0, bytes.size())})
+                          : m.tuple({piece(0, bytes.size()), m.text(""), m.text("")});
     auto const behind = found + separator.size();
-    return m.tuple({part(0, found), part(found, behind), part(behind, bytes.size())});
+    return m.tuple({piece(0, found), piece(found, behind), piece(behind, bytes.size())});
 }
 
 // The bytes between the characters that `start` and `end` mean, as in slices.
