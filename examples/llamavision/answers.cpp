@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From settings to answers, with progress bars and a clock.
+// Makes answers from settings, with progress bars and times.
 #include "answers.hpp"
 
 #include <utility>

@@ -23,7 +23,7 @@ namespace program {
 struct timing {
     double image = 0, prompt = 0, answer = 0; ///< seconds
     std::size_t images = 0, prompt_tokens = 0, answer_tokens = 0;
-    std::size_t cached = 0; ///< of the images: not looked at again
+    std::size_t cached = 0; ///< of the images: found in the cache
 
     timing& operator+=(timing const& other);
 };

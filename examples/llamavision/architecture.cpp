@@ -18,12 +18,13 @@ namespace program {
 
 namespace {
 
-/// Of a checkpoint whose weights may still be missing.
+/// The configuration of a checkpoint, whose weights may be missing.
 built_in const& by_checkpoint(std::filesystem::path const& path) {
-    auto const said = lv::checkpoint::read_description(path, lv::checkpoint::faults::collected);
-    if (!said.model)
-        throw lv::file_error(said.problems.empty() ? path.string() + ": says no numbers" : said.problems[0]);
-    if (built_in const* const found = find_built_in(said.model->values, said.model->unstated)) return *found;
+    auto const d = lv::checkpoint::read_description(path, lv::checkpoint::faults::collected);
+    if (!d.model)
+        throw lv::file_error(d.problems.empty() ? path.string() + ": names none of the model's numbers"
+                                                : d.problems[0]);
+    if (built_in const* const found = find_built_in(d.model->values, d.model->unstated)) return *found;
     throw lv::mismatch_error(path.string()
                              + ": has the numbers of no configuration that this program was built for; `llamavision "
                                "inspect DIR --config-header` prints the type to build it with");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `bench`: seconds for a picture, for a prompt and for tokens, each beside what the machine could do in that moment.
+// `bench`: seconds for a picture, for a prompt and for tokens, each beside the limits of the machine at that time.
 #include "commands.hpp"
 
 #include <algorithm>
@@ -31,7 +31,7 @@ namespace program {
 
 namespace {
 
-/// The median of what was measured, and the limits around it.
+/// The median of the measured times, and the limits of the machine just before and after.
 struct measured {
     double seconds = 0;
     limits beside;
@@ -53,7 +53,7 @@ struct figures {
     std::string model;
     double load = 0; ///< seconds
     std::vector<picture_cost> pictures;
-    std::vector<prompt_cost> prompts; ///< never none
+    std::vector<prompt_cost> prompts; ///< at least one
     measured decode;                  ///< one token, after the first of the prompts
     double decode_bytes = 0;
     measured batch; ///< one token of each of several conversations
@@ -61,7 +61,7 @@ struct figures {
     std::size_t peak = 0, planned = 0;
 };
 
-/// The rate that products of that format are bound by; floats where weights are widened.
+/// The highest rate for products of that format; that of floats where weights are widened.
 double peak_of(limits const& l, lv::weight_format f) {
     switch (f) {
     case lv::weight_format::bf16: return std::max({l.bf16, l.f16, l.f32});
@@ -74,7 +74,7 @@ double peak_of(limits const& l, lv::weight_format f) {
     return l.f32;
 }
 
-/// Tiles of nothing in particular; what is in them does not change the work.
+/// Tiles with any values: the work does not depend on them.
 lv::image::tiles tiles_of(lv::config::vision_numbers const& n, std::size_t count) {
     lv::image::tiles t;
     t.rows = count % 2 == 0 && count > 2 ? 2 : 1;
@@ -191,8 +191,8 @@ class benchmark {
         figures_.pictures.push_back({count, m, net_->image_flops(count, true)});
     }
 
-    /// Prompts about the last picture, read again and again, and an answer to the first. One is read before it counts:
-    /// weights that nothing has read for a while may be slow to come, on virtual machines above all.
+    /// Measures prompts about the last picture, and an answer to the first. One prompt is read before measuring:
+    /// weights that were not read for a while may be slow to reach, above all on virtual machines.
     void talk() {
         lv::session_options const settings{positions(), chunk(), lv::parity::usual,
                                            std::make_shared<lv::workspace>(net_)};
@@ -202,7 +202,7 @@ class benchmark {
             std::vector<lv::token> const prompt = prompt_of(count);
             measured const m = measure([&] {
                 read(prompt);
-                static_cast<void>(session_->logits()); // a GPU is waited for
+                static_cast<void>(session_->logits()); // waits for a GPU
             });
             figures_.prompts.push_back({count, m, net_->read_flops(0, count, image_->memory.rows)});
         }
@@ -215,7 +215,7 @@ class benchmark {
         figures_.batch_bytes = bytes_of(options_.batch);
     }
 
-    /// A token of each of so many answers to the same prompt about the same picture.
+    /// Measures a token of each of so many answers to the same prompt about the same picture.
     measured measure_token(std::size_t conversations, std::vector<lv::token> const& prompt,
                            lv::session_options const& settings) {
         std::deque<lv::session> others;
@@ -237,7 +237,7 @@ class benchmark {
             for (std::size_t i = 0; i < options_.answer; ++i) {
                 now = static_cast<lv::token>(i) % vocabulary();
                 lv::session::append_together(tokens);
-                for (std::size_t k = 0; gpu_ && k < conversations; ++k) // the step ends when its tokens are here
+                for (std::size_t k = 0; gpu_ && k < conversations; ++k) // the step ends when the host has its tokens
                     static_cast<void>(tokens[k].to->choose(greedy, choices[k]));
             }
             seconds.push_back(watch.seconds() / static_cast<double>(options_.answer));
@@ -247,7 +247,7 @@ class benchmark {
         return m;
     }
 
-    /// What has to be read from memory for a token of each of so many conversations.
+    /// Bytes that are read from memory for a token of each of so many conversations.
     [[nodiscard]] double bytes_of(std::size_t conversations) const {
         lv::memory_plan const plan = net_->plan(chunk());
         double const positions =
@@ -256,7 +256,7 @@ class benchmark {
                + static_cast<double>(conversations) * static_cast<double>(plan.cache_per_position) * positions;
     }
 
-    /// The picture, and words of nothing in particular.
+    /// The picture, and any tokens.
     [[nodiscard]] std::vector<lv::token> prompt_of(std::size_t count) const {
         std::vector<lv::token> prompt(count);
         for (std::size_t i = 0; i < count; ++i) prompt[i] = static_cast<lv::token>(i * 37) % vocabulary();

@@ -28,7 +28,7 @@ std::filesystem::path bundled_model() {
 std::filesystem::path model_path(std::string const& given) {
     if (!given.empty()) return given;
     auto path = bundled_model();
-    if (static bool said = false; !std::exchange(said, true))
+    if (static bool was_named = false; !std::exchange(was_named, true))
         say("Using the bundled model, which knows drawn scenes only (--model DIR takes another).");
     return path;
 }

@@ -30,10 +30,10 @@ namespace program {
 
 namespace {
 
-/// What Ctrl-C does at a terminal. It asks an answer to stop; at the prompt it leaves the second time, so that one
-/// which comes just after an answer does not lose the conversation; and it ends a program that is still loading, as it
-/// ends any. The signal is blocked in every thread that begins later, and a thread of its own waits for it, so that no
-/// handler has to be careful.
+/// What Ctrl-C does at a terminal. It stops an answer. At the prompt it ends the program when it is pressed twice: so
+/// one that is pressed just after an answer does not end the conversation. While the model is loaded it ends the
+/// program. The signal is blocked in all threads that begin later, and a thread waits for it, so that there is no
+/// signal handler.
 class interrupts {
   public:
     interrupts() {
@@ -50,14 +50,14 @@ class interrupts {
         waiter_.join();
     }
 
-    /// From here until the next `prompt`, Ctrl-C asks the token for an end.
+    /// Until the next `prompt`, Ctrl-C requests a stop of this token.
     [[nodiscard]] std::stop_token answer() {
         std::lock_guard const lock(mutex_);
         now_ = moment::answering;
         source_ = std::stop_source();
         return source_.get_token();
     }
-    /// Somebody is asked for a line.
+    /// The user is asked for a line.
     void prompt() {
         std::lock_guard const lock(mutex_);
         now_ = moment::asking;
@@ -82,7 +82,7 @@ class interrupts {
             case moment::answering: source_.request_stop(); break;
             case moment::asking:
                 now_ = moment::asking_again;
-                std::fputs("\n(Ctrl-C again or /quit leaves)\n> ", stderr); // the terminal has dropped what was typed
+                std::fputs("\n(Ctrl-C again or /quit leaves)\n> ", stderr); // the terminal drops what was typed
                 break;
             case moment::asking_again: say(""); std::_Exit(0); // the main thread waits for a line that will not come
             }
@@ -118,7 +118,7 @@ class talk {
         for (std::string const& photo : options.photos) pictures_.push_back(lv::image::open(photo));
     }
 
-    /// Until the input ends; the exit status: whoever types has seen what went wrong, a script has not.
+    /// Runs until the input ends. Returns the exit status: at a terminal 0, as the user has seen the errors.
     int run() {
         bool const terminal = ctrl_c_.has_value();
         if (terminal) say("Ask something. /help lists what else can be typed.");
@@ -127,20 +127,20 @@ class talk {
             if (terminal) ctrl_c_->prompt();
             if (!std::getline(std::cin, line)) break;
             if (!line.empty() && line.back() == '\r') line.pop_back();
-            std::string const words = trimmed(line);
-            if (words == "/quit" || words == "/exit") return terminal ? 0 : status_;
-            if (!words.empty()) attempt(line);
+            std::string const text = trimmed(line);
+            if (text == "/quit" || text == "/exit") return terminal ? 0 : status_;
+            if (!text.empty()) attempt(line);
         }
         if (terminal) print_now("\n");
         return terminal ? 0 : status_;
     }
 
   private:
-    /// What goes wrong with one line, which is not blank, does not end the conversation.
+    /// Does what a line says, which is not blank. An error does not end the conversation.
     void attempt(std::string const& line) {
         try {
-            if (auto const words = trimmed(line); words.front() == '/')
-                obey(words);
+            if (auto const text = trimmed(line); text.front() == '/')
+                obey(text);
             else
                 ask(line);
         } catch (lv::context_error const& fault) {
@@ -153,20 +153,20 @@ class talk {
 
     void obey(std::string const& line) {
         auto const space = line.find_first_of(blanks);
-        std::string const word = line.substr(0, space);
+        std::string const command = line.substr(0, space);
         std::string const rest = space == std::string::npos ? "" : trimmed(line.substr(space));
-        if (word == "/help") {
+        if (command == "/help") {
             print_now(help);
-        } else if (word == "/reset") {
+        } else if (command == "/reset") {
             with_.reset();
             pictures_.clear();
-        } else if (word == "/image" && !rest.empty()) {
+        } else if (command == "/image" && !rest.empty()) {
             pictures_.push_back(lv::image::open(rest));
             say(rest + ": goes with the next question.");
-        } else if (word == "/image") {
+        } else if (command == "/image") {
             fail("/image needs the name of a file");
         } else {
-            fail(word + ": no such command; /help lists them");
+            fail(command + ": no such command; /help lists them");
         }
     }
 

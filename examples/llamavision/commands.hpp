@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands: what can be asked of each, and the function that does it. main.cpp fills these from the command line.
-// Every function returns the program's exit status, and throws for what ends the command.
+// The commands: the options of each, which main.cpp fills from the command line, and its function. Every function
+// returns the program's exit status, and throws errors that end the command.
 #pragma once
 
 #include <cstddef>

@@ -19,7 +19,7 @@
 namespace program {
 
 /// A name for the type that describes the model in `folder`, made from the folder's name: "Llama-3.2-11B" becomes
-/// "llama_3_2_11b_config". The suffix keeps it apart from keywords, macros and functions of the C library.
+/// "llama_3_2_11b_config". With the suffix it is no keyword, macro or function of the C library.
 [[nodiscard]] inline std::string type_name(std::filesystem::path const& folder) {
     std::error_code fault;
     auto path = std::filesystem::absolute(folder, fault).lexically_normal();

@@ -31,7 +31,7 @@ namespace {
     throw llamavision::file_error(std::string("standard output: cannot be written: ") + std::strerror(errno));
 }
 
-/// `value` divided by 1000 until it is below that, and the name of what it then counts.
+/// `value` divided by 1000 until it is below 1000, and the prefix that stands for the divisions.
 std::string scaled(double value, std::string_view last) {
     constexpr std::array<char const*, 7> prefixes{"", "k", "M", "G", "T", "P", "E"};
     std::size_t i = 0;
@@ -71,13 +71,13 @@ void finish_output() {
 }
 
 void say(std::string_view line) {
-    std::string const text = std::string(line) + "\n"; // in one piece, though other programs write there, too
+    std::string const text = std::string(line) + "\n"; // in one call, as other programs may write there, too
     std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
 void warn(std::string const& sentence) {
-    static std::set<std::string> said;
-    if (said.insert(sentence).second) say("Mind: " + sentence);
+    static std::set<std::string> printed;
+    if (printed.insert(sentence).second) say("Warning: " + sentence);
 }
 
 void complain(std::string_view what) {

@@ -22,14 +22,14 @@ void finish_output();
 
 /// One line to standard error.
 void say(std::string_view line);
-/// The same, as "Mind: ..."; each sentence once.
+/// The same, as "Warning: ..."; each sentence once.
 void warn(std::string const& sentence);
-/// The same, as a message about something that went wrong: "llamavision: ...", on one line whatever is in it.
+/// The same, as an error message: "llamavision: ...", on one line, whatever the text contains.
 void complain(std::string_view what);
 
 [[nodiscard]] bool input_is_terminal();
 
-/// "5GB" or "500 MB" as a number of bytes; nothing if it is no such size below a million of its units.
+/// "5GB" or "500 MB" as a number of bytes; nothing if it is no size, or a million units or more.
 [[nodiscard]] std::optional<std::size_t> bytes_in(std::string const& text);
 /// 2'340'000 as "2.3 MB".
 [[nodiscard]] std::string in_bytes(double bytes);
@@ -40,7 +40,7 @@ void complain(std::string_view what);
 
 /// The most memory that this process has held since it was started, in bytes; 0 if the system does not say.
 [[nodiscard]] std::size_t peak_memory();
-/// What it holds now; 0 if the system does not say.
+/// The memory that it holds now; 0 if the system does not say.
 [[nodiscard]] std::size_t memory_now();
 
 class stopwatch {
@@ -58,8 +58,8 @@ class stopwatch {
     clock::time_point begin_ = clock::now();
 };
 
-/// A line on a terminal that shows how far something is and how long it will still take; vanishes when it is done.
-/// Shows nothing if standard error is no terminal that can erase a line, nor for what takes less than half a second.
+/// A line on a terminal that shows progress and the time left, and is erased at the end. Nothing is shown if standard
+/// error is no terminal that can erase a line, nor in the first half second.
 class progress_bar {
   public:
     explicit progress_bar(std::string label);

@@ -66,7 +66,7 @@ std::optional<cp::dtype> type_of(std::string const& name) {
     return std::nullopt;
 }
 
-/// Throws mismatch_error if finite values became infinite: a model with such weights answers nothing.
+/// Throws mismatch_error if finite values became infinite: a model with such weights gives no answers.
 void check_finite(cp::dtype type, cp::rounding const& lost, std::string const& where) {
     if (lost.infinite == 0) return;
     bool const one = lost.infinite == 1;
@@ -75,7 +75,7 @@ void check_finite(cp::dtype type, cp::rounding const& lost, std::string const& w
                              + std::string(cp::name_of(type)) + "; --dtype f32 keeps " + (one ? "it" : "them"));
 }
 
-/// What the tensors become, in order, and what that loses: one count for each type.
+/// The new tensors, in order, and how many values lost precision, counted for each type.
 class outgoing {
   public:
     outgoing(cp::named_tensors const& tensors, std::optional<cp::dtype> type) {
@@ -90,7 +90,7 @@ class outgoing {
     [[nodiscard]] std::vector<cp::tensor_to_write> const& list() const { return list_; }
     [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
-    /// What there is to say about rounding, when everything is written.
+    /// Warns about rounding, after everything is written.
     void add_to(std::map<cp::dtype, cp::rounding>& lost, std::size_t& values) const {
         for (auto const& [type, count] : lost_) lost[type] += count;
         values += values_;
@@ -125,7 +125,7 @@ void check_space(fs::path const& folder, std::size_t bytes) {
                              + " left, and the result takes " + in_bytes(static_cast<double>(bytes)));
 }
 
-/// Throws mismatch_error unless the tensors of a GGUF file are those of the configuration that its keys make.
+/// Throws mismatch_error unless the tensors of a GGUF file are those of the configuration that its keys describe.
 void check_gguf(cp::opened const& source) {
     std::vector<std::string> strange;
     for (auto const& entry : source.tensors.tensors)
@@ -177,7 +177,7 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
         throw lv::mismatch_error(source.path.string()
                                  + ": holds the text model alone, for which Meta's form has no place");
     std::vector<std::string> notes;
-    write(meta_files(source, notes), folder); // first: it says whether Meta's form can hold the model at all
+    write(meta_files(source, notes), folder); // first: this throws if Meta's form cannot hold the model
     auto const whole = cp::hugging_face_to_meta(std::move(source.tensors), source.model->values, source.spare);
     writing_progress progress("Writing");
     for (std::size_t rank = 0; rank < files; ++rank) {
@@ -190,7 +190,7 @@ std::vector<std::string> to_meta(convert_options const& o, cp::opened& source, f
     return notes;
 }
 
-/// A tensor of another type, made when its turn comes, which throws as check_finite.
+/// A tensor of another type, which is made when it is written. @throws as check_finite
 cp::tensor retyped(std::string const& name, cp::tensor const& from, cp::dtype type, cp::rounding& lost) {
     return {type, from.shape, {}, [&name, &from, type, &lost](std::span<std::byte> to) {
                 cp::convert(

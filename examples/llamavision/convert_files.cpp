@@ -30,7 +30,7 @@ using lv::checkpoint::kind;
 
 constexpr std::size_t small = std::size_t{256} << 20;
 
-/// Meta's format of conversations, as the program itself writes them for this template.
+/// The chat template for Meta's format, as the program writes conversations.
 constexpr char const* meta_template =
     "{{- bos_token }}{%- for message in messages %}{{- '<|start_header_id|>' + message['role'] + "
     "'<|end_header_id|>\\n\\n' }}{%- if message['content'] is string %}{{- message['content'] }}{%- else %}{%- for "
@@ -38,13 +38,13 @@ constexpr char const* meta_template =
     "%}{{- part['text'] }}{%- endif %}{%- endfor %}{%- endif %}{{- '<|eot_id|>' }}{%- endfor %}{%- if "
     "add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{%- endif %}";
 
-/// The licence goes wherever the weights go.
+/// The licence is copied with the weights.
 void add_licence(small_files& files, fs::path const& folder) {
     for (char const* const name : {"LICENSE", "LICENSE.txt", "USE_POLICY.md", "NOTICE"})
         if (lv::has_entry(folder / name)) files.emplace(name, lv::read_text_file(folder / name, small));
 }
 
-/// What the source has of them, as it is.
+/// Copies those that the source has.
 small_files files_of(description const& d) {
     if (d.form == kind::hugging_face) return lv::checkpoint::small_files_in(d.folder);
     if (d.form == kind::gguf)
@@ -53,7 +53,7 @@ small_files files_of(description const& d) {
 }
 
 /// The source's tokenizer and where it is; nothing if it has none.
-std::optional<std::pair<lv::tokens::tokenizer_contents, std::string>> words_of(description const& d) {
+std::optional<std::pair<lv::tokens::tokenizer_contents, std::string>> tokenizer_of(description const& d) {
     auto const& inside = d.tokenizer;
     if (!inside.text.empty()) return std::pair(lv::tokens::parse_tokenizer(inside.text, inside.file), inside.file);
     if (!inside.tokens.empty())
@@ -76,10 +76,10 @@ std::string tokenizer_config(description const& d, bool base) {
 }
 
 /// The names of the special tokens from the first id on; empty where there is a gap.
-std::vector<std::string> special_names(lv::tokens::tokenizer_contents const& words) {
+std::vector<std::string> special_names(lv::tokens::tokenizer_contents const& contents) {
     std::vector<std::string> names;
-    for (auto const& [id, name] : words.specials.names()) {
-        if (static_cast<std::size_t>(id) != words.vocabulary.size() + names.size()) return {};
+    for (auto const& [id, name] : contents.specials.names()) {
+        if (static_cast<std::size_t>(id) != contents.vocabulary.size() + names.size()) return {};
         names.push_back(name);
     }
     return names;
@@ -87,16 +87,16 @@ std::vector<std::string> special_names(lv::tokens::tokenizer_contents const& wor
 
 void add_words(small_files& files, description const& d, bool base, std::vector<std::string>& notes) {
     if (!files.contains("tokenizer.json")) {
-        auto const words = words_of(d);
-        if (!words) {
+        auto const tokenizer = tokenizer_of(d);
+        if (!tokenizer) {
             notes.push_back("the source has no tokenizer, so the result has none");
             return;
         }
-        auto names = special_names(words->first);
-        if (words->first.kind == lv::tokens::tokenizer_kind::meta || names.empty())
+        auto names = special_names(tokenizer->first);
+        if (tokenizer->first.kind == lv::tokens::tokenizer_kind::meta || names.empty())
             names = lv::tokens::hugging_face_special_names();
-        files["tokenizer.json"] = lv::tokens::tokenizer_json_text(words->first.vocabulary, names);
-        notes.push_back("tokenizer.json is made of " + words->second);
+        files["tokenizer.json"] = lv::tokens::tokenizer_json_text(tokenizer->first.vocabulary, names);
+        notes.push_back("tokenizer.json is made of " + tokenizer->second);
     }
     files.try_emplace("tokenizer_config.json", tokenizer_config(d, base));
 }
@@ -137,17 +137,17 @@ small_files meta_files(description const& d, std::vector<std::string>& notes) {
     small_files files;
     files["params.json"] = lv::checkpoint::params_text(d.model->values);
     for (std::string const& what : lv::checkpoint::unsaid_in_params(d.model->values))
-        notes.push_back("params.json has no words for " + what
+        notes.push_back("params.json has no place for " + what
                         + ", which Meta's code knows of its own models; keep "
                           "config.json, which `convert --config` takes on the way back");
     if (auto const own = from.find("tokenizer.model"); own != from.end()) {
         files.insert(*own);
     } else if (!d.tokenizer_model.empty()) {
         files["tokenizer.model"] = lv::read_text_file(d.tokenizer_model, small);
-    } else if (auto const words = words_of(d)) {
-        files["tokenizer.model"] = lv::tokens::tokenizer_model_text(words->first.vocabulary);
-        notes.push_back("tokenizer.model is made of " + words->second);
-        if (special_names(words->first) != lv::tokens::hugging_face_special_names())
+    } else if (auto const tokenizer = tokenizer_of(d)) {
+        files["tokenizer.model"] = lv::tokens::tokenizer_model_text(tokenizer->first.vocabulary);
+        notes.push_back("tokenizer.model is made of " + tokenizer->second);
+        if (special_names(tokenizer->first) != lv::tokens::hugging_face_special_names())
             notes.push_back("tokenizer.model cannot name special tokens, and the source's are others than Meta's");
     } else {
         notes.push_back("the source has no tokenizer, so the result has none");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The small files of a converted checkpoint: copied where the source has them, made of what it says where it does not.
+// The small files of a converted checkpoint: copied if the source has them, else made from its description.
 #pragma once
 
 #include <filesystem>
@@ -16,12 +16,12 @@ namespace program {
 using llamavision::checkpoint::small_files;
 
 struct small_files_options {
-    std::optional<llamavision::checkpoint::dtype> type; ///< what the weights were changed to
+    std::optional<llamavision::checkpoint::dtype> type; ///< the new type of the weights
     std::string config;                                 ///< a config.json to be used instead of the source's
     bool base = false;                                  ///< a base model gets no chat template
 };
 
-/// The small files of Hugging Face's form; `notes` gets sentences about what had to be assumed.
+/// The small files of Hugging Face's form; `notes` gets sentences about assumptions.
 small_files hugging_face_files(llamavision::checkpoint::description const& source, small_files_options const& options,
                                std::vector<std::string>& notes);
 

@@ -163,7 +163,7 @@ std::string adapter_in_words(adapter_facts const& a) {
 
 std::string remarks(inspection const& i) {
     std::string text = i.warnings.empty() && i.problems.empty() ? "" : "\n";
-    for (std::string const& w : i.warnings) text += "  Mind: " + w + "\n";
+    for (std::string const& w : i.warnings) text += "  Warning: " + w + "\n";
     for (std::string const& p : i.problems) text += "  Wrong: " + p + "\n";
     return text;
 }
@@ -276,7 +276,7 @@ std::string json(inspection const& i, std::size_t context) {
                         {"problems", json_strings(i.problems)}});
 }
 
-/// The numbers of a checkpoint whose form says them elsewhere than in config.json.
+/// Prints the numbers of a checkpoint whose form has no config.json.
 void print_header_of(lv::checkpoint::description const& d) {
     std::vector<std::string> silent = d.model->unstated;
     std::erase(silent, "text.context"); // the published models' own
@@ -288,7 +288,7 @@ void print_header_of(lv::checkpoint::description const& d) {
     print(to_header(d.model->values, type_name(folder)));
 }
 
-/// Needs nothing but config.json, where there is one.
+/// Reads only config.json, if there is one.
 int print_header(std::filesystem::path const& given, lv::checkpoint::gguf_dialect dialect) {
     auto const path = lv::checkpoint::snapshot_of(given);
     auto const form = path.extension() == ".json" ? lv::checkpoint::kind::unknown : lv::checkpoint::recognise(path);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a checkpoint with every fault collected, and counts.
+// Reads a checkpoint, collects all its faults, and counts.
 #include "inspection.hpp"
 
 #include <algorithm>
@@ -207,7 +207,7 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
                              + " tensors lie at odd bytes, so that they are copied into memory at load; `convert` "
                                "writes them where they can be used as they are");
     bool const weights_read = i.checkpoint.weights.missing.empty() && !folder.tensors.tensors.empty();
-    i.whole_model = folder.tensors.tensors.empty(); // of which the configuration alone tells
+    i.whole_model = folder.tensors.tensors.empty(); // all that is known is the configuration
     if (i.checkpoint.model && weights_read)
         step([&] {
             i.plan = check_fit(*i.checkpoint.model, i.configuration, std::move(folder.tensors), path);

@@ -48,7 +48,7 @@ struct adapter_facts {
 struct inspection {
     llamavision::checkpoint::description checkpoint;
     std::optional<adapter_facts> adapter;    ///< of an adapter; most of what follows is then empty
-    built_in const* configuration = nullptr; ///< null: this program was built for none such
+    built_in const* configuration = nullptr; ///< null: this program was not built for it
     std::string nearest;                     ///< then: the nearest one, and in which numbers it differs
     std::vector<std::string> differences;
     std::vector<part> parts; ///< the last is the whole
@@ -56,8 +56,8 @@ struct inspection {
     std::optional<llamavision::memory_plan> plan;
     std::set<std::string> computed_in, widened; ///< block types that stay, and that become F16 at load
     double block_bytes = 0, widened_bytes = 0;  ///< of those that become F16: stored, and in memory
-    std::string tokenizer;                      ///< in words; empty: none
-    std::string conversations;                  ///< in words: how they are written
+    std::string tokenizer;                      ///< as text; empty: none
+    std::string conversations;                  ///< how they are written, as text
     bool text_alone = false;                    ///< no vision tower
     bool base = false;                          ///< no chat template, and no end of a turn among the stop ids
     bool whole_model = false;                   ///< the parts are all of the model's tensors
@@ -71,7 +71,7 @@ std::optional<llamavision::memory_plan> check_fit(llamavision::checkpoint::model
                                                   built_in const* known, llamavision::checkpoint::named_tensors tensors,
                                                   std::filesystem::path const& path);
 
-/// Looks at everything, and lists whatever is wrong instead of throwing it.
+/// Reads everything, and lists all faults instead of throwing.
 [[nodiscard]] inspection look_at(std::filesystem::path const& path, llamavision::checkpoint::gguf_dialect dialect);
 
 } // namespace program

@@ -13,7 +13,7 @@ namespace program {
 
 std::string json_string(std::string_view text) {
     namespace tokens = llamavision::tokens;
-    // Characters that some readers of lines, such as Python's splitlines, take for the end of one.
+    // Some programs end a line at these characters, such as Python's splitlines.
     constexpr std::array<std::pair<std::string_view, std::string_view>, 3> line_ends{
         {{"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}}};
     std::string out = tokens::python::json_string(tokens::repaired(text));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON for other programs to read: every value is written as its text, and an object is made of such texts.
+// JSON for other programs: each value is a text, and objects are put together from such texts.
 #pragma once
 
 #include <string>
@@ -9,11 +9,11 @@
 
 namespace program {
 
-/// A string in quotes, on one line for every reader of lines; bytes that are no UTF-8 become U+FFFD.
+/// A string in quotes, on one line for all programs that read lines; bytes that are no UTF-8 become U+FFFD.
 [[nodiscard]] std::string json_string(std::string_view text);
 [[nodiscard]] std::string json_number(double value);
 
-/// [a, b, ...] of what `write` makes of the elements.
+/// [a, b, ...]; `write` makes the text of each element.
 template <class Range, class Write>
 [[nodiscard]] std::string json_list(Range const& range, Write const& write) {
     std::string text;
@@ -31,7 +31,7 @@ template <class Range>
     return json_list(range, [](auto const& s) { return json_string(s); });
 }
 
-/// {"key": value, ...}; the values are JSON already, the keys plain words.
+/// {"key": value, ...}; values are JSON, and keys need no escapes.
 [[nodiscard]] std::string json_object(std::vector<std::pair<std::string_view, std::string>> const& members);
 
 } // namespace program

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looks at names and sizes only.
+// Compares names and sizes.
 #include "leftovers.hpp"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace program {
 
 namespace {
 
-/// Entries of a folder, by name; at most so many that a strange folder does no harm.
+/// Entries of a folder, by name; of a very large folder, only the first.
 std::vector<fs::path> files_in(fs::path const& folder) {
     std::vector<fs::path> files;
     std::error_code fault;
@@ -29,7 +29,7 @@ std::vector<fs::path> files_in(fs::path const& folder) {
     return files;
 }
 
-/// Names that browsers, huggingface-hub, curl, aria2 and wget give to what is not complete, and our own.
+/// Names of incomplete downloads of browsers, huggingface-hub, curl, aria2 and wget, and of our own unfinished files.
 bool is_unfinished(std::string const& name) {
     for (std::string_view const ending : {".incomplete", ".part", ".crdownload", ".aria2", ".download", ".tmp"})
         if (name.ends_with(ending)) return true;
@@ -86,7 +86,7 @@ void find_misnamed(std::vector<fs::path> const& files, fs::path const& folder, s
 
 void find_surplus(std::vector<fs::path> const& files, std::vector<fs::path> const& read,
                   std::vector<std::string>& found) {
-    if (read.empty()) return; // nothing is known of what belongs
+    if (read.empty()) return; // it is not known which files belong to the checkpoint
     if (auto const kind = read.front().extension(); kind != ".safetensors" && kind != ".pth") return;
     for (fs::path const& file : files) {
         auto const same = [&file](fs::path const& other) { return other.filename() == file.filename(); };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What lies in a checkpoint's folder and should not: unfinished downloads, misnamed files, weights that nothing reads.
+// Files in a checkpoint's folder that do not belong there: unfinished downloads, misnamed files, weights that are not
+// read.
 #pragma once
 
 #include <filesystem>
@@ -8,8 +9,8 @@
 
 namespace program {
 
-/// One sentence for each. `read` are the files of weights that were found by their names. Never throws for what it
-/// cannot list.
+/// One sentence for each. `read` are the files of weights that were found by their names. A folder that cannot be
+/// listed gives none.
 [[nodiscard]] std::vector<std::string> leftovers(std::filesystem::path const& folder,
                                                  std::vector<std::filesystem::path> const& read);
 

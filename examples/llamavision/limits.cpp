@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loops behind the limits: enough independent sums in registers that none waits for itself, and nothing else.
+// The loops that measure the limits: so many independent sums in registers that no instruction waits for a result.
 #include "limits.hpp"
 
 #include <algorithm>
@@ -29,15 +29,15 @@ namespace {
 constexpr std::size_t rounds = 1'000'000;
 constexpr std::size_t sums = 12; // latency 4 to 6, two a cycle
 
-volatile std::uint64_t sink; // what is written here has to be computed
+volatile std::uint64_t sink; // so that compilers do not remove what is computed for it
 
-/// One measured loop: what a call computes, in operations, and the call.
+/// A loop, and the number of operations of one call.
 struct loop {
     double operations = 0;
     void (*run)() = nullptr;
 };
 
-// An array of registers would be kept in memory by some compilers, so that the twelve sums have names.
+// Some compilers keep an array of registers in memory, so the twelve sums have names.
 #define LLAMAVISION_TWELVE(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11)
 
 #if defined(__x86_64__)
@@ -164,10 +164,10 @@ loop best_int8() { return {}; }
 
 #endif
 
-using words = std::uint64_t __attribute__((vector_size(32)));
+using block = std::uint64_t __attribute__((vector_size(32)));
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) std::uint64_t read_avx2(words const* from, std::size_t count) {
+__attribute__((target("avx2"))) std::uint64_t read_avx2(block const* from, std::size_t count) {
     auto const* const p = reinterpret_cast<__m256i const*>(from);
     __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
     for (std::size_t i = 0; i + 4 <= count; i += 4) {
@@ -181,33 +181,33 @@ __attribute__((target("avx2"))) std::uint64_t read_avx2(words const* from, std::
 }
 #endif
 
-std::uint64_t read_words(words const* from, std::size_t count) {
+std::uint64_t read_blocks(block const* from, std::size_t count) {
     std::uint64_t all = 0;
     auto const* const one = reinterpret_cast<std::uint64_t const*>(from);
     for (std::size_t i = 0; i < count * 4; ++i) all ^= one[i];
     return all;
 }
 
-void read_all(words const* from, std::size_t count) {
+void read_all(block const* from, std::size_t count) {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) {
         sink = read_avx2(from, count);
         return;
     }
 #endif
-    sink = read_words(from, count);
+    sink = read_blocks(from, count);
 }
 
 } // namespace
 
 struct limit_probe::memory {
-    // A vector of `words` would begin wherever the allocator says: it drops the type's alignment.
+    // Allocated here, as std::vector ignores the alignment of such a type.
     struct release {
-        void operator()(words* p) const { ::operator delete (p, std::align_val_t{64}); }
+        void operator()(block* p) const { ::operator delete (p, std::align_val_t{64}); }
     };
     std::size_t count;
-    std::unique_ptr<words, release> data{
-        static_cast<words*>(::operator new (count * sizeof(words), std::align_val_t{64}))};
+    std::unique_ptr<block, release> data{
+        static_cast<block*>(::operator new (count * sizeof(block), std::align_val_t{64}))};
 };
 
 limit_probe::limit_probe(lv::thread_pool& pool) : pool_(pool) {
@@ -217,12 +217,12 @@ limit_probe::limit_probe(lv::thread_pool& pool) : pool_(pool) {
         size = std::max(size, 2 * static_cast<std::size_t>(cache));
 #endif
     size = std::min(size, std::max(lv::machine_memory() / 16, std::size_t{64} << 20));
-    memory_.reset(new memory{size / sizeof(words)});
-    std::fill_n(memory_->data.get(), memory_->count, words{1, 2, 3, 4});
+    memory_.reset(new memory{size / sizeof(block)});
+    std::fill_n(memory_->data.get(), memory_->count, block{1, 2, 3, 4});
 }
 limit_probe::~limit_probe() = default;
 
-std::size_t limit_probe::bytes() const { return memory_->count * sizeof(words); }
+std::size_t limit_probe::bytes() const { return memory_->count * sizeof(block); }
 
 limits limit_probe::measure() {
     std::size_t const threads = pool_.threads(), pieces = 16 * threads;
@@ -237,14 +237,14 @@ limits limit_probe::measure() {
             l.operations * static_cast<double>(threads), [&](std::size_t) { l.run(); }, threads);
     };
     limits most;
-    for (int again = 0; again < 3; ++again) { // others take a core now and then
+    for (int again = 0; again < 3; ++again) { // other programs may use a core for a while
         most.f32 = std::max(most.f32, computes(best_f32()));
         most.bf16 = std::max(most.bf16, computes(best_bf16()));
         most.int8 = std::max(most.int8, computes(best_int8()));
         std::size_t const piece = memory_->count / pieces;
         most.read =
             std::max(most.read, rate(
-                                    static_cast<double>(piece * pieces * sizeof(words)),
+                                    static_cast<double>(piece * pieces * sizeof(block)),
                                     [&](std::size_t i) { read_all(memory_->data.get() + i * piece, piece); }, pieces));
     }
     return most;

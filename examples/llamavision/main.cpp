@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The program `llamavision`: what can be typed, and what becomes of errors.
+// The program `llamavision`: its command line, and how errors end it.
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -25,7 +25,7 @@ constexpr char const* footer =
     "makes no sense.\nWithout --model, the small model that comes with the program is used; it knows drawn scenes "
     "only (`llamavision scene`).";
 
-/// Every command's function, called when its words have been read.
+/// The function of the chosen command, called after the command line was read.
 using run = std::function<int()>;
 
 /// Throws a usage error if a file that is to be written is one of those that are read.
@@ -280,7 +280,7 @@ void add_architecture(CLI::App& app, architecture_options& o, run& chosen) {
     c->callback([&o, &chosen] { chosen = [&o] { return architecture(o); }; });
 }
 
-/// Runs what was chosen; the exit status.
+/// Runs the chosen command. Returns the exit status.
 int guarded(run const& chosen) {
     try {
         int const status = chosen();

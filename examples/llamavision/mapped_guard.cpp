@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A handler for SIGBUS. It calls nothing but what POSIX lists as safe in a signal handler, and allocates nothing.
+// A handler for SIGBUS. It only calls functions that POSIX lists as safe in a signal handler, and allocates nothing.
 #include "mapped_guard.hpp"
 
 #include <csignal>
@@ -22,7 +22,7 @@ void write_all(std::string_view text) {
     }
 }
 
-/// A hexadecimal number at the beginning of `text`, which loses it and the character behind it.
+/// Removes a hexadecimal number and the character after it from the beginning of `text`, and returns the number.
 std::uintptr_t take_number(std::string_view& text) {
     std::uintptr_t value = 0;
     while (!text.empty()) {
@@ -47,7 +47,7 @@ std::string_view path_of(std::string_view line, std::uintptr_t address) {
     return slash == std::string_view::npos ? std::string_view() : line.substr(slash);
 }
 
-/// Prints the path of the file that is mapped at `address`; whether there is one.
+/// Prints the path of the file that is mapped at `address`. Returns whether there is one.
 bool write_path(std::uintptr_t address) {
     int const maps = ::open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     if (maps < 0) return false;

@@ -4,9 +4,9 @@
 
 namespace program {
 
-/// From now on, reading a mapped file beyond its end, because somebody made it shorter, or where its disk fails, ends
-/// the program with a sentence that names the file, and status 1, instead of a signal. The library itself installs no
-/// handlers: signals belong to the program.
+/// From now on, the program ends with a sentence that names the file, and status 1, when a mapped file cannot be read:
+/// because another program made it shorter, or because its disk fails. Without this, a signal would end it. The library
+/// installs no handlers: that is for a program to decide.
 void guard_mapped_files();
 
 } // namespace program

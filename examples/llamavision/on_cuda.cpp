@@ -40,20 +40,20 @@ both open(model_settings const& s) {
     return {lv::cuda(options), lv::simd(s.threads), s.gpu_layers.value_or(both::all)};
 }
 
-/// What the device can do at most in this moment: copying a gigabyte, and one large product of each kind.
+/// The limits of the device at this time: copying a gigabyte, and one large product of each kind.
 class cuda_probe {
   public:
     explicit cuda_probe(both const& gpu) : gpu_(gpu), from_(gpu.allocate(bytes)), to_(gpu.allocate(bytes)) {
-        // Numbers as they occur, as floats and as pairs of bfloat16: products of zeros are faster than others.
-        std::vector<std::uint32_t> words(std::size_t{1} << 22);
+        // Usual numbers, as floats and as pairs of bfloat16: products of zeros would be faster.
+        std::vector<std::uint32_t> values(std::size_t{1} << 22);
         std::uint32_t seed = 1;
-        for (std::uint32_t& w : words) {
+        for (std::uint32_t& w : values) {
             seed = seed * 1664525u + 1013904223u;
             std::uint32_t const number = 0x3f80u | (seed >> 16 & 0x7fu) | (seed >> 31 << 15); // 1 to 2, either sign
             w = number << 16 | number;
         }
-        std::size_t const piece = words.size() * sizeof(words[0]);
-        for (std::size_t at = 0; at < bytes; at += piece) gpu_.upload(words.data(), piece, from_.get() + at);
+        std::size_t const piece = values.size() * sizeof(values[0]);
+        for (std::size_t at = 0; at < bytes; at += piece) gpu_.upload(values.data(), piece, from_.get() + at);
     }
 
     [[nodiscard]] limits measure() const {
@@ -73,7 +73,7 @@ class cuda_probe {
 
     template <class F>
     [[nodiscard]] double seconds(F const& f) const {
-        f(); // the first time also chooses how
+        f(); // the first call also chooses an algorithm
         gpu_.wait();
         stopwatch watch;
         for (int i = 0; i < 5; ++i) f();

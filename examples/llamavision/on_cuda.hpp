@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models on an NVIDIA GPU, `--device cuda`, or the sentence that this program was built without it.
+// Models on an NVIDIA GPU, `--device cuda`; or an error, if this program was built without the cuda backend.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@
 
 namespace program {
 
-/// Whether the words after --device name a GPU: "cuda" or "cuda:1"; otherwise they are "cpu".
+/// Whether the value of --device names a GPU: "cuda" or "cuda:1"; otherwise it is "cpu".
 [[nodiscard]] inline bool is_cuda(std::string const& device) { return device.starts_with("cuda"); }
 
 /// As llamavision::load_any, on the device that the settings name.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Options that several commands take, and values that the parser alone would not check.
+// Options of several commands, and checks of values that the parser does not make.
 #pragma once
 
 #include <algorithm>
@@ -26,13 +26,13 @@
 
 namespace program {
 
-/// A list takes one word for each time it is named, so that `--stop a photo.png` has a photo.
+/// A list that takes one value each time that it is named, so that `--stop a photo.png` has a photo.
 template <class T>
 CLI::Option* add_list(CLI::App* app, std::string const& name, T& list, std::string const& text) {
     return app->add_option(name, list, text)->allow_extra_args(false);
 }
 
-/// For options whose text may not be empty, as that of a variable that is not set is.
+/// For options whose text may not be empty, as it is when a shell's variable is not set.
 inline CLI::Validator not_empty() {
     return {[](std::string const& word) { return std::string(word.empty() ? "may not be empty" : ""); }, ""};
 }
@@ -59,7 +59,7 @@ inline CLI::Option* add_size(CLI::App* app, std::string const& name, std::size_t
     return app->add_option(name, text)->expected(1)->check(CLI::Validator(read, ""))->type_name("SIZE");
 }
 
-/// A real number; `range` says in words which of them `fits`.
+/// A real number that `fits`; `range` is a text that says which do.
 template <class Fits>
 CLI::Option* add_number(CLI::App* app, std::string const& name, std::optional<double>& number, std::string const& text,
                         std::string const& range, Fits fits) {
@@ -91,8 +91,8 @@ inline void add_gguf(CLI::App* app, std::string& dialect) {
         ->type_name("NAME");
 }
 
-/// Throws a usage error if a dialect is named for what is no GGUF file. What cannot be looked at is for the command to
-/// say.
+/// Throws a usage error if a dialect is named for a checkpoint that is no GGUF file. If the checkpoint cannot be read,
+/// the command itself reports that.
 /// @param checkpoint empty: the bundled model
 inline void check_gguf(std::string const& dialect, std::string const& checkpoint) {
     namespace cp = llamavision::checkpoint;

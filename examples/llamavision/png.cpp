@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// PNG through stb_image_write, which lives in this translation unit alone.
+// PNG files, written by stb_image_write, which only this translation unit contains.
 #include "png.hpp"
 
 #include <fstream>

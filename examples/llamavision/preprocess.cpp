@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `preprocess`: on which canvas a picture is laid, and the numbers that the tower reads of it.
+// `preprocess`: the canvas of a picture, and the values that the tower reads.
 #include "commands.hpp"
 
 #include <array>
@@ -27,7 +27,7 @@ namespace program {
 
 namespace {
 
-/// What a checkpoint of any form says of pictures. Hugging Face's folder says it in a file of its own, which is enough.
+/// A checkpoint's settings for pictures. A folder in Hugging Face's form has a file for them; nothing else is read.
 lv::checkpoint::preprocessor pictures_of(preprocess_options const& o) {
     namespace cp = lv::checkpoint;
     auto const path = model_path(o.model);
@@ -39,7 +39,7 @@ lv::checkpoint::preprocessor pictures_of(preprocess_options const& o) {
     return cp::read_description(path, cp::faults::thrown, dialect_of(o.gguf)).pictures;
 }
 
-/// The checkpoint's way of preparing pictures, and what the command line says instead.
+/// The checkpoint's settings, replaced by those of the command line.
 lv::image::preprocess_options settings_of(preprocess_options const& o) {
     lv::image::preprocess_options settings;
     if (!o.tile_size || !o.model.empty()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `quantize`: one file of smaller weights, written tensor by tensor; or what they cost in accuracy.
+// `quantize`: one file of smaller weights, written tensor by tensor; or the accuracy that they lose.
 #include "commands.hpp"
 
 #include <cstddef>
@@ -30,7 +30,7 @@ namespace program {
 
 namespace {
 
-/// In a file the embedding counts, too: 8 bits wherever the text has 8 or 4.
+/// In a file the embedding is quantised as well: to 8 bits, if the text has 8 or 4.
 lv::weight_formats file_formats(format_settings const& s) {
     lv::weight_formats formats = formats_of(s);
     formats.embedding = formats.head;

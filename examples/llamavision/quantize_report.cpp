@@ -32,7 +32,7 @@ struct row {
     lv::checkpoint::quantisation_error error;
 };
 
-/// "language_model.model.layers.3" of a name that goes on behind it; whatever belongs to no layer stands for itself.
+/// The layer in a tensor's name, "language_model.model.layers.3"; the whole name, if it belongs to no layer.
 std::string layer_of(std::string const& name) {
     auto const at = name.find("layers.");
     if (at == std::string::npos) return name.substr(0, name.rfind('.'));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a format cost: how far weights moved, and the logits of an answer.
+// The accuracy that a format loses: how much weights change, and the logits of an answer.
 #pragma once
 
 #include <filesystem>
@@ -10,8 +10,8 @@
 
 namespace program {
 
-/// Prints the errors of every converted tensor and every layer, and how far the logits of a question about a picture
-/// move when the model at `path` is loaded in the formats of the options.
+/// Prints the errors of every converted tensor and every layer, and how much the logits of a question about a picture
+/// change when the model at `path` is loaded in the formats of the options.
 void report(quantize_options const& options, llamavision::checkpoint::named_tensors const& stored,
             llamavision::checkpoint::named_tensors const& converted);
 

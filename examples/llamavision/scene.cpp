@@ -64,7 +64,7 @@ void write(scene_options const& options) {
         + " pictures");
 }
 
-/// Asks everything, and prints a table. Answers count as right if they are the true one to the letter.
+/// Asks all questions, and prints a table. An answer is right if it is exactly the true one.
 void ask(scene_options const& options) {
     struct score {
         std::size_t right = 0, asked = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drawn scenes with questions and true answers: what the bundled small model is trained on and examined with.
-// The answers follow from what was drawn; nothing is written by hand.
+// Drawn scenes with questions and true answers, for training and testing the bundled small model. The answers follow
+// from what was drawn; none is written by hand.
 #pragma once
 
 #include "scene_picture.hpp"
@@ -24,7 +24,7 @@ struct scene {
 /// Seeds below this bound are held out; training draws from seeds at or above it.
 inline constexpr std::uint64_t first_training_seed = std::uint64_t{1} << 32;
 
-/// A question that can be asked about a picture; `weight` is how often it is, compared with the others.
+/// A question about a picture; `weight` is how often it is asked, compared with the others.
 struct inquiry {
     std::string question, answer, kind;
     int weight = 1;
@@ -138,7 +138,7 @@ inline std::vector<inquiry> ask(dice& random, const picture& of) {
     return of.objects.empty() ? ask_meter(random, of) : ask_shapes(random, of);
 }
 
-/// A question although there is no picture, and what to say to it.
+/// A question without a picture, and the answer to it.
 inline inquiry ask_nothing(dice& random) {
     static const std::vector<inquiry> talk{
         {"Hello.", "Hello! Show me an image and ask about it.", "no image"},
@@ -164,7 +164,7 @@ inline inquiry ask_nothing(dice& random) {
     return about;
 }
 
-/// Draws lots among questions by their weight; the chosen one leaves the list.
+/// Draws one of the questions by their weights, and removes it from the list.
 inline inquiry choose(dice& random, std::vector<inquiry>& from) {
     std::size_t sum = 0, i = 0;
     for (const inquiry& q : from) sum += static_cast<std::size_t>(q.weight);

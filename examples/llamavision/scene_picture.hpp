@@ -14,7 +14,7 @@
 
 namespace llamavision::scenes {
 
-/// Random integers (splitmix64); `hash` is a bijection, so no two indices of one seed start alike.
+/// Random integers (splitmix64); `hash` is a bijection, so no two indices of one seed have the same start.
 class dice {
   public:
     dice(std::uint64_t seed, std::uint64_t index) : state_{hash(hash(seed) + index)} {}
@@ -139,7 +139,7 @@ struct object {
     std::size_t row = 0, column = 0;
 };
 
-/// A picture and what is true of it: objects, or the digits of a meter.
+/// A picture and its contents: objects, or the digits of a meter.
 struct picture {
     std::size_t width = 0, height = 0;
     std::vector<std::uint8_t> rgb;

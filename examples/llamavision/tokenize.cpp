@@ -110,7 +110,7 @@ ids ids_in(lv::tokens::json_value const& list) {
     return numbers;
 }
 
-/// Ids as words, between spaces or commas.
+/// Ids, separated by spaces or commas.
 ids ids_of(std::string_view text) {
     ids numbers;
     while (true) {
@@ -133,7 +133,7 @@ std::string tokenizer_of(ids const& numbers) {
     return line + "\n";
 }
 
-/// Reads lines of standard input to its end; what is wrong with one names its number and ends the command.
+/// Reads all lines of standard input; an error in one names its number and ends the command.
 void for_each_line(std::function<void(std::string const&)> const& convert) {
     std::string line;
     for (std::size_t number = 1; std::getline(std::cin, line); ++number) {
@@ -170,7 +170,7 @@ int tokenize(tokenize_options const& options) {
         return 0;
     }
     std::vector<std::string> texts = options.texts;
-    if (options.decode && !texts.empty()) { // the ids are one text, however they were typed
+    if (options.decode && !texts.empty()) { // all ids are one text
         std::string all;
         for (std::string const& text : texts) all += text + " ";
         texts = {all};

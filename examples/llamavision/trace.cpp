@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trace`: the plain computation, row for row what the references do, and every activation under the name of Hugging
-// Face's module.
+// `trace`: the plain computation, with the same rows as in the references, and every activation under the name of
+// Hugging Face's module.
 #include "commands.hpp"
 
 #include <algorithm>
@@ -26,12 +26,12 @@ namespace program {
 
 namespace {
 
-/// What was seen, by module. Several images give one module several outputs of one shape, stacked along a new first
+/// Outputs by module. With several images, a module has several outputs of one shape, stacked along a new first
 /// dimension.
 class recorder {
   public:
-    /// @param tiles tile slots of the tower, which splits its rows by them outside of its layers, as Hugging Face does
-    /// @param head_dim of the text, whose cross-attention norms each head by itself
+    /// @param tiles tile slots of the tower: outside of its layers, rows are split by them, as in Hugging Face's code
+    /// @param head_dim of the text: cross-attention applies norms to each head separately
     recorder(std::size_t tiles, std::size_t head_dim) : tiles_(tiles), head_dim_(head_dim) {}
 
     [[nodiscard]] lv::observer watch() {
@@ -123,7 +123,7 @@ std::vector<lv::session::image_ptr> encode(trace_options const& o, lv::model con
     return images;
 }
 
-/// The most likely token after each step; stop ids are tokens like all others.
+/// The most likely token after each step; stop ids do not end it.
 std::vector<std::int64_t> continue_greedily(lv::session& s, std::size_t count) {
     std::vector<std::int64_t> tokens;
     while (tokens.size() < count) {

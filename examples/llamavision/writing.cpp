@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A handler that only takes a note, which is read between two pieces.
+// A signal handler that only sets a flag, which is read between two pieces.
 #include "writing.hpp"
 
 #include <csignal>

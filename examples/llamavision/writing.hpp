@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What commands that write large files share: a bar, and an end without remains when somebody presses Ctrl-C.
+// For commands that write large files: a progress bar, and an end without unfinished files on Ctrl-C.
 #pragma once
 
 #include <string>
@@ -10,15 +10,14 @@
 
 namespace program {
 
-/// From now on Ctrl-C, SIGTERM and SIGHUP end the work at the next report of a writing_progress, by an exception, and a
-/// limit on the size of files is an error like a full disk.
+/// From now on Ctrl-C, SIGTERM and SIGHUP end the work by an exception at the next report of a writing_progress, and to
+/// reach the limit on the size of files is an error, as a full disk is.
 void catch_signals();
 
 /// Throws file_error if something is at `out` already, unless it may be replaced.
 void check_vacant(std::string const& out, bool force);
 
-/// Whether both names are those of one file, which may have yet to be written. Devices take whatever is written to
-/// them.
+/// Whether both names are those of one file, which may not exist yet. Devices do not count: they may be written to.
 [[nodiscard]] bool same_file(std::string const& a, std::string const& b);
 
 /// A bar of the bytes written.
@@ -26,7 +25,7 @@ class writing_progress {
   public:
     explicit writing_progress(std::string label);
 
-    /// For the library; this must outlive it. Throws error when a signal has come.
+    /// For the library; this must outlive it. Throws error after a signal.
     [[nodiscard]] llamavision::progress report();
     void clear() { bar_.clear(); }
 

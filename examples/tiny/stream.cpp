@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes scenes to standard output for the Python scripts of this folder; one generator serves training, examination
-// and the program.
+// Writes scenes to standard output for the Python scripts of this folder, so that training, testing and the program use
+// one generator.
 //   stream test SEED COUNT          scenes as `llamavision scene` draws them, one question each
 //   stream train SEED START METERS  without end: pictures with four questions each, METERS percent of them meters
 // A record: width, height, questions (u16 each); rgb bytes; then question, answer, kind as (u16 length, bytes).

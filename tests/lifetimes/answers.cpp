@@ -152,6 +152,36 @@ TEST_CASE("a question that was stopped leaves the answer before it as it was") {
     CHECK(text == answered(opened(), "One?"));
 }
 
+TEST_CASE("every way to ask, with options and without") {
+    model const m = opened();
+    image::pixels const photo = grey();
+    session::image_ptr const seen = m.encode(photo);
+    std::vector<image::pixels> const photos{photo};
+    std::vector<session::image_ptr> const encoded{seen};
+    std::string const text = "What is it?";
+    auto const ids_of = [&](auto const& ask) {
+        chat c = m.chat({.session = {.context = 100}});
+        answer const a = ask(c);
+        for (int i = 0; i < 3; ++i) static_cast<void>(a.next());
+        return a.ids();
+    };
+    std::vector<token> const about = ids_of([&](chat& c) { return c.ask(photo, text, short_answer()); });
+    CHECK(about.size() >= 3);
+    CHECK(ids_of([&](chat& c) { return c.ask(photo, "What is it?"); }) == about);
+    CHECK(ids_of([&](chat& c) { return c.ask(photos, text); }) == about);
+    CHECK(ids_of([&](chat& c) { return c.ask(photos, text, short_answer()); }) == about);
+    CHECK(ids_of([&](chat& c) { return c.ask({&photo, 1}, text); }) == about);
+    CHECK(ids_of([&](chat& c) { return c.ask(encoded, text); }) == about);
+    CHECK(ids_of([&](chat& c) { return c.ask(encoded, text, {{.max_tokens = 9}}); }) == about);
+    CHECK(ids_of([&](chat& c) { return c.ask(chat::turn_of(1, text), encoded); }) == about);
+    CHECK(ids_of([&](chat& c) { return c.ask(chat::turn_of(1, text), {&seen, 1}, short_answer()); }) == about);
+    std::vector<token> const alone = ids_of([&](chat& c) { return c.ask(text); });
+    CHECK(ids_of([&](chat& c) { return c.ask("What is it?", {}); }) == alone);
+    CHECK(ids_of([&](chat& c) { return c.ask(std::string_view(text), {{.max_tokens = 9}}); }) == alone);
+    CHECK(ids_of([&](chat& c) { return c.ask(chat::turn_of(0, text), {}); }) == alone);
+    CHECK(ids_of([&](chat& c) { return c.ask(std::vector<image::pixels>(), text); }) == alone);
+}
+
 TEST_CASE("chats are moved, with an answer in the making") {
     model const m = opened();
     std::vector<chat> chats;

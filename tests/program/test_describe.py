@@ -179,7 +179,7 @@ class Describe(Case):
         pictures, _ = scenes(40)
         ask = ("describe", "--model", folder, "--json", *sorted(pictures.glob("*.png")))
         usual, shifted = run(*ask), run(*ask, "--taps-after-layer")
-        self.assertIn("Mind: ", usual.stderr)
+        self.assertIn("Warning: ", usual.stderr)
         tokens = [[json.loads(line)["tokens"] for line in self.succeeds(r).splitlines()] for r in (usual, shifted)]
         self.assertEqual(tokens[0], [line["tokens"] for line in self.lines(*ask[4:])])
         self.assertNotEqual(tokens[1], tokens[0])

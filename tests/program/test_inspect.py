@@ -85,7 +85,7 @@ class Inspect(Case):
         config["transformers_version"] = "4.57.1"
         (folder / "config.json").write_text(json.dumps(config))
         page = self.succeeds(look(folder))
-        self.assertIn("Mind:", page)
+        self.assertIn("Warning:", page)
         self.assertIn("one layer later", page)
 
     def test_every_problem_is_listed(self):

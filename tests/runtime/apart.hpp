@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A backend with memory of its own: the scalar backend's loops, over pages that nobody but its kernels and copies can
-// touch. The host that reads or writes them ends in a fault, and a kernel that is given the host's memory throws.
+// A backend with memory of its own: the scalar backend's loops, over pages that only its kernels and copies may read
+// and write. If the host reads or writes them, the system ends the program; a kernel that is given the host's memory
+// throws.
 #pragma once
 
 #include <cstddef>
@@ -114,7 +115,7 @@ class apart : llamavision::scalar {
         for (auto const& [begin, size] : *pages_) ::mprotect(const_cast<std::byte*>(begin), size, how);
     }
 
-    /// Runs a kernel on pages that are open only while it runs.
+    /// Runs a kernel; the pages are accessible only while it runs.
     template <class F>
     void inside(std::initializer_list<void const*> pointers, F const& kernel) const {
         for (void const* p : pointers) {

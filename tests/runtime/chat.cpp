@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conversations with the bundled model: what the session holds after any turn is what the whole conversation, written
-// down and read afresh, would be; and every way in which an answer can end.
+// Conversations with the bundled model: after each turn, the session holds the same ids as the whole conversation in
+// the chat format; and all ways in which an answer can end.
 #include <cstdint>
 #include <deque>
 #include <limits>
@@ -46,10 +46,10 @@ ask_options greedy(std::size_t max_tokens = 60) {
     return options;
 }
 
-using said = std::vector<tokens::message>;
+using dialog = std::vector<tokens::message>;
 
 /// The ids of a conversation as the chat format writes it as a whole.
-std::vector<token> written(said const& messages) {
+std::vector<token> written(dialog const& messages) {
     return tokens::chat_format(bundled().tokenizer(), bundled().defaults().chat).encode(messages);
 }
 
@@ -77,7 +77,7 @@ TEST_CASE("pieces of an answer are its text, and its ids decode to it") {
     CHECK(a.reason() == ending::stop_id);
 }
 
-TEST_CASE("after several turns the session holds the conversation as it would be written down") {
+TEST_CASE("after several turns the session holds the ids of the whole conversation") {
     chat c(bundled());
     std::vector<image::pixels> const first{drawing(84)}, second{drawing(168), drawing(100)};
     std::string const a = c.ask(first, "Describe this image.", greedy()).text();
@@ -92,7 +92,7 @@ TEST_CASE("after several turns the session holds the conversation as it would be
     CHECK(c.state().images() == 3);
 }
 
-TEST_CASE("a further turn is answered as in a conversation read afresh") {
+TEST_CASE("a further turn is answered as if a new session had read the whole conversation") {
     std::vector<image::pixels> const picture{drawing(84)};
     chat c(bundled());
     (void)c.ask(picture, "Describe this image.", greedy()).text();
@@ -112,7 +112,7 @@ TEST_CASE("a further turn is answered as in a conversation read afresh") {
     CHECK(text == grown);
 }
 
-TEST_CASE("a base model's text flows on: no frame, and one beginning") {
+TEST_CASE("a base model's text goes on without a frame, and begins once") {
     model const base = load<tiny>(checkpoint_path, {.threads = 2, .chat = tokens::preset::base});
     tokens::tokenizer const& tokenizer = base.tokenizer();
     chat c(base);
@@ -224,7 +224,7 @@ TEST_CASE("a seed draws the same answer again") {
     CHECK(draw(1) != draw(2));
 }
 
-TEST_CASE("a system prompt stands first, and progress is told") {
+TEST_CASE("a system prompt stands first, and progress is reported") {
     chat c(bundled(), {.session = {}, .system = "Answer briefly."});
     ask_options options = greedy();
     std::vector<std::size_t> image_steps, prompt_steps;
@@ -273,15 +273,16 @@ TEST_CASE("load says which number differs, load_any which configuration is neare
 
 namespace {
 
-/// Several chats that share a workspace, and what is asked of each.
-struct company {
+/// Several chats that share a workspace, and a question for each.
+struct several_chats {
     std::vector<image::pixels> pictures{drawing(84), drawing(168)};
     std::vector<session::image_ptr> seen;
     std::deque<chat> chats;
     std::vector<question> questions;
 
-    /// One chat for each: short of context, of tokens, drawn, stopped by a string, and as the checkpoint says.
-    explicit company(std::shared_ptr<workspace> const& work = bundled().make_workspace()) {
+    /// Answers that end as the checkpoint says, by the number of tokens, drawn, by a stop string, and by a full
+    /// context.
+    explicit several_chats(std::shared_ptr<workspace> const& work = bundled().make_workspace()) {
         for (image::pixels const& p : pictures) seen.push_back(bundled().encode(p));
         auto const ask = [&](std::size_t picture, std::string const& text, std::size_t context) -> question& {
             chat& c =
@@ -298,14 +299,14 @@ struct company {
     }
 };
 
-struct told {
+struct outcome {
     std::string text;
     std::vector<token> ids;
     ending reason;
-    bool operator==(told const&) const = default;
+    bool operator==(outcome const&) const = default;
 };
 
-told ask_alone(question const& q) {
+outcome ask_alone(question const& q) {
     std::vector<answer> const one = ask_together({&q, 1});
     std::string text = one.front().text();
     return {std::move(text), one.front().ids(), one.front().reason()};
@@ -314,14 +315,14 @@ told ask_alone(question const& q) {
 } // namespace
 
 TEST_CASE("asked together, each chat answers as alone, however it ends") {
-    std::vector<told> wanted;
-    company alone;
+    std::vector<outcome> wanted;
+    several_chats alone;
     for (question const& q : alone.questions) wanted.push_back(ask_alone(q));
     CHECK(wanted[0].reason == ending::stop_id);
     CHECK(wanted[1].reason == ending::length);
     CHECK(wanted[3].reason == ending::stop_string);
     CHECK(wanted[4].reason == ending::context);
-    company together;
+    several_chats together;
     std::vector<answer> const answers = ask_together(together.questions);
     std::vector<std::string> texts(answers.size());
     answer_together(answers, [&](std::size_t i, std::string_view piece) {
@@ -329,15 +330,15 @@ TEST_CASE("asked together, each chat answers as alone, however it ends") {
         texts[i] += piece;
     });
     for (std::size_t i = 0; i < answers.size(); ++i)
-        CHECK(told{texts[i], answers[i].ids(), answers[i].reason()} == wanted[i]);
-    // and each goes on by itself
+        CHECK(outcome{texts[i], answers[i].ids(), answers[i].reason()} == wanted[i]);
+    // Each conversation goes on by itself.
     for (std::size_t i = 0; i < 4; ++i)
         CHECK(together.chats[i].ask("How many shapes are there?").text()
               == alone.chats[i].ask("How many shapes are there?").text());
 }
 
 TEST_CASE("a stop ends one of several answers, and the others go on") {
-    company alone, together;
+    several_chats alone, together;
     std::stop_source stop, never;
     for (question& q : together.questions) q.answer.stop = never.get_token();
     together.questions[0].answer.stop = stop.get_token();
@@ -350,12 +351,12 @@ TEST_CASE("a stop ends one of several answers, and the others go on") {
     CHECK(answers[0].reason() == ending::cancelled);
     CHECK(answers[0].ids().size() == 1);
     for (std::size_t i = 1; i < answers.size(); ++i)
-        CHECK(told{texts[i], answers[i].ids(), answers[i].reason()} == ask_alone(alone.questions[i]));
+        CHECK(outcome{texts[i], answers[i].ids(), answers[i].reason()} == ask_alone(alone.questions[i]));
     CHECK_FALSE(together.chats[0].ask("Why?").text().empty());
 }
 
 TEST_CASE("questions of which one does not fit leave all conversations as they were") {
-    company c;
+    several_chats c;
     static_cast<void>(c.chats[0].ask("Describe this image.").text());
     std::vector<token> const before = held(c.chats[0]);
     c.questions[4].turn = chat::turn_of(0, std::string(400, 'x'));
@@ -369,23 +370,23 @@ TEST_CASE("questions of which one does not fit leave all conversations as they w
     CHECK(held(c.chats[0]) == before);
 }
 
-TEST_CASE("questions of which one cannot be answered so, or is put to nobody, leave all conversations as they were") {
-    company c;
+TEST_CASE("questions of which one has wrong options, or names no chat, leave all conversations as they were") {
+    several_chats c;
     answer const first = c.chats[0].ask("Describe this image.");
     static_cast<void>(first.text());
-    std::vector<token> const before = held(c.chats[0]), said = first.ids();
+    std::vector<token> const before = held(c.chats[0]), ids = first.ids();
     question& last = c.questions[4];
     SUBCASE("sampling") { last.answer.sampling.top_p = 2; }
     SUBCASE("stop strings") { last.answer.stop_strings = {""}; }
-    SUBCASE("nobody") { last.to = nullptr; }
+    SUBCASE("no chat") { last.to = nullptr; }
     CHECK_THROWS_AS(static_cast<void>(ask_together(c.questions)), argument_error);
     CHECK(held(c.chats[0]) == before);
-    CHECK(first.ids() == said); // the answer before is still the chat's
+    CHECK(first.ids() == ids); // the answer before is unchanged
     for (std::size_t i = 1; i < c.chats.size(); ++i) CHECK(held(c.chats[i]).empty());
 }
 
-TEST_CASE("answers that nobody takes piece by piece leave their ids") {
-    company alone, together;
+TEST_CASE("without a function for the pieces, the answers' ids hold the tokens") {
+    several_chats alone, together;
     std::vector<answer> const answers = ask_together(together.questions);
     answer_together(answers, {});
     for (std::size_t i = 0; i < answers.size(); ++i) CHECK(answers[i].ids() == ask_alone(alone.questions[i]).ids);

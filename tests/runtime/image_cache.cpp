@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encoded pictures that are kept: found again with the same bits, never another's, never more than the limit; and files
-// that are not what was written.
+// Encoded pictures that are kept: found again with the same bits, never those of another picture, never more than the
+// limit; and files that are damaged or foreign.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -88,7 +88,7 @@ TEST_CASE("a picture is encoded once, in memory and in the processes that come a
     CHECK(files_in(folder.path() / "images").size() == 6);
 }
 
-TEST_CASE("whatever decides the encoding decides the name") {
+TEST_CASE("everything that changes the encoding changes the name") {
     lv::encode_options plain, remembering, later;
     plain.collapse_padding = false;
     remembering.remember_padding = true;
@@ -114,7 +114,7 @@ TEST_CASE("a value of the cross-attention's keys counts, one of the text's queri
     CHECK(small_network()->encoder_identity().size() == 64);
 }
 
-TEST_CASE("in memory, what was used longest ago goes first") {
+TEST_CASE("in memory, the picture that was used longest ago is dropped first") {
     auto const net = small_network();
     std::size_t const bytes = net->encode(tiles(1), {})->bytes;
     lv::image_cache cache({.memory = 2 * bytes});
@@ -127,7 +127,7 @@ TEST_CASE("in memory, what was used longest ago goes first") {
     check(none, {0, 0, 2});
 }
 
-TEST_CASE("on disk, too, and other files of the folder stay") {
+TEST_CASE("the same on disk; other files of the folder stay") {
     temporary_folder const folder;
     folder.write("notes.txt", std::string(5000, 'x'));
     folder.write("0123.image", "not ours");
@@ -144,7 +144,7 @@ TEST_CASE("on disk, too, and other files of the folder stay") {
     lv::image_cache cache({.memory = 0, .folder = folder.path(), .disk = 2 * one});
     auto const look = [&](std::uint64_t seed) {
         static_cast<void>(cache.encode(*net, tiles(seed), {}));
-        for (auto const& entry : fs::directory_iterator(folder.path())) // as if all had happened earlier
+        for (auto const& entry : fs::directory_iterator(folder.path())) // as if all files were older
             fs::last_write_time(entry.path(), fs::last_write_time(entry.path()) - std::chrono::seconds(10));
     };
     for (std::uint64_t const seed : {1u, 2u, 1u, 3u}) look(seed);
@@ -192,7 +192,7 @@ TEST_CASE("a file that is not exactly what was written is a miss, and is replace
         CHECK(text_of_file(path) == whole);
     }
     fs::remove(path);
-    fs::create_directory(path); // cannot be replaced: the answer comes all the same
+    fs::create_directory(path); // cannot be replaced: the picture is encoded all the same
     std::vector<std::string> said;
     lv::image_cache cache({.folder = folder.path(), .on_warning = [&](std::string const& w) { said.push_back(w); }});
     check_same(*cache.encode(*net, tiles(1), {}), *wanted);

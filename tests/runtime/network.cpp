@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A network: pictures encoded in several ways, what it refuses, and what it says of itself.
+// A network: pictures encoded in several ways, errors, and its names and numbers.
 #include <doctest/doctest.h>
 
 #include <thread>
@@ -15,7 +15,7 @@ namespace {
 using V = small::vision;
 using T = small::text;
 
-/// All that an image says to one session: its logits after a prompt.
+/// The effect of an image on a session: its logits after a prompt.
 std::vector<float> seen_as(lv::session::image_ptr const& image, lv::parity reading = lv::parity::usual) {
     lv::session s(small_network(), {0, 8, reading});
     s.append(id_list{1, 2, image_token, 3, 4}, image_list{image});
@@ -26,7 +26,7 @@ lv::session::image_ptr encode(std::size_t rows, std::size_t columns, lv::encode_
 }
 } // namespace
 
-TEST_CASE("what it says of itself") {
+TEST_CASE("names and numbers") {
     auto const net = small_network();
     CHECK(net->name() == "small");
     CHECK(net->backend_name() == "scalar");
@@ -54,7 +54,7 @@ TEST_CASE("collapsed padding gives the numbers of the plain tower, in every arra
     }
 }
 
-TEST_CASE("padding is remembered only when somebody wants it") {
+TEST_CASE("padding is remembered only on request") {
     auto const image = encode(1, 2);
     CHECK(image->memory.padded_rows == 0);
     CHECK(image->grid_rows == 1);
@@ -82,13 +82,13 @@ TEST_CASE("tables that tell padded tiles apart are never collapsed") {
     CHECK(encode_rows(2, 1) == 3 * 5);
 }
 
-TEST_CASE("taps after the layer change what the tower says") {
+TEST_CASE("taps after the layer change the tower's output") {
     lv::encode_options after;
     after.taps_after_layer = true;
     CHECK(difference(seen_as(encode(1, 2, after)), seen_as(encode(1, 2))) > 1e-3);
 }
 
-TEST_CASE("the plan is what a run takes: a pass with exactly that much succeeds, with less it fails cleanly") {
+TEST_CASE("a pass with exactly the planned scratch memory succeeds; with less it throws") {
     for (auto const& net : {small_network(), small_network_simd()})
         for (bool watched : {false, true}) {
             std::size_t const rows = 7, need = net->read_scratch(rows, 2, watched);
@@ -190,7 +190,7 @@ TEST_CASE("a weight that is infinite is refused where it would become an integer
         CHECK(fault_of_infinite(r.tensor, r.formats)
               == "the tensor \"" + r.tensor + "\" as " + r.kept
                      + ": a weight is infinite or no number, and no integer stands for that");
-    for (lv::weight_format const f : {stored, bf16}) // where it stays what it is, and the logits tell
+    for (lv::weight_format const f : {stored, bf16}) // where it stays as it is, and shows in the logits
         CHECK(fault_of_infinite(up, {.self = f}) == "nothing was thrown");
 }
 

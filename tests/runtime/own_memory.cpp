@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A backend with memory of its own gives the same bits as one in the host's: what flows is taken there, and what
-// somebody wants to see is brought back.
+// A backend with memory of its own gives the same bits as one in the host's memory: inputs are uploaded, and outputs
+// that an observer sees are downloaded.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -38,7 +38,7 @@ struct seen {
     bool operator==(seen const&) const = default;
 };
 
-/// All that a picture and a text say, on that network.
+/// All activations of a picture and a text, and the logits, on that network.
 seen all_of(std::shared_ptr<lv::network const> const& net, std::size_t rows, std::size_t columns, lv::parity reading,
             bool collapse) {
     seen s;
@@ -63,16 +63,16 @@ seen all_of(std::shared_ptr<lv::network const> const& net, std::size_t rows, std
 
 } // namespace
 
-TEST_CASE("a network in memory of its own sees, reads and shows the same bits") {
-    auto const here = small_network(), there = make({});
-    CHECK(there->plan(8).weights.mapped == 0);
+TEST_CASE("a network in memory of its own encodes, reads and shows the same bits") {
+    auto const host = small_network(), device = make({});
+    CHECK(device->plan(8).weights.mapped == 0);
     for (auto const& [rows, columns] : {std::pair<std::size_t, std::size_t>{1, 1}, {1, 2}, {2, 2}})
         for (lv::parity reading : {lv::parity::usual, lv::parity::meta, lv::parity::hugging_face})
             for (bool collapse : {true, false}) {
-                seen const a = all_of(here, rows, columns, reading, collapse);
+                seen const a = all_of(host, rows, columns, reading, collapse);
                 CHECK(a.tower.size() > 20);
                 CHECK(a.text.size() > 20);
-                CHECK(a == all_of(there, rows, columns, reading, collapse));
+                CHECK(a == all_of(device, rows, columns, reading, collapse));
             }
 }
 

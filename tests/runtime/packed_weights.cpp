@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights in a packed file: made once, mapped after that, and streamed where memory is short; always the same answers.
+// Weights in a packed file: made once, then mapped, and streamed if memory is short; always with the same answers.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// All that a network says: of a picture, and after some text about it.
+/// Logits after a picture and some text about it.
 std::vector<float> answers_of(std::shared_ptr<lv::network const> const& net) {
     lv::session s(net, {0, 4, lv::parity::usual});
     s.append(id_list{1, 64, 2, 3, 4, 5, 6}, image_list{net->encode(random_tiles(1, 2, small::vision::tile), {})});
@@ -42,7 +42,7 @@ std::vector<float> answers_of(std::shared_ptr<lv::network const> const& net) {
 
 std::vector<lv::packed_weight> const two{{"a", 100}, {"b", 5000}};
 
-/// Makes the file, if it is not there, of one byte; whether it was there.
+/// Makes the file, if it does not exist, with all bytes the same. Returns whether it existed.
 bool made_before(fs::path const& path, std::string const& source, std::vector<lv::packed_weight> const& weights,
                  char byte = 'x') {
     lv::packed_file file(path, source, weights);
@@ -62,7 +62,7 @@ bool made_before(fs::path const& path, std::string const& source, std::vector<lv
 
 } // namespace
 
-TEST_CASE("a packed file is made once for what it is made of") {
+TEST_CASE("a packed file is made once for the same source and weights") {
     temporary_folder const folder;
     auto const path = folder.path() / "packed";
     CHECK_FALSE(made_before(path, "model", two));
@@ -73,7 +73,7 @@ TEST_CASE("a packed file is made once for what it is made of") {
     CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 1);
 }
 
-TEST_CASE("what was not finished, or was cut, is made anew") {
+TEST_CASE("a file that is not complete is made anew") {
     temporary_folder const folder;
     auto const path = folder.path() / "packed";
     {
@@ -90,7 +90,7 @@ TEST_CASE("what was not finished, or was cut, is made anew") {
     }
 }
 
-TEST_CASE("what is no packed file stays") {
+TEST_CASE("a file of another kind is not replaced") {
     temporary_folder const folder;
     auto const refused = [&](fs::path const& path) {
         return message_of<lv::file_error>([&] { lv::packed_file(path, "model", two); });
@@ -122,7 +122,7 @@ TEST_CASE("a packed file beyond the process' limit of a file is refused, and lea
 }
 #endif
 
-TEST_CASE("a network from a packed file says the same; made once, nothing is made again") {
+TEST_CASE("a network from a packed file gives the same logits, and makes no weights a second time") {
     temporary_folder const folder;
     lv::network_options packed;
     packed.packed = {folder.path() / "wide", "random 1"};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the three readings differ, and where they do not.
+// Where the three kinds of parity differ, and where they do not.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -81,7 +81,7 @@ TEST_CASE("Hugging Face's unmasked rows attend to padded tiles and to later imag
     CHECK(first_rows(lv::parity::usual, picture(1, 1, 2)) == first_rows(lv::parity::usual, picture(1, 1, 3)));
 }
 
-TEST_CASE("after two images, what Meta generates sees none; the others go on seeing the last") {
+TEST_CASE("after two images, generated tokens see none in Meta's reading, and the last image in the others") {
     id_list const ids{3, image_token, 5, image_token, 6};
     auto const after = [&](lv::parity reading, std::uint64_t seed, id_list const& prompt, image_list images) {
         auto s = session_of(reading);
@@ -109,7 +109,7 @@ TEST_CASE("text after two images sees the last alone; after a run of them, the w
         auto const layers = layers_of(s, ids, {picture(1, 2, first), picture(2, 1, 9)});
         return copy(rows_of(layers.at(first_cross), ids.size() - 1, 1));
     };
-    // Rows only see pictures in cross layers, and the first of these looks at what no picture has touched yet.
+    // Rows see pictures only in cross layers, and the input of the first of these does not depend on any picture.
     id_list const apart{3, image_token, 5, image_token, 6}, run{3, 5, image_token, image_token, 6};
     CHECK(logits(apart, 1) == logits(apart, 2));
     CHECK(logits(run, 1) != logits(run, 2));

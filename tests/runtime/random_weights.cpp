@@ -58,7 +58,7 @@ TEST_CASE("random weights: the same for the same seed, others for another, and o
     for (float const v : values_of(a, "language_model.model.norm.weight")) CHECK(v == 1);
 }
 
-TEST_CASE("a random model looks at pictures and reads, its padding collapsed") {
+TEST_CASE("a random model encodes pictures and reads text, with collapsed padding") {
     network const net(lv::random_weights<small>(7), lv::scalar());
     auto const tiles = random_tiles(1, 1, small::vision::tile, 3);
     lv::encode_options plain;
@@ -86,7 +86,7 @@ TEST_CASE("what weights take") {
     CHECK(plan.weights.own > 2 * all.parameters); // bf16, and the small ones as floats
     CHECK(plan.weights.own < 3 * all.parameters);
     using T = small::text;
-    // Of the text: no table, no norms, no keys and values of images.
+    // Of the text model, without the embedding, norms, and the projections of keys and values of images.
     std::size_t const mlps = T::layers * 3 * T::width * T::mlp;
     std::size_t const kv = lv::kv_width<T>, crosses = T::cross_layers.size();
     std::size_t const attention = T::layers * 2 * T::width * T::width + (T::layers - crosses) * 2 * T::width * kv;

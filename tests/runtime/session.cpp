@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A text may be read in one go, in chunks, token by token or turn by turn: the numbers are the same.
+// A text may be read in one pass, in chunks, token by token or turn by turn: the numbers are the same.
 #include <doctest/doctest.h>
 
 #include "../support/message.hpp"
@@ -44,9 +44,9 @@ TEST_CASE("token by token") {
     CHECK(id_list(s.ids().begin(), s.ids().end()) == prompt);
 }
 
-TEST_CASE("further turns, with images of their own, are what a fresh run reads") {
+TEST_CASE("further turns with images give the numbers of a new session that reads everything") {
     image_list const images = pictures();
-    // The cut at 7 parts two image tokens that stand side by side: they are one run nevertheless.
+    // The cut at 7 separates two neighbouring image tokens: they are one run nevertheless.
     for (std::size_t cut : {1u, 2u, 3u, 6u, 7u, 8u, 12u}) {
         CAPTURE(cut);
         auto const before =
@@ -58,7 +58,7 @@ TEST_CASE("further turns, with images of their own, are what a fresh run reads")
     }
 }
 
-TEST_CASE("generated tokens are read as if they had stood in the prompt") {
+TEST_CASE("generated tokens are read like tokens of the prompt") {
     id_list text = prompt;
     lv::session s(small_network());
     s.append(text, pictures());
@@ -69,7 +69,7 @@ TEST_CASE("generated tokens are read as if they had stood in the prompt") {
     }
 }
 
-TEST_CASE("after a reset the session is as new") {
+TEST_CASE("after a reset the session is like a new one") {
     lv::session s(small_network());
     s.append(prompt, pictures());
     s.reset();
@@ -105,7 +105,7 @@ TEST_CASE("a watched prompt yields the logits of every row") {
     id_list const ids{3, image_token, 8, 1, 1, 25};
     image_list const images{picture(1, 3)};
     for (auto const& net : {small_network(), small_network_simd()})
-        for (std::size_t chunk : {2u, 5u, 6u, 7u, 64u}) { // watched, a prompt is read whole whatever the chunk
+        for (std::size_t chunk : {2u, 5u, 6u, 7u, 64u}) { // a watched prompt is read in one pass, whatever the chunk
             lv::session s(net, {0, chunk, lv::parity::usual});
             lv::read_options options;
             options.watch = [](std::string_view, lv::rows const&) {};
@@ -135,7 +135,7 @@ TEST_CASE("progress rises to the number of layers of all chunks") {
     for (std::size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == i + 1);
 }
 
-TEST_CASE("the session knows what it holds") {
+TEST_CASE("numbers of a session, and the memory that it holds") {
     lv::session s(small_network(), {100, 8, lv::parity::hugging_face});
     CHECK(s.context() == 100);
     CHECK(s.reading() == lv::parity::hugging_face);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a session refuses, and that a failure or a cancellation leaves it as it was.
+// Errors of a session; a failure or a cancellation leaves it as it was.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -69,7 +69,7 @@ TEST_CASE_FIXTURE(fixture, "images of another model, and none at all") {
     check_unchanged();
 }
 
-TEST_CASE("an image belongs to whoever has the same configuration, weights, formats and backend") {
+TEST_CASE("an image may be used by networks with the same configuration, weights, formats and backend") {
     auto const seen = wide_network(1)->encode(random_tiles(1, 1, small::vision::tile), {});
     id_list const ids{static_cast<lv::token>(wide_network(1)->numbers().text.vocabulary)};
     lv::session same(wide_network(1), {64, 8, lv::parity::usual});
@@ -81,7 +81,7 @@ TEST_CASE("an image belongs to whoever has the same configuration, weights, form
     CHECK_THROWS_AS(stored.append(ids, image_list{seen}), lv::argument_error);
 }
 
-TEST_CASE("Hugging Face's reading wants the padded tiles") {
+TEST_CASE("Hugging Face's reading needs the padded tiles") {
     lv::session s(small_network(), {0, 256, lv::parity::hugging_face});
     auto const encode = [](std::size_t columns) {
         return small_network()->encode(random_tiles(1, columns, small::vision::tile), {});
@@ -109,7 +109,7 @@ TEST_CASE("the context overflows") {
     CHECK(copy(s.logits()) == logits_after({1, 2, 3, 4, 5, 6}));
 }
 
-TEST_CASE("options that no session takes") {
+TEST_CASE("options out of range") {
     CHECK_THROWS_AS(lv::session(small_network(), {0, 0, lv::parity::usual}), lv::argument_error);
     CHECK_THROWS_AS(lv::session(small_network(), {601, 8, lv::parity::usual}), lv::argument_error);
     CHECK(lv::session(small_network(), {600, 8, lv::parity::usual}).context() == 600);

@@ -36,7 +36,7 @@ std::string fault_of_infinite(std::string const& tensor, llamavision::weight_for
 /// The message for a checkpoint of the small network with one misspelled and one misshapen tensor.
 std::string faults_of_renamed_checkpoint();
 
-/// A random picture of the small network's, encoded by one of its kind; pictures of different seeds differ.
+/// A random picture, encoded by a network with the small numbers; pictures of different seeds differ.
 inline llamavision::session::image_ptr picture_by(llamavision::network const& net, std::size_t rows,
                                                   std::size_t columns, std::uint64_t seed = 1,
                                                   llamavision::encode_options options = {}) {
@@ -55,7 +55,7 @@ using image_list = std::vector<llamavision::session::image_ptr>;
 
 [[nodiscard]] inline std::vector<float> copy(std::span<float const> values) { return {values.begin(), values.end()}; }
 
-/// Logits of the last row after reading the prompt in one go.
+/// Logits of the last row after reading the prompt in one pass.
 [[nodiscard]] inline std::vector<float> logits_after(id_list const& ids, image_list const& images = {},
                                                      llamavision::session_options options = {}) {
     llamavision::session s(small_network(), options);

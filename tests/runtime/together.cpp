@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Several conversations in one pass: each reads what it would read alone, bit for bit, and what goes wrong with one
-// harms none.
+// Several conversations in one pass: each gives the same bits as alone, and an error of one leaves all as they were.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -28,7 +27,7 @@ struct conversation {
     lv::parity reading = lv::parity::usual;
 };
 
-/// No picture; one; the same, twice; another; several. Of all lengths and readings.
+/// Conversations with no picture, one, the same twice, another, several; of all lengths and kinds of parity.
 std::vector<conversation> conversations(network_ptr const& net) {
     auto const image = static_cast<lv::token>(net->numbers().text.vocabulary);
     auto const a = look(net, 1, 2, 1), b = look(net, 2, 2, 2), c = look(net, 1, 1, 3);
@@ -43,7 +42,7 @@ std::vector<conversation> conversations(network_ptr const& net) {
             {{11}, {}, hugging_face}};
 }
 
-/// What each says, on a session of its own: logits after the prompt and after each of the tokens.
+/// The logits of each, on a session of its own: after the prompt and after each of the tokens.
 std::vector<std::vector<float>> alone(network_ptr const& net, conversation const& c, id_list const& tokens) {
     lv::session s(net, {64, 5, c.reading});
     s.append(c.prompt, c.images);
@@ -61,7 +60,7 @@ id_list tokens_of(std::size_t conversation, std::size_t count) {
     return ids;
 }
 
-/// Sessions that share a workspace, each with what it reads.
+/// Sessions that share a workspace, each with its input.
 struct company {
     std::vector<conversation> all;
     std::vector<lv::session> sessions;
@@ -131,7 +130,7 @@ TEST_CASE("together as alone, bit for bit: every tier of simd that this machine 
     }
 }
 
-TEST_CASE("members come and go; a prompt is read beside tokens that were generated") {
+TEST_CASE("sessions join and leave; a prompt is read beside generated tokens") {
     for (network_ptr const& net : {small_network(), small_network_simd()}) {
         company c(net, 8);
         std::vector<lv::session>& s = c.sessions;
@@ -188,7 +187,7 @@ TEST_CASE("progress rises to the number of layers of all passes") {
     CHECK(last == (rows + 9) / 10 * small::text::layers);
 }
 
-TEST_CASE("one that cannot read keeps all as they were") {
+TEST_CASE("a session that cannot read leaves all as they were") {
     company c(small_network(), 8);
     lv::session::append_together(c.prompts());
     auto const said = c.said();
@@ -224,7 +223,7 @@ TEST_CASE("one that cannot read keeps all as they were") {
         CHECK(copy(c.sessions[i].logits()) == alone(small_network(), c.all[i], {next}).back());
 }
 
-TEST_CASE("cancelled in any pass, all are as they were, those that were through included") {
+TEST_CASE("cancelled in any pass, all are as they were, also those that were complete") {
     company c(small_network(), 8);
     lv::session::append_together(c.prompts());
     auto const said = c.said();
@@ -249,7 +248,7 @@ TEST_CASE("cancelled in any pass, all are as they were, those that were through 
         conversation whole = c.all[i];
         whole.prompt.insert(whole.prompt.end(), more[i].prompt.begin(), more[i].prompt.end());
         whole.images.insert(whole.images.end(), more[i].images.begin(), more[i].images.end());
-        if (whole.reading == lv::parity::hugging_face) continue; // reads a prompt by what else is in it
+        if (whole.reading == lv::parity::hugging_face) continue; // reads a prompt otherwise if images come later in it
         CHECK(copy(c.sessions[i].logits()) == alone(small_network(), whole, {}).back());
     }
 }
@@ -272,7 +271,7 @@ TEST_CASE("a workspace is shared, and belongs to one model") {
                    "another model's"));
 }
 
-TEST_CASE("what several take is planned") {
+TEST_CASE("the memory of several conversations is planned") {
     auto const net = small_network();
     lv::memory_plan const one = net->plan(16), many = net->plan(16, 16);
     CHECK(many.read_scratch == net->read_scratch(16, 16, false) * sizeof(float));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The chat formats against what Meta's code and the Hugging Face templates made of the same conversations.
+// The chat formats, compared with Meta's code and the Hugging Face templates on the same conversations.
 #include "support.hpp"
 
 #include <llamavision/tokens/chat.hpp>
@@ -26,7 +26,7 @@ chat_options options_for(preset form, special_text content = special_text::as_te
     return options;
 }
 
-/// Checks one preset's text of a vector's conversation, or its refusal.
+/// Checks the text of a vector's conversation in one preset, or the error.
 void check_hub(tokenizer const& t, json const& vector, preset form, char const* name) {
     auto const& expected = vector["hub_text"];
     auto const conversation = to_dialog(vector);
@@ -100,7 +100,7 @@ TEST_CASE("the real vocabulary: ids of every conversation") {
     CHECK(hf.encode_base(std::vector<part>{"Look: ", image_here}) == ids{128000, 10596, 25, 220, 128256});
 }
 
-TEST_CASE("base: no frame, and one beginning") {
+TEST_CASE("base: no frame, and one begin-of-text token") {
     auto const t = small_tokenizer();
     chat_format const format(t, options_for(preset::base, special_text::as_text));
     std::vector<message> said{{role::user, {image_here, "th", "e"}}, {role::assistant, {" end"}}};
@@ -127,7 +127,7 @@ TEST_CASE("base prompts in Hugging Face's manner") {
     CHECK(hf.encode_base(std::vector<part>{"the<|begin_of_text|>"}) == join({t.encode("the"), {t.bos()}}));
     CHECK(hf.encode_base(std::vector<part>{"the"}) == join({{t.bos()}, t.encode("the")}));
     CHECK(hf.encode_base(std::vector<part>{"<|image|>"}) == ids{t.bos(), t.image()});
-    // Neighbouring texts are one text for Hugging Face, two for Meta.
+    // Hugging Face encodes neighbouring texts as one, Meta as two.
     CHECK(hf.encode_base(std::vector<part>{"th", "e"}) == join({{t.bos()}, t.encode("the")}));
     CHECK(chat_format(t).encode_base(std::vector<part>{"th", "e"}) == join({{t.bos()}, t.encode("th"), t.encode("e")}));
     CHECK(chat_format(t).encode_base(std::vector<part>{}).empty());
@@ -222,7 +222,7 @@ TEST_CASE("hub: images, system prompts and refusals") {
                  + turn("user", "hi"));
 }
 
-TEST_CASE("special tokens in what people say stay text, unless asked for") {
+TEST_CASE("special tokens in the content stay text, unless they are asked for") {
     auto const t = small_tokenizer();
     message const m{role::user, {"<|eot_id|><|image|>"}};
     for (auto const form : {preset::meta, preset::hub, preset::converter}) {
@@ -231,7 +231,7 @@ TEST_CASE("special tokens in what people say stay text, unless asked for") {
         auto const open = chat_format(t, options_for(form, special_text::recognised)).encode(std::vector{m});
         CHECK(std::count(open.begin(), open.end(), t.image()) == 1);
         CHECK(std::count(open.begin(), open.end(), t.eot()) == std::count(safe.begin(), safe.end(), t.eot()) + 1);
-        CHECK(std::count(open.begin(), open.end(), *t.special("<|image|>")) == 0); // n + 11 is not what models take
+        CHECK(std::count(open.begin(), open.end(), *t.special("<|image|>")) == 0); // models do not take n + 11
     }
 }
 
@@ -295,7 +295,7 @@ TEST_CASE("JSON as Python writes it") {
           == "[1000000000000000.0, 1e+16, 1.2345678901234568e+17, 0.0001, 1e-05, -0.0, 2.5, 100.0]");
     CHECK(again("{\"a\":[],\"b\":{},\"c\":[1,2]}", 4)
           == "{\n    \"a\": [],\n    \"b\": {},\n    \"c\": [\n        1,\n        2\n    ]\n}");
-    // Pairs of surrogates join, lone ones become U+FFFD, an escaped backslash is no escape.
+    // A pair of surrogates is one character, a lone one becomes U+FFFD, an escaped backslash begins no escape.
     CHECK(parse_ordered_json(R"("\ud83d\ude00")").get<std::string>() == "\xF0\x9F\x98\x80");
     CHECK(parse_ordered_json(R"("\ud83dx\udE00\\ud83d\ud83d\ud83d\ude00")").get<std::string>()
           == "\xEF\xBF\xBDx\xEF\xBF\xBD\\ud83d\xEF\xBF\xBD\xF0\x9F\x98\x80");

@@ -62,7 +62,7 @@ TEST_CASE("text between tags is as Jinja prints it") {
     CHECK(plain_template("x {#- {{ a }} -#} y") == "xy");
     CHECK(plain_template("{{ 'it\\'s' + \"\\\"\" }}") == "{{\"it's\"+\"\"\"}}");
     CHECK(plain_template("{{ a  if b else  c }}") == "{{a if b else c}}");
-    CHECK(plain_template("{{ a }") == "{{a }}}"); // never closed: nothing that is known
+    CHECK(plain_template("{{ a }") == "{{a}}}"); // a tag that is never closed
 }
 
 TEST_CASE("what an unknown template resembles") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hand-written scanner against the regular expression itself, run by a small backtracking matcher.
+// The hand-written scanner, compared with the regular expression itself, which a small backtracking matcher runs.
 #include <chrono>
 #include <cstdint>
 #include <doctest/doctest.h>
@@ -112,7 +112,7 @@ TEST_CASE("the scanner is the regular expression") {
     }
 }
 
-TEST_CASE("borders worth reading") {
+TEST_CASE("borders between pieces") {
     using pieces = std::vector<std::string>;
     CHECK(pieces_by_scanner("we'Ll'x 's") == pieces{"we", "'Ll", "'x", " '", "s"});
     CHECK(pieces_by_scanner("1234567") == pieces{"123", "456", "7"});

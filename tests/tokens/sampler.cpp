@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sampling: the sets that the rules keep, the frequencies of what is drawn, and draws that every machine repeats.
+// Sampling: the tokens that the rules keep, the frequencies of draws, and draws that are the same on every machine.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -87,7 +87,7 @@ TEST_CASE("greedy: the lowest id among the maxima") {
     CHECK(sampler(s)(std::vector<float>{-infinity, -1e30f}) == 1);
 }
 
-TEST_CASE("top-p keeps a token while what comes before it is at most p") {
+TEST_CASE("top-p keeps a token if the sum of those before it is at most p") {
     auto const logits = logits_of({0.05, 0.5, 0.15, 0.3});
     CHECK(kept(with(1, 0.4), logits) == std::vector<token>{1});
     CHECK(kept(with(1, 0.51), logits) == std::vector<token>{1, 3});
@@ -160,7 +160,7 @@ TEST_CASE("drawn as often as their probability says") {
     CHECK(std::abs(first / static_cast<double>(draws) - 0.5 / 0.8) < 0.005);
 }
 
-TEST_CASE("the same seed, the same tokens: on every machine these") {
+TEST_CASE("the same seed gives these tokens on every machine") {
     std::vector<float> logits;
     for (int i = 0; i < 1000; ++i) logits.push_back(static_cast<float>((i * 7919) % 1000) / 100.0f);
     sampling s = with(0.8, 0.95);
@@ -207,7 +207,7 @@ TEST_CASE("forbidden tokens are never chosen") {
     CHECK_THROWS_AS(sampler(with(1, 1), {0, 1, 2, 3})(logits), token_error);
 }
 
-TEST_CASE("what is refused") {
+TEST_CASE("settings and logits that are refused") {
     auto const nan = std::numeric_limits<float>::quiet_NaN();
     CHECK_THROWS_AS(sampler()(std::vector<float>{0, nan}), token_error);
     CHECK_THROWS_AS(sampler()(std::vector<float>{0, infinity}), token_error);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stop tokens and stop strings, wherever the borders between tokens fall.
+// Stop tokens, and stop strings that begin and end inside pieces.
 #include "support.hpp"
 
 #include <llamavision/tokens/stop.hpp>
@@ -10,7 +10,7 @@ using llamavision::tokens::stop_watch;
 
 namespace {
 
-/// What a watcher shows of pieces in all, and after each.
+/// The text that a watcher shows after each piece.
 std::vector<std::string> shown(std::vector<std::string> const& stops, std::vector<std::string> const& pieces) {
     stop_watch watch({}, stops);
     std::vector<std::string> out;
@@ -74,11 +74,12 @@ TEST_CASE("random texts in random pieces: all before the first stop string, and 
             auto const size = std::min(text.size() - at, std::size_t{1 + random() % 5});
             out += watch.push(text.substr(at, size));
             at += size;
-            // Nothing is shown that a stop string could still take back.
+            // No shown text may become part of a stop string.
             CHECK(text.substr(0, out.size()) == out);
         }
         out += watch.finish();
-        // The rule, letter by letter: the answer ends before the stop string that is complete first, of two the longer.
+        // The rule, letter by letter: the answer ends before the stop string that is complete first; of two, the
+        // longer.
         std::string expected = text;
         bool stopped = false;
         for (std::size_t end = 1; end <= text.size() && !stopped; ++end)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of this room share: vectors, a folder for temporary files, a small handmade vocabulary, SHA-256.
+// For the tests of this room: vectors, a folder for temporary files, a small vocabulary, SHA-256.
 #pragma once
 
 #include <array>
@@ -32,7 +32,7 @@ inline json load_json(char const* name) {
     return json::parse(in);
 }
 
-/// A folder that goes when the object does.
+/// A folder that is removed with the object.
 class scratch_folder {
   public:
     scratch_folder() {
@@ -68,9 +68,9 @@ inline std::string base64(std::string_view bytes) {
 }
 
 /// Tokens in order of rank in tiktoken's format.
-inline std::string tiktoken_text(std::vector<std::string> const& words) {
+inline std::string tiktoken_text(std::vector<std::string> const& all_tokens) {
     std::string text;
-    for (std::size_t i = 0; i < words.size(); ++i) text += base64(words[i]) + ' ' + std::to_string(i) + '\n';
+    for (std::size_t i = 0; i < all_tokens.size(); ++i) text += base64(all_tokens[i]) + ' ' + std::to_string(i) + '\n';
     return text;
 }
 
@@ -91,14 +91,14 @@ inline std::string printable(std::string_view bytes) {
     return out;
 }
 
-/// Every way in which two of the words make a third, by its rank, as tokenizer.json has had it in turn: a string, and a
+/// All pairs of tokens whose concatenation is a token, by its rank, in both spellings of tokenizer.json: a string, or a
 /// pair.
-inline json merges_of(std::vector<std::string> const& words) {
-    std::set<std::string> const all(words.begin(), words.end());
+inline json merges_of(std::vector<std::string> const& all_tokens) {
+    std::set<std::string> const all(all_tokens.begin(), all_tokens.end());
     json merges = json::array();
-    for (std::string const& word : words)
-        for (std::size_t i = 1; i < word.size(); ++i) {
-            std::string const left = word.substr(0, i), right = word.substr(i);
+    for (std::string const& one : all_tokens)
+        for (std::size_t i = 1; i < one.size(); ++i) {
+            std::string const left = one.substr(0, i), right = one.substr(i);
             if (!all.contains(left) || !all.contains(right)) continue;
             if (merges.size() % 2 == 0)
                 merges.push_back(printable(left) + " " + printable(right));
@@ -109,22 +109,22 @@ inline json merges_of(std::vector<std::string> const& words) {
 }
 
 /// The tokenizer.json that transformers' converter would write.
-inline json hugging_face(std::vector<std::string> const& words) {
+inline json hugging_face(std::vector<std::string> const& all_tokens) {
     json vocab = json::object(), added = json::array();
     auto& inside = vocab.get_ref<json::object_t&>();
-    for (std::size_t i = 0; i < words.size(); ++i) inside.emplace_back(printable(words[i]), i);
+    for (std::size_t i = 0; i < all_tokens.size(); ++i) inside.emplace_back(printable(all_tokens[i]), i);
     auto names = llamavision::tokens::meta_special_names();
     names.erase(names.begin() + 11);
     names.insert(names.end(), {"<|reserved_special_token_246|>", "<|image|>"});
     for (std::size_t i = 0; i < names.size(); ++i)
-        added.push_back({{"id", words.size() + i}, {"content", names[i]}, {"special", true}});
+        added.push_back({{"id", all_tokens.size() + i}, {"content", names[i]}, {"special", true}});
     json split{{"type", "Split"}, {"pattern", {{"Regex", llamavision::tokens::llama3_pattern}}}};
     json level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
     json steps{{"type", "Sequence"}};
     steps["pretokenizers"] = json::array({split, level});
     json model{{"type", "BPE"}, {"ignore_merges", true}};
     model["vocab"] = std::move(vocab);
-    model["merges"] = merges_of(words);
+    model["merges"] = merges_of(all_tokens);
     json root{{"version", "1.0"}, {"normalizer", nullptr}};
     root["added_tokens"] = std::move(added);
     root["pre_tokenizer"] = std::move(steps);
@@ -132,21 +132,21 @@ inline json hugging_face(std::vector<std::string> const& words) {
     return root;
 }
 
-/// All bytes and some words; " quiz" and "zzz" cannot be reached by merging.
-inline std::vector<std::string> small_words() {
-    std::vector<std::string> words;
-    for (unsigned i = 0; i < 256; ++i) words.emplace_back(1, static_cast<char>(static_cast<unsigned char>(i * 7)));
+/// All bytes and some longer tokens; merging never leads to " quiz" and "zzz".
+inline std::vector<std::string> small_tokens() {
+    std::vector<std::string> all_tokens;
+    for (unsigned i = 0; i < 256; ++i) all_tokens.emplace_back(1, static_cast<char>(static_cast<unsigned char>(i * 7)));
     for (char const* word :
          {"he", "th",   "in",  "the", " t",     " the", "er",        "re",   "on",       "an",       "\n\n",  "  ",
           "us", "user", "as",  "st",  "assist", "ant",  "assistant", "sy",   "system",   "ip",       "aa",    "aaaa",
           "ab", "ba",   "bab", "ca",  "c3",     "00",   "000",       "  \n", "\xC3\xA9", "\xF0\x9F", " quiz", "zzz"})
-        words.emplace_back(word);
-    return words;
+        all_tokens.emplace_back(word);
+    return all_tokens;
 }
 
 inline tokenizer small_tokenizer() {
     scratch_folder folder;
-    return tokenizer::open(folder.write("tokenizer.model", tiktoken_text(small_words())));
+    return tokenizer::open(folder.write("tokenizer.model", tiktoken_text(small_tokens())));
 }
 
 /// The file named by LLAMAVISION_TOKENIZER_MODEL; empty, with a message, if the variable is not set.
@@ -157,11 +157,11 @@ inline std::filesystem::path real_model() {
     return {};
 }
 
-/// The words of a tokenizer in order of rank.
-inline std::vector<std::string> words_of(tokenizer const& t) {
-    std::vector<std::string> words;
-    for (token i = 0; i < t.ordinary(); ++i) words.emplace_back(t.bytes(i));
-    return words;
+/// The tokens of a tokenizer in order of rank.
+inline std::vector<std::string> tokens_of(tokenizer const& t) {
+    std::vector<std::string> all_tokens;
+    for (token i = 0; i < t.ordinary(); ++i) all_tokens.emplace_back(t.bytes(i));
+    return all_tokens;
 }
 
 inline std::string from_hex(std::string_view hex) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tokenizer against both references' vectors, and its properties on a vocabulary made here.
+// The tokenizer, compared with vectors of both references, and its properties with a vocabulary that is made here.
 #include "support.hpp"
 
 #include <chrono>
@@ -106,7 +106,7 @@ TEST_CASE("the real vocabulary: every vector, from tokenizer.model and from toke
     check_encoding(meta);
 
     scratch_folder folder;
-    auto const hf = tokenizer::open(folder.write("tokenizer.json", hugging_face(words_of(meta)).dump(2)));
+    auto const hf = tokenizer::open(folder.write("tokenizer.json", hugging_face(tokens_of(meta)).dump(2)));
     CHECK(hf.kind() == tokenizer_kind::hugging_face);
     check_special_ids(hf, 128000);
     check_encoding(hf);
@@ -161,27 +161,28 @@ TEST_CASE("the real vocabulary: a megabyte of anything") {
 }
 
 TEST_CASE("a small vocabulary: ids of its special tokens, in both files") {
-    auto const words = small_words();
-    auto const n = static_cast<token>(words.size());
+    auto const all_tokens = small_tokens();
+    auto const n = static_cast<token>(all_tokens.size());
     scratch_folder folder;
-    check_special_ids(tokenizer::open(folder.write("a/tokenizer.model", tiktoken_text(words))), n);
-    check_special_ids(tokenizer::open(folder.write("b/tokenizer.json", hugging_face(words).dump())), n);
+    check_special_ids(tokenizer::open(folder.write("a/tokenizer.model", tiktoken_text(all_tokens))), n);
+    check_special_ids(tokenizer::open(folder.write("b/tokenizer.json", hugging_face(all_tokens).dump())), n);
     // A folder stands for its tokenizer.json, then tokenizer.model, then original/tokenizer.model.
-    folder.write("c/original/tokenizer.model", tiktoken_text(words));
+    folder.write("c/original/tokenizer.model", tiktoken_text(all_tokens));
     CHECK(tokenizer::open(folder.path() / "c").kind() == tokenizer_kind::meta);
-    folder.write("a/tokenizer.json", hugging_face(words).dump());
+    folder.write("a/tokenizer.json", hugging_face(all_tokens).dump());
     CHECK(tokenizer::open(folder.path() / "a").kind() == tokenizer_kind::hugging_face);
     std::filesystem::remove(folder.path() / "a/tokenizer.json");
     CHECK(tokenizer::open(folder.path() / "a").kind() == tokenizer_kind::meta);
 }
 
 TEST_CASE("a small vocabulary: lines in any order, blank lines and carriage returns") {
-    auto const words = small_words();
+    auto const all_tokens = small_tokens();
     std::string text;
-    for (std::size_t i = words.size(); i-- > 0;) text += base64(words[i]) + ' ' + std::to_string(i) + "\r\n\n";
+    for (std::size_t i = all_tokens.size(); i-- > 0;)
+        text += base64(all_tokens[i]) + ' ' + std::to_string(i) + "\r\n\n";
     scratch_folder folder;
     auto const t = tokenizer::open(folder.write("tokenizer.model", text));
-    CHECK(words_of(t) == words);
+    CHECK(tokens_of(t) == all_tokens);
 }
 
 TEST_CASE("merging equals the rule, and decoding gives back the text") {
@@ -204,11 +205,11 @@ TEST_CASE("merging equals the rule, and decoding gives back the text") {
     }
 }
 
-TEST_CASE("a piece that is a token is taken whole, even where merging would not arrive at it") {
+TEST_CASE("a piece that is a token becomes that token, even if merging would not lead to it") {
     auto const t = small_tokenizer();
-    auto const words = small_words();
+    auto const all_tokens = small_tokens();
     CHECK(t.encode(" quiz").size() == 1);
-    CHECK(t.encode("zzz") == std::vector<token>{static_cast<token>(words.size()) - 1});
+    CHECK(t.encode("zzz") == std::vector<token>{static_cast<token>(all_tokens.size()) - 1});
     CHECK(t.encode("zzzz").size() == 4);
 }
 
@@ -222,7 +223,7 @@ TEST_CASE("special tokens in text") {
           == std::vector<token>{t.encode("<")[0], n + 9, n + 11, t.encode("|")[0], t.encode(">")[0]});
     CHECK(read("<|eot_id|") == t.encode("<|eot_id|"));
     CHECK(t.decode(read("a<|eot_id|>b"), true) == "ab");
-    // White space before a special token is at the end of its text: nothing is left behind.
+    // White space before a special token is at the end of its text, so no character of it is left to the next piece.
     CHECK(read("  <|eot_id|>") == std::vector<token>{t.encode("  ")[0], n + 9});
     // Several names that begin alike: the longest wins.
     llamavision::tokens::special_tokens const names({{"<a", 1}, {"<ab", 2}, {"<abcd", 3}, {"<b", 4}, {"<abbb", 5}},
@@ -236,7 +237,7 @@ TEST_CASE("special tokens in text") {
     CHECK(names.next("<c<", 0).at == 3);
 }
 
-TEST_CASE("streaming never releases half a character, and loses nothing") {
+TEST_CASE("streaming never returns half a character, and loses nothing") {
     auto const t = small_tokenizer();
     std::mt19937 random(11);
     for (int round = 0; round < 500; ++round) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokenizer files that are not what they should be: every one gives an error that names the file, none a crash.
+// Damaged or foreign tokenizer files: each gives an error that names the file, and none a crash.
 #include "support.hpp"
 
 #include <functional>
@@ -23,7 +23,7 @@ std::string complaint(std::string_view text, std::string const& name = "tokenize
 }
 
 std::string json_complaint(std::function<void(json&)> const& spoil) {
-    auto root = hugging_face(small_words());
+    auto root = hugging_face(small_tokens());
     spoil(root);
     return complaint(root.dump(), "tokenizer.json");
 }
@@ -43,9 +43,9 @@ TEST_CASE("tokenizer.model: files of another kind") {
 }
 
 TEST_CASE("tokenizer.model: lines that are wrong") {
-    auto const good = tiktoken_text(small_words());
+    auto const good = tiktoken_text(small_tokens());
     REQUIRE(complaint(good).empty());
-    auto const n = std::to_string(small_words().size());
+    auto const n = std::to_string(small_tokens().size());
     CHECK(says(complaint(good + "YWJj\n"), "no rank"));
     CHECK(says(complaint(good + "YWJj -1\n"), "no rank"));
     CHECK(says(complaint(good + "YWJj 99999999999999999999999\n"), "no rank"));
@@ -102,16 +102,16 @@ TEST_CASE("tokenizer.json: wrong in every part") {
     CHECK(says(json_complaint([](json& r) { r["model"]["vocab"]["ab"] = 100000; }), "missing"));
     CHECK(says(json_complaint([](json& r) { r["model"]["vocab"]["ab"] = 0; }), "twice"));
     CHECK(says(json_complaint([](json& r) { r["model"]["vocab"]["ab"] = 1.5; }), "not a number"));
-    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"]["\u4E2D"] = small_words().size(); }), "alphabet"));
-    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"][" "] = small_words().size(); }), "alphabet"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"]["\u4E2D"] = small_tokens().size(); }), "alphabet"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["vocab"][" "] = small_tokens().size(); }), "alphabet"));
     CHECK(says(json_complaint([](json& r) { r["model"]["vocab"].erase("A"); }), "missing"));
 }
 
-TEST_CASE("tokenizer.json: merges that would give other ids than ranks, or are none") {
+TEST_CASE("tokenizer.json: merges that would give other ids than ranks, and entries that are no merges") {
     auto const with = [](json const& merges) {
         return json_complaint([&](json& r) { r["model"]["merges"] = merges; });
     };
-    json const all = merges_of(small_words());
+    json const all = merges_of(small_tokens());
     CHECK(with(all).empty());
     CHECK(says(json_complaint([](json& r) { r["model"].erase("merges"); }), "no model.merges"));
     CHECK(says(with(json::object({{"a", "b"}})), "no model.merges"));
@@ -135,13 +135,13 @@ TEST_CASE("tokenizer.json: merges that would give other ids than ranks, or are n
     CHECK(says(with(merges), "entry " + std::to_string(all.size()) + " of model.merges, \"h\" and \"e\""));
 }
 
-TEST_CASE("tokenizer.json: of several pairs that make a token, the one that comes about must be listed") {
-    // Of "abc", merging by rank makes "ab" first, so that "a bc" never comes about.
-    std::vector<std::string> words;
-    for (unsigned i = 0; i < 256; ++i) words.emplace_back(1, static_cast<char>(static_cast<unsigned char>(i)));
-    for (char const* word : {"ab", "bc", "abc"}) words.emplace_back(word);
+TEST_CASE("tokenizer.json: of several pairs that make a token, the one that merging by rank uses must be listed") {
+    // Merging "abc" by rank makes "ab" first, so "a bc" is never used.
+    std::vector<std::string> all_tokens;
+    for (unsigned i = 0; i < 256; ++i) all_tokens.emplace_back(1, static_cast<char>(static_cast<unsigned char>(i)));
+    for (char const* word : {"ab", "bc", "abc"}) all_tokens.emplace_back(word);
     auto const with = [&](json const& merges) {
-        auto root = hugging_face(words);
+        auto root = hugging_face(all_tokens);
         root["model"]["merges"] = merges;
         return complaint(root.dump(), "tokenizer.json");
     };
@@ -150,15 +150,15 @@ TEST_CASE("tokenizer.json: of several pairs that make a token, the one that come
     CHECK(with({"a b", "b c", "a bc", "ab c"}).empty());
     CHECK(says(with({"a b", "b c", "a bc"}), "no entry \"ab c\""));
     CHECK(says(with({"a b", "ab c"}), "does not lead to token 257"));
-    // "zzz" cannot be reached by merging; whole pieces become it all the same.
-    words.emplace_back("zzz");
+    // Merging never leads to "zzz"; a whole piece becomes that token nevertheless.
+    all_tokens.emplace_back("zzz");
     CHECK(with({"a b", "b c", "ab c"}).empty());
 }
 
 TEST_CASE("tokenizer.json: what may differ") {
     // Tokens that a fine-tune added behind the image, and specials listed in the vocabulary as well.
-    auto root = hugging_face(small_words());
-    auto const n = small_words().size();
+    auto root = hugging_face(small_tokens());
+    auto const n = small_tokens().size();
     root["added_tokens"].push_back({{"id", n + 260}, {"content", "<|mine|>"}});
     root["model"]["vocab"]["<|eot_id|>"] = n + 9;
     root["model"].erase("type");
@@ -171,7 +171,7 @@ TEST_CASE("tokenizer.json: what may differ") {
     CHECK(t.encode("<|mine|>", llamavision::tokens::special_text::recognised).size() == 1);
 }
 
-TEST_CASE("paths that lead nowhere") {
+TEST_CASE("paths without a tokenizer") {
     scratch_folder folder;
     auto const at = [&](char const* name) { return folder.path() / name; };
     CHECK_THROWS_AS(tokenizer::open(at("missing")), llamavision::file_error);

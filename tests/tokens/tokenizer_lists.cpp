@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF's lists of tokens give the tokenizer that the same model's tokenizer.json gives; lists that lie are refused.
+// GGUF's lists of tokens give the same tokenizer as the model's tokenizer.json; wrong lists are refused.
 #include <llamavision/tokens/tokenizer.hpp>
 #include <llamavision/tokens/tokenizer_lists.hpp>
 
@@ -50,7 +50,7 @@ std::string fault(lists const& l) {
 
 } // namespace
 
-TEST_CASE("the lists are the file") {
+TEST_CASE("lists and file give the same tokenizer") {
     lists const& l = of_the_bundled_model();
     tokenizer const expected = tokenizer::open(file);
     lists untyped = l;
@@ -67,7 +67,7 @@ TEST_CASE("the lists are the file") {
     }
 }
 
-TEST_CASE("lists that lie are refused") {
+TEST_CASE("wrong lists are refused") {
     auto const changed = [](auto const& change) {
         lists l = of_the_bundled_model();
         change(l);

@@ -44,9 +44,9 @@ TEST_CASE("written as either file and read back, a vocabulary is the same") {
     auto const model = detail::read_tiktoken(tokenizer_model_text(before.vocabulary), "model");
     auto const json =
         detail::read_tokenizer_json(tokenizer_json_text(model.vocabulary, hugging_face_special_names()), "json");
-    for (auto const* const words : {&model.vocabulary, &json.vocabulary}) {
-        REQUIRE(words->size() == before.vocabulary.size());
-        for (vocabulary::rank r = 0; r < words->size(); ++r) CHECK((*words)[r] == before.vocabulary[r]);
+    for (auto const* const all_tokens : {&model.vocabulary, &json.vocabulary}) {
+        REQUIRE(all_tokens->size() == before.vocabulary.size());
+        for (vocabulary::rank r = 0; r < all_tokens->size(); ++r) CHECK((*all_tokens)[r] == before.vocabulary[r]);
     }
     CHECK(json.specials.names() == before.specials.names());
 }

@@ -103,7 +103,7 @@ TEST_CASE("converted bytes are those of the encoders, for sizes beyond a piece")
     }
 }
 
-TEST_CASE("what is in blocks already stays, or is converted from its values") {
+TEST_CASE("tensors that are in blocks already stay, or are converted from their values") {
     auto const pool = std::make_shared<lv::thread_pool>(1);
     lv::weight_formats eight, four;
     eight.self = lv::weight_format::q8;

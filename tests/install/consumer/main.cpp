@@ -9,6 +9,11 @@
 #include <stb_image.h>
 #include <xsimd/xsimd.hpp>
 
+#if __has_include(<llamavision/version.hpp>)
+#include <llamavision/version.hpp>
+static_assert(LLAMAVISION_VERSION_MAJOR >= 0 && sizeof(LLAMAVISION_VERSION) > 5);
+#endif
+
 int main() {
     try {
         throw llamavision::argument_error("as expected");
