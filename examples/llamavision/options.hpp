@@ -17,7 +17,7 @@
 #include <CLI/CLI.hpp>
 #include <llamavision/checkpoint/form/gguf/dialect.hpp>
 #include <llamavision/checkpoint/form/hugging_face/hub_cache.hpp>
-#include <llamavision/checkpoint/kind.hpp>
+#include <llamavision/checkpoint/recognise.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/tokens/chat.hpp>
 
