@@ -49,8 +49,8 @@ TEST_CASE("marks move with the bytes") {
     CHECK(shown(content + "{{ c | tojson }} {{ [c] }} {{ messages | tojson }}")
           == "\"[aB c]\" ['[aB c]'] [{\"[role]\": \"user\", \"[content]\": \"[aB c]\"}]");
     CHECK(
-        shown(content + "{{ '%s=%s' | format('k', c) }} {{ '%5s' % c[0] }} {{ c | indent(2, true) }} {{ '<' + c | e }}")
-        == "k=[aB c]     [a]   [aB c] <[aB c]");
+        shown(content + "{{ '%s=%s' | format('k', c) }} {{ '%5s' % c[0] }} {{ c | indent(2, true) }} {{ c | e + '<' }}")
+        == "k=[aB c]     [a]   [aB c] [aB c]&lt;");
     CHECK(shown(content + "{{ c[::-1] }}{% for x in c %}.{{ x }}{% endfor %} {{ c | first }}{{ c | last }}{{ c[0] }}")
           == "[c Ba].[a].[B].[ ].[c] [aca]");
     CHECK(shown(content
