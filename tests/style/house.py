@@ -8,7 +8,7 @@ import sys
 
 LONGEST = 450
 TOP = {"CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md",
-       "include", "examples", "tests", "benchmarks", "docs"}
+       "include", "examples", "tests", "benchmarks", "docs", "findings"}
 CODE = {".hpp", ".ipp", ".inc", ".cpp", ".cu", ".cuh"}
 SOURCES = CODE | {".py", ".cmake", ".sh"}
 
