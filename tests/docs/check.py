@@ -25,7 +25,7 @@ OF_OTHERS = {"llama/mllama.cpp", "chat_format.py"}  # ollama's, Meta's
 def all_files(root):
     """Those of the project, but for the ones that are wrong on purpose."""
     yield from (path for path in root.iterdir() if path.is_file())
-    for folder in (".ci", "include", "examples", "tests", "benchmarks", "docs"):
+    for folder in (".ci", "include", "examples", "tests", "benchmarks", "docs", "findings"):
         yield from sorted(path for path in (root / folder).rglob("*")
                           if path.is_file() and "wrong" not in path.relative_to(root).parts)
 
