@@ -31,7 +31,7 @@ namespace {
 
 /// The bundled model's tokenizer and numbers, with random weights: what it says is nonsense, and always the same.
 model opened() {
-    static auto const net = std::make_shared<compiled_network<tiny, scalar> const>(random_weights<tiny>(3), scalar{});
+    static auto const net = std::make_shared<network_of<tiny, scalar> const>(random_weights<tiny>(3), scalar{});
     static auto const tokenizer = tokens::tokenizer::open(LLAMAVISION_SOURCE_DIR "/examples/tiny/checkpoint");
     model_defaults defaults;
     defaults.pictures = {tiny::vision::tile, tiny::vision::tiles};
