@@ -141,9 +141,9 @@ TEST_CASE("three times its memory: the same answers, read from the disk once for
     if (child == 0) {
         verdict v;
         if (group->join()) {
-            v.room = lv::available_memory();
+            v.available = lv::available_memory();
             std::size_t const before = bytes_read();
-            v.same = answers_of(load(file, v.room)) == wanted;
+            v.same = answers_of(load(file, v.available)) == wanted;
             v.read = bytes_read() - before;
         }
         ::_exit(::write(ends[1], &v, sizeof v) == sizeof v ? 0 : 1);
@@ -155,13 +155,13 @@ TEST_CASE("three times its memory: the same answers, read from the disk once for
     int status = 0;
     ::waitpid(child, &status, 0);
     REQUIRE(got == sizeof v); // else the system killed it for its memory
-    if (v.room == 0) {
+    if (v.available == 0) {
         MESSAGE("not tested: this process may not join a control group");
         return;
     }
     CHECK(v.same == 1);
-    CHECK(v.room <= limit);
-    CHECK(v.room > limit / 2);
+    CHECK(v.available <= limit);
+    CHECK(v.available > limit / 2);
     MESSAGE("read ", v.read / 1'000'000, " MB for ", answer, " tokens and a prompt, of a file of ", size / 1'000'000);
     if (v.read == 0) return; // a temporary folder in memory
     CHECK(v.read >= answer * (size - limit));
