@@ -113,7 +113,7 @@ void forget(fs::path const& file) {
 
 struct verdict {
     int same = 0;
-    std::size_t memory_budget = 0, read = 0;
+    std::size_t available = 0, read = 0;
 };
 
 } // namespace
