@@ -39,12 +39,13 @@ inline nlohmann::ordered_json template_content(std::vector<part> const& parts, b
         nlohmann::ordered_json made;
         made["role"] = m.speaker == role::tool ? std::string("tool") : std::string(role_name(m.speaker));
         if (m.json)
-            made["content"] = parse_json(*m.json);
+            made["content"] = parse_ordered_json(*m.json);
         else if (!m.content.empty() || m.tool_calls.empty())
             made["content"] = detail::template_content(m.content, m.is_list());
         for (auto const& call : m.tool_calls)
             made["tool_calls"].push_back(
-                {{"type", "function"}, {"function", {{"name", call.name}, {"arguments", parse_json(call.arguments)}}}});
+                {{"type", "function"},
+                 {"function", {{"name", call.name}, {"arguments", parse_ordered_json(call.arguments)}}}});
         list.push_back(std::move(made));
     }
     return list;
