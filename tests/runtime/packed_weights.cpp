@@ -176,14 +176,17 @@ TEST_CASE("weights beyond memory are refused with the figures, or streamed with 
         CHECK(contains(message, "lie in files"));
         CHECK(contains(message, "--beyond-memory"));
         packed.beyond_memory = true;
-        auto const net = wide_network(1, packed);
-        CHECK(answers_of(net) == wanted);
-        std::vector<std::vector<float>> said(3);
-        std::vector<std::thread> users;
-        for (auto& s : said) users.emplace_back([&] { s = answers_of(net); });
-        for (std::thread& user : users) user.join();
-        for (auto const& s : said) CHECK(s == wanted);
+        CHECK(answers_of(wide_network(1, packed)) == wanted);
     }
+    // Three users at a time, with memory for three conversations, each with a workspace of its own.
+    packed.memory_budget = plan.own(wide_context) + 2 * plan.beside_weights(wide_context);
+    REQUIRE(packed.memory_budget < plan.own(wide_context) + plan.weights.mapped);
+    auto const net = wide_network(1, packed);
+    std::vector<std::vector<float>> answers(3);
+    std::vector<std::thread> users;
+    for (auto& a : answers) users.emplace_back([&] { a = answers_of(net); });
+    for (std::thread& user : users) user.join();
+    for (auto const& a : answers) CHECK(a == wanted);
     packed.memory_budget = plan.own(wide_context) + plan.weights.mapped;
     packed.beyond_memory = false;
     CHECK(answers_of(wide_network(1, packed)) == wanted);

@@ -66,7 +66,9 @@ TEST_CASE("templates like those of published models, with every dialog") {
     auto const& templates = vectors().at("templates");
     CHECK(templates.size() >= 60);
     CHECK(dialogs.size() >= 20);
-    for (auto const& [name, expected] : templates.items()) {
+    for (auto const& entry : templates.items()) {
+        std::string const& name = entry.key();
+        json const& expected = entry.value();
         auto const source = text_of(data / "template" / (name + ".jinja"));
         REQUIRE(expected.size() == dialogs.size());
         for (std::size_t i = 0; i < dialogs.size(); ++i) {

@@ -35,7 +35,8 @@ bool says(std::string const& message, std::string_view word) { return message.fi
 TEST_CASE("tokenizer.model: files of another kind") {
     CHECK(says(complaint(""), "empty"));
     CHECK(says(complaint("\n\n"), "empty"));
-    CHECK(says(complaint("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 2183982\n"), "git-lfs"));
+    CHECK(
+        says(complaint("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 2183982\n"), "Git LFS pointer"));
     CHECK(says(complaint("<!DOCTYPE html><html>"), "web page"));
     CHECK(says(complaint(std::string(1000, '\0')), "line 1"));
     CHECK(says(complaint("\xFF\xFE\x00\x01"), "line 1"));
@@ -182,5 +183,5 @@ TEST_CASE("paths without a tokenizer") {
     // Larger than any tokenizer, without being read.
     folder.write("huge", "x");
     std::filesystem::resize_file(at("huge"), std::uintmax_t{1} << 40);
-    CHECK_THROWS_AS(tokenizer::open(at("huge")), llamavision::format_error);
+    CHECK_THROWS_AS(tokenizer::open(at("huge")), llamavision::file_error);
 }

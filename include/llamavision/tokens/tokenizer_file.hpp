@@ -225,7 +225,8 @@ inline tokenizer_contents parse_tokenizer(std::string_view text, std::string con
     return json ? detail::read_tokenizer_json(text, file) : detail::read_tiktoken(text, file);
 }
 
-/// Reads such a file, or that of a checkpoint's folder. @throws file_error if nothing can be read there; format_error
+/// Reads such a file, or that of a checkpoint's folder.
+/// @throws file_error if nothing can be read there, or the file is too large; format_error
 inline tokenizer_contents read_tokenizer(std::filesystem::path const& where) {
     auto const path = detail::tokenizer_path(where);
     return parse_tokenizer(read_text_file(path, detail::largest_tokenizer_file), path.string());
