@@ -52,8 +52,12 @@ def rows(items, per_row):
 
 
 def table(kind, name, entries, per_row, comment):
-    items = ["{" + ", ".join(hex(x) if i == 0 or kind == "case_several" or (i == 1 and kind != "case_several") else str(x)
-                             for i, x in enumerate(e)) + "}" for e in entries]
+    def entry(e):
+        if kind == "case_several":
+            return f"{{{e[0]:#x}, {{{e[1]:#x}, {e[2]:#x}, {e[3]:#x}}}}}"
+        return f"{{{e[0]:#x}, {e[1]:#x}, {e[2]}, {e[3]}}}"
+
+    items = [entry(e) for e in entries]
     return f"/// {comment}\ninline constexpr std::array<{kind}, {len(entries)}> {name}{{{{\n    {rows(items, per_row)}}}}};\n"
 
 
