@@ -68,12 +68,13 @@ inline void draw_tile_table(std::uint64_t stream, std::size_t tiles, std::span<s
 inline checkpoint::tensor random_tensor(weight_facts const& w, std::size_t tiles, std::uint64_t seed) {
     std::uint64_t const stream = stream_of(w.name, seed);
     checkpoint::tensor t{checkpoint::dtype::bf16, shape_of(w.kind), {}, {}};
+    std::size_t const fan_in = w.kind.count() / w.kind.shape[0];
     auto const spread = [&](float deviation) {
         t.make = [=, limit = std::sqrt(3.0f) * deviation](std::span<std::byte> to) { draw_bf16(stream, limit, to); };
     };
     auto const all = [&](float value) { t.make = [=](std::span<std::byte> to) { fill_bf16(value, to); }; };
     switch (w.kind.role) {
-    case weight_role::product: spread(1.0f / std::sqrt(static_cast<float>(w.kind.count() / w.kind.shape[0]))); break;
+    case weight_role::product: spread(1.0f / std::sqrt(static_cast<float>(fan_in))); break;
     case weight_role::table: spread(1.0f); break;
     case weight_role::tile_table: t.make = [=](std::span<std::byte> to) { draw_tile_table(stream, tiles, to); }; break;
     case weight_role::vector: t.make = [=](std::span<std::byte> to) { draw_bf16(stream, 1.0f, to); }; break;

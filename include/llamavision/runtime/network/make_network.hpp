@@ -32,6 +32,8 @@ template <configuration C, backend B>
     return network_of<C, B>::planned(std::move(tensors), std::move(kernels), rows);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): EXTERN is a keyword or nothing
+
 /// Declares or defines both for one configuration, on the CPU.
 #define LLAMAVISION_NETWORK(EXTERN, C)                                                                                 \
     EXTERN template std::shared_ptr<network const> make_network<C, simd>(checkpoint::named_tensors, simd,              \
@@ -46,6 +48,7 @@ template <configuration C, backend B>
     LLAMAVISION_NETWORK(EXTERN, llama_3_1_8b)                                                                          \
     LLAMAVISION_NETWORK(EXTERN, llama_3_2_3b)                                                                          \
     LLAMAVISION_NETWORK(EXTERN, llama_3_2_1b)
+// NOLINTEND(bugprone-macro-parentheses)
 
 #if defined(LLAMAVISION_PUBLISHED)
 LLAMAVISION_NETWORKS(extern)

@@ -39,7 +39,7 @@ inline value follow(machine& m, value v, values const& steps, value const& other
     return v;
 }
 
-inline value ignoring_case(machine& m, value v) {
+inline value ignoring_case(machine& m, value const& v) {
     return v.is(kind::text) ? m.text(in_case(v.as<text_object>().text, letter_case::lower)) : v;
 }
 

@@ -168,7 +168,7 @@ inline std::optional<double> float_of(std::string_view text) {
 inline value integer(machine& m, value const& v, arguments& given) {
     bound const p(m, "int", given, {"default", "base"});
     if (p.has(1) && !(p[1].is_integral() && p[1].integer() == 10)) m.fail("a base other than 10 is not interpreted");
-    auto const otherwise_value = p.has(0) ? p[0] : value(std::int64_t{0});
+    value otherwise_value = p.has(0) ? p[0] : value(std::int64_t{0});
     if (v.is(kind::undefined)) m.fail(v.as<undefined_object>().hint);
     if (v.is_integral()) return value(v.integer());
     std::optional<double> real;

@@ -107,7 +107,7 @@ struct text_object : object {
 };
 
 /// Text of the template itself, which no rendering pays for.
-inline value constant_text(std::string bytes) {
+inline value constant_text(std::string const& bytes) {
     auto made = std::make_shared<text_object>();
     made->characters = characters_in(bytes);
     made->text.append(bytes, false);

@@ -146,7 +146,7 @@ inline void refuse_of_llama(json_view const& root, config::text_numbers const& n
     auto const type = root.find("model_type");
     if (!type && !root.find("text_config"))
         throw format_error(root.place() + "has neither model_type nor text_config; not a configuration of this model");
-    std::string const name = type ? type->text() : "mllama";
+    std::string name = type ? type->text() : "mllama";
     if (name != "mllama" && name != "mllama_text_model" && name != "llama")
         throw mismatch_error(root.place() + "model_type is " + in_quotes(name)
                              + ", but this library runs \"mllama\" (Llama 3.2 Vision) and \"llama\" (its text models)");
