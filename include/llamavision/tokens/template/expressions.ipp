@@ -207,7 +207,7 @@ LLAMAVISION_INLINE expression parser::primary() {
     case lexeme::form::string: {
         std::string text;
         while (here().what == lexeme::form::string) text += lexemes_[at_++].text; // side by side they are one
-        made.constant = constant_text(std::move(text));
+        made.constant = constant_text(text);
         return made;
     }
     case lexeme::form::integer:

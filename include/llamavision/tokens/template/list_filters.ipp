@@ -52,7 +52,7 @@ struct sort_key {
         values keys;
         for (auto const& steps : paths) {
             auto key = follow(m, v, steps);
-            keys.push_back(case_sensitive ? std::move(key) : ignoring_case(m, std::move(key)));
+            keys.push_back(case_sensitive ? std::move(key) : ignoring_case(m, key));
         }
         return keys.size() == 1 ? keys.front() : m.list(std::move(keys));
     }
