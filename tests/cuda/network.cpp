@@ -15,6 +15,7 @@
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/runtime/conversation/session.hpp>
 #include <llamavision/runtime/network/compiled_network.hpp>
+#include <llamavision/support/size_text.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"
 #include "../support/message.hpp"
@@ -345,13 +346,14 @@ TEST_CASE("what stays in the host's memory must fit into it, and is refused with
     lv::weight_memory const own = load(0, false, false, q8), files = load(0, true, false, q8);
     CHECK(load(own.host + own.mapped, false, false, q8).own == own.own);
     std::string const message = refused(own.host - 1, false, false, q8);
-    CHECK(message.starts_with(
-        "what the model leaves to the CPU takes 0.0 GB of the machine's memory, and 0.0 GB are available; "));
+    CHECK(message.starts_with("what the model leaves to the CPU takes " + lv::size_text(own.host)
+                              + " of the machine's memory, and " + lv::size_text(own.host - 1) + " are available; "));
     CHECK(message.ends_with("a file of packed weights (load_options::packed, --packed) is read as it is needed"));
     CHECK(refused(own.host - 1, false, true, q8) == message); // memory, wherever it is read from
 
     CHECK(load(files.host + files.mapped, true, false, q8).own == own.own);
-    CHECK(refused(files.host + files.mapped - 1, true, false, q8).find("(of which 0.0 GB lie in files)")
+    CHECK(refused(files.host + files.mapped - 1, true, false, q8)
+              .find("(of which " + lv::size_text(files.mapped) + " lie in files)")
           != std::string::npos);
     CHECK(load(files.host + files.mapped - 1, true, true, q8).mapped == files.mapped);
 }
