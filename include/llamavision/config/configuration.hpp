@@ -23,35 +23,29 @@ namespace config {
 
 } // namespace config
 
-/// The numbers of a vision tower, as static constexpr members.
-template <class V>
-concept vision_configuration = requires {
-    { V::width + V::mlp + V::heads + V::layers + V::global_layers } -> std::convertible_to<std::size_t>;
-    { V::tile + V::patch + V::channels + V::tiles } -> std::convertible_to<std::size_t>;
-    { V::taps.size() } -> std::convertible_to<std::size_t>;
-    { V::norm_eps } -> std::convertible_to<float>;
-    requires V::width % V::heads == 0;
-    requires V::tile % V::patch == 0;
-    requires config::ascending_below(V::taps, V::layers);
-};
-
-/// The numbers of a text model.
-template <class T>
-concept text_configuration = requires {
-    { T::width + T::mlp + T::heads + T::kv_heads + T::layers } -> std::convertible_to<std::size_t>;
-    { T::vocabulary + T::context } -> std::convertible_to<std::size_t>;
-    { T::norm_eps } -> std::convertible_to<float>;
-    { T::rope } -> std::convertible_to<config::rope_numbers>;
-    requires T::width % T::heads == 0;
-    requires T::width / T::heads % 2 == 0; // rope rotates pairs
-    requires T::heads % T::kv_heads == 0;
-};
-
-/// A model that sees: its text has layers that look at the image.
+/// A model that sees: `vision`, the numbers of its tower, and `text`, whose `cross_layers` look at the image. Both hold
+/// static constexpr members. (All requirements are in one concept: compilers name those of the outermost one.)
 template <class C>
 concept has_vision = requires {
-    requires vision_configuration<typename C::vision>;
+    {
+        C::vision::width + C::vision::mlp + C::vision::heads + C::vision::layers + C::vision::global_layers
+        } -> std::convertible_to<std::size_t>;
+    { C::vision::tile + C::vision::patch + C::vision::channels + C::vision::tiles } -> std::convertible_to<std::size_t>;
+    { C::vision::taps.size() } -> std::convertible_to<std::size_t>;
+    { C::vision::norm_eps } -> std::convertible_to<float>;
+    {
+        C::text::width + C::text::mlp + C::text::heads + C::text::kv_heads + C::text::layers
+        } -> std::convertible_to<std::size_t>;
+    { C::text::vocabulary + C::text::context } -> std::convertible_to<std::size_t>;
     { C::text::cross_layers.size() } -> std::convertible_to<std::size_t>;
+    { C::text::norm_eps } -> std::convertible_to<float>;
+    { C::text::rope } -> std::convertible_to<config::rope_numbers>;
+    requires C::vision::width % C::vision::heads == 0;
+    requires C::vision::tile % C::vision::patch == 0;
+    requires config::ascending_below(C::vision::taps, C::vision::layers);
+    requires C::text::width % C::text::heads == 0;
+    requires C::text::width / C::text::heads % 2 == 0; // rope rotates pairs
+    requires C::text::heads % C::text::kv_heads == 0;
     requires config::ascending_below(C::text::cross_layers, C::text::layers);
     requires C::text::cross_layers.size() < C::text::layers;
 };
@@ -62,7 +56,16 @@ concept is_text_alone = !requires {
     typename C::vision;
 }
 &&requires {
+    {
+        C::text::width + C::text::mlp + C::text::heads + C::text::kv_heads + C::text::layers
+        } -> std::convertible_to<std::size_t>;
+    { C::text::vocabulary + C::text::context } -> std::convertible_to<std::size_t>;
+    { C::text::norm_eps } -> std::convertible_to<float>;
+    { C::text::rope } -> std::convertible_to<config::rope_numbers>;
     { C::text::tied_head } -> std::convertible_to<bool>;
+    requires C::text::width % C::text::heads == 0;
+    requires C::text::width / C::text::heads % 2 == 0;
+    requires C::text::heads % C::text::kv_heads == 0;
 };
 
 /// A configuration of a whole model: a name, `text`, and `vision` if it sees. See llama_3_2.hpp for the published ones;
@@ -70,7 +73,6 @@ concept is_text_alone = !requires {
 template <class C>
 concept configuration = requires {
     { C::name } -> std::convertible_to<std::string_view>;
-    requires text_configuration<typename C::text>;
     requires has_vision<C> || is_text_alone<C>;
 };
 

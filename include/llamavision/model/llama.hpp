@@ -35,7 +35,7 @@ struct llama_language_model : module {
 // clang-format on
 
 /// A model without an encoder: it reads text.
-template <configuration C>
+template <is_text_alone C>
 struct llama_of {
     using configured = C;
     static constexpr llama_language_model<typename C::text> reader{};

@@ -9,7 +9,7 @@
 namespace llamavision {
 
 /// From what the tower outputs to the text's width.
-template <configuration C>
+template <has_vision C>
 struct projector : module {
     static constexpr model_part part = model_part::projector;
     static constexpr std::size_t features = C::vision::width * (1 + C::vision::taps.size());
@@ -17,25 +17,25 @@ struct projector : module {
 };
 
 /// Tiles to the rows that cross-attention reads: (kept tiles · tokens, text width).
-template <configuration C>
+template <has_vision C>
 struct image_encoder : module {
     static constexpr auto is = vision_model<typename C::vision>{} | projector<C>{};
 };
 
 /// Both halves side by side. They meet in the image memory: `encoder` fills it, the cross-attention of `reader` reads
 /// it.
-template <configuration C>
+template <has_vision C>
 struct mllama_of {
     using configured = C;
     static constexpr image_encoder<C> encoder{};
     static constexpr language_model<typename C::text> reader{};
 };
 
-template <configuration C>
+template <has_vision C>
 inline constexpr mllama_of<C> mllama{};
 
 /// Tensors and parameters of both halves.
-template <configuration C>
+template <has_vision C>
 [[nodiscard]] constexpr totals count(mllama_of<C>) {
     totals sum = count(mllama_of<C>::encoder);
     return sum += count(mllama_of<C>::reader);
