@@ -15,10 +15,7 @@ namespace program {
 #ifdef LLAMAVISION_PROGRAM_CONFIGS
 using known = llamavision::configurations<llamavision::tiny, LLAMAVISION_PROGRAM_CONFIG_TYPES>;
 #else
-using known =
-    llamavision::configurations<llamavision::tiny, llamavision::llama_3_2_11b_vision,
-                                llamavision::llama_3_2_11b_vision_448, llamavision::llama_3_2_90b_vision,
-                                llamavision::llama_3_1_8b, llamavision::llama_3_2_3b, llamavision::llama_3_2_1b>;
+using known = llamavision::bundled_and_published;
 #endif
 
 } // namespace program

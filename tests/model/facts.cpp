@@ -53,6 +53,7 @@ TEST_CASE("parts, layers and stages of the tower") {
     auto const& post = all.at("vision_model.post_tile_positional_embedding.embedding.weight");
     CHECK(post.kind.role == lv::weight_role::tile_table);
     CHECK(post.stage == 3);
+    CHECK(std::all_of(all.begin(), all.end(), [](auto const& entry) { return entry.second.of_image; }));
     auto const& projector = all.at("multi_modal_projector.weight");
     CHECK(projector.part == lv::model_part::projector);
     CHECK(projector.stage == 5);

@@ -7,21 +7,23 @@
 #include <cstring>
 
 #include <llamavision/expression/bind.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/pages.hpp>
+#include <llamavision/support/shape_text.hpp>
 
 namespace llamavision {
 
 namespace detail {
 
 [[nodiscard]] inline std::shared_ptr<void const> made(checkpoint::tensor const& tensor, std::size_t size) {
-    std::shared_ptr<float[]> const buffer(new float[(size + sizeof(float) - 1) / sizeof(float)]);
+    std::shared_ptr<float[]> const buffer(new float[ceil_div(size, sizeof(float))]);
     tensor.make({reinterpret_cast<std::byte*>(buffer.get()), size});
     return {buffer, buffer.get()};
 }
 
 [[nodiscard]] inline std::shared_ptr<void const> copied(std::span<std::byte const> bytes) {
-    std::shared_ptr<float[]> const buffer(new float[(bytes.size() + sizeof(float) - 1) / sizeof(float)]);
+    std::shared_ptr<float[]> const buffer(new float[ceil_div(bytes.size(), sizeof(float))]);
     std::memcpy(buffer.get(), bytes.data(), bytes.size());
     return {buffer, buffer.get()};
 }
@@ -46,12 +48,6 @@ namespace detail {
     return {};
 }
 
-[[nodiscard]] inline std::string to_text(std::vector<std::size_t> const& shape) {
-    std::string text = "[";
-    for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-    return text + "]";
-}
-
 [[nodiscard]] inline std::string listed(std::vector<std::string> const& names, std::string const& what) {
     if (names.empty()) return {};
     std::string text = "\n  " + std::to_string(names.size()) + " " + what + ":";
@@ -67,14 +63,13 @@ LLAMAVISION_INLINE void binder::bind(weight_facts const& facts, matrix& to) {
     auto const at = tensors_.tensors.find(name);
     std::vector<std::size_t> const shape = shape_of(p);
     if (at == tensors_.tensors.end()) {
-        missing_.push_back(name + " " + detail::to_text(shape));
+        missing_.push_back(name + " " + shape_text(shape));
         return;
     }
     used_.insert(name);
     checkpoint::tensor const& tensor = at->second;
     if (tensor.shape != shape) {
-        misshapen_.push_back(name + " is " + detail::to_text(tensor.shape) + ", the model's is "
-                             + detail::to_text(shape));
+        misshapen_.push_back(name + " is " + shape_text(tensor.shape) + ", the model's is " + shape_text(shape));
         return;
     }
     using checkpoint::dtype;
@@ -85,7 +80,7 @@ LLAMAVISION_INLINE void binder::bind(weight_facts const& facts, matrix& to) {
     }
     std::size_t const size = checkpoint::bytes_of(tensor.type, p.count());
     if (!tensor.make && tensor.bytes.size() != size) {
-        misshapen_.push_back(name + " " + detail::to_text(shape) + " has " + std::to_string(tensor.bytes.size())
+        misshapen_.push_back(name + " " + shape_text(shape) + " has " + std::to_string(tensor.bytes.size())
                              + " bytes, and takes " + std::to_string(size));
         return;
     }
@@ -97,7 +92,7 @@ LLAMAVISION_INLINE void binder::bind(weight_facts const& facts, matrix& to) {
 LLAMAVISION_INLINE void binder::check() {
     surplus_.clear();
     for (auto const& [name, tensor] : tensors_.tensors)
-        if (!used_.contains(name)) surplus_.push_back(name + " " + detail::to_text(tensor.shape));
+        if (!used_.contains(name)) surplus_.push_back(name + " " + shape_text(tensor.shape));
     std::string const problems = detail::listed(missing_, "missing") + detail::listed(misshapen_, "misshapen")
                                  + detail::listed(surplus_, "surplus");
     if (!problems.empty()) throw mismatch_error("the checkpoint's tensors are not the model's:" + problems);

@@ -16,6 +16,7 @@
 
 #include <llamavision/backend/attention.hpp>
 #include <llamavision/backend/products.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 
 namespace llamavision {
@@ -65,7 +66,7 @@ class arena {
     [[nodiscard]] rows take(std::size_t count, std::size_t width) {
         constexpr std::size_t line = 16; // floats in a cache line
         std::size_t const begin = used_;
-        used_ += (count * width + line - 1) / line * line;
+        used_ += round_up(count * width, line);
         peak_ = std::max(peak_, used_);
         if (!measuring_ && begin + count * width > memory_.size())
             throw argument_error("the pass takes more than the " + std::to_string(memory_.size())

@@ -101,8 +101,8 @@ template <class E>
 concept expression = std::derived_from<E, expression_base>;
 
 /// A named composition: `struct swiglu : module { static constexpr auto is = ...; };`. It keeps symbols short.
-/// Everything about it is what its body says, but for `part`, which it may declare: the part of the model that its
-/// weights belong to (weights/formats.hpp), and those of its own modules that declare none.
+/// Everything about it is what its body says, but for what it may declare of its weights and those of its own modules:
+/// `part`, the part of the model that they belong to (weights/formats.hpp), and `is_of_image`.
 struct module : expression_base {};
 
 template <class E>

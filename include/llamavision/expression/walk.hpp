@@ -111,7 +111,7 @@ void walk_from(W w, node_place& at, F& f) {
     using node = body<E>;
     path_step const step(at.path, node::label);
     model_part const part = std::exchange(at.part, part_of<E>(at.part));
-    bool const of_image = std::exchange(at.of_image, at.of_image || node::is_of_image);
+    bool const of_image = std::exchange(at.of_image, at.of_image || E::is_of_image || node::is_of_image);
     using node_weights =
         std::conditional_t<std::is_const_v<std::remove_pointer_t<W>>, weights<node> const, weights<node>>;
     node_weights* const mine = w;

@@ -19,6 +19,7 @@ struct projector : module {
 /// Tiles to the rows that cross-attention reads: (kept tiles · tokens, text width).
 template <has_vision C>
 struct image_encoder : module {
+    static constexpr bool is_of_image = true;
     static constexpr auto is = vision_model<typename C::vision>{} | projector<C>{};
 };
 

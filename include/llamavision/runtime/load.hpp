@@ -40,6 +40,14 @@ using published = configurations<llama_3_2_11b_vision, llama_3_2_11b_vision_448,
                                  llama_3_2_3b, llama_3_2_1b>;
 
 namespace detail {
+template <configuration... C>
+configurations<tiny, C...> with_tiny(configurations<C...>); // for its type
+} // namespace detail
+
+/// The bundled model and the published ones: those that llamavision::separate compiles.
+using bundled_and_published = decltype(detail::with_tiny(published{}));
+
+namespace detail {
 
 template <backend B>
 B make_backend(load_options const& options) {

@@ -9,9 +9,7 @@ namespace llamavision {
 LLAMAVISION_NETWORKS()
 
 model load(std::filesystem::path const& path, load_options const& options) {
-    return load_any(configurations<tiny, llama_3_2_11b_vision, llama_3_2_11b_vision_448, llama_3_2_90b_vision,
-                                   llama_3_1_8b, llama_3_2_3b, llama_3_2_1b>{},
-                    path, options);
+    return load_any(bundled_and_published{}, path, options);
 }
 
 } // namespace llamavision

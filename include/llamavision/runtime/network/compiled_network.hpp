@@ -201,8 +201,8 @@ class compiled_network final : public network {
             if constexpr (encodes<M>) {
                 std::string const how = std::string(name_of(formats_.vision)) + (encoder_->kept() ? ", kept" : "");
                 std::vector<bound_weight const*> read;
-                for (std::size_t i = 0; i < bound_.size(); ++i)
-                    if (i < of_encoder_ || bound_[i].facts.of_image) read.push_back(&bound_[i]);
+                for (bound_weight const& w : bound_)
+                    if (w.facts.of_image) read.push_back(&w);
                 return identify_encoder(backend_, name(), how, read, sample);
             } else
                 return std::string();

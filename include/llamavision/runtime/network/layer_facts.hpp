@@ -20,15 +20,16 @@ struct attention_facts {
     [[nodiscard]] constexpr std::size_t kv_width() const { return shape.kv_heads * shape.head_dim; }
 };
 
-/// The attention layers of E with keys from there. They must all be of one shape.
+/// The attention layers of E with keys from there. Their keys must all be of one shape.
 template <expression E>
 [[nodiscard]] consteval attention_facts attention_of(E e, key_source from) {
     attention_facts found;
     fold(e, [&](auto node, std::size_t copies) {
         if constexpr (requires { node.keys_from; })
             if (node.keys_from == from) {
-                if (found.layers > 0 && found.shape.kv_heads * found.shape.head_dim != node.kv_width)
-                    throw "keys of two widths in one cache";
+                if (found.layers > 0
+                    && (found.shape.kv_heads != node.shape.kv_heads || found.shape.head_dim != node.shape.head_dim))
+                    throw "keys of two shapes in one cache";
                 found.layers += copies;
                 found.shape = node.shape;
             }

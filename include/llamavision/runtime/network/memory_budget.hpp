@@ -41,15 +41,15 @@ inline constexpr char const* read_as_needed =
 
 /// Divides the budget of the options among the weights and what the model is loaded for.
 /// @param use with its context settled; its conversations are those of the plan
-/// @param apart whether the budget is a backend's own memory, into which nothing is mapped
+/// @param on_device whether the budget is a backend's own memory, into which nothing is mapped
 /// @throws memory_error with the figures
 [[nodiscard]] inline memory_shares share_memory(memory_plan const& m, planned_use const& use,
-                                                network_options const& options, bool apart) {
+                                                network_options const& options, bool on_device) {
     if (options.memory_budget == 0) return {};
     std::size_t const budget = options.memory_budget;
     bool const beyond = options.beyond_memory;
     std::size_t const beside = m.beside_weights(use.context, use.pictures), need = m.weights.own + beside,
-                      mapped = apart ? 0 : m.weights.mapped;
+                      mapped = on_device ? 0 : m.weights.mapped;
     if (beyond || need + mapped <= budget) {
         std::size_t const fixed = m.weights.own + (beyond ? 0 : mapped);
         return {budget - std::min(budget, need), budget - std::min(budget, fixed)};
@@ -59,7 +59,7 @@ inline constexpr char const* read_as_needed =
     std::string advice = "; smaller formats for its weights take less, a smaller load_options::context (--context) too";
     if (in_files)
         advice += std::string(", and ") + detail::read_from_disk;
-    else if (!apart)
+    else if (!on_device)
         advice += std::string(", and ") + detail::read_as_needed;
     throw memory_error("the model takes " + size_text(need + counted) + " of memory (weights "
                        + size_text(m.weights.own + counted)

@@ -20,6 +20,7 @@
 #include <llamavision/expression/count.hpp>
 #include <llamavision/image/tiles.hpp>
 #include <llamavision/runtime/network/planned_use.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/tokens/token.hpp>
@@ -68,7 +69,7 @@ struct memory_plan {
     /// keeps its scratch memory while a picture is encoded. Caches grow in steps of 32 positions.
     [[nodiscard]] std::size_t beside_weights(std::size_t positions, std::size_t pictures = 1) const {
         return encode_scratch + read_scratch + pictures * image
-               + conversations * ((positions + 31) / 32 * 32 * cache_per_position + logits);
+               + conversations * (round_up(positions, 32) * cache_per_position + logits);
     }
     /// The same and the weights: memory that no other process shares and that the system cannot drop. Mapped weights
     /// come on top; where less memory is left than they take, they are read from their files again and again.

@@ -12,6 +12,7 @@
 #include <llamavision/expression/context.hpp>
 #include <llamavision/runtime/network/network.hpp>
 #include <llamavision/runtime/weights/stream.hpp>
+#include <llamavision/support/ceil_div.hpp>
 
 namespace llamavision {
 
@@ -22,7 +23,7 @@ Value const* on_device([[maybe_unused]] B const& backend, Value const* values, [
     if constexpr (!owns_memory<B>)
         return values;
     else {
-        float* const to = scratch.take(1, (count * sizeof(Value) + sizeof(float) - 1) / sizeof(float)).data;
+        float* const to = scratch.take(1, ceil_div(count * sizeof(Value), sizeof(float))).data;
         if (!scratch.measuring()) backend.upload(values, count * sizeof(Value), to);
         return reinterpret_cast<Value const*>(to);
     }

@@ -27,8 +27,7 @@ template <backend B>
         weight_placement const to = placement_of(backend, w, formats.of(facts.part), packed);
         bool const on_host = owns_memory<B> && to.where == home::memory;
         (to.where == home::file ? sum.mapped : on_host ? sum.host : sum.own) += to.padded_bytes();
-        bool const of_encoder = facts.part == model_part::vision || facts.part == model_part::projector;
-        if (facts.kind.is_product() && !of_encoder && !facts.of_image) sum.decoded += to.bytes;
+        if (facts.kind.is_product() && !facts.of_image) sum.decoded += to.bytes;
     }
     return sum;
 }

@@ -19,6 +19,7 @@
 
 #include <llamavision/checkpoint/container/mapped_file.hpp>
 #include <llamavision/runtime/weights/packed_file.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/sha256.hpp>
 #include <llamavision/support/system_reason.hpp>
@@ -45,7 +46,7 @@ LLAMAVISION_INLINE packed_file::packed_file(std::filesystem::path path, std::str
     for (packed_weight const& w : weights) {
         add(w.what + " " + std::to_string(w.bytes));
         places_.emplace_back(end, w.bytes);
-        end += (w.bytes + detail::packed_line - 1) / detail::packed_line * detail::packed_line;
+        end += round_up(w.bytes, detail::packed_line);
     }
     size_ = end;
     header_ = std::string(detail::packed_magic) + digest.hex() + "\n" + std::to_string(size_) + "\n";

@@ -7,6 +7,7 @@
 
 #include <llamavision/backend/concept.hpp>
 #include <llamavision/expression/bind.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/weights/formats.hpp>
 
 namespace llamavision {
@@ -20,7 +21,7 @@ struct weight_placement {
     /// Bytes up to where the next one may begin.
     [[nodiscard]] constexpr std::size_t padded_bytes() const {
         constexpr std::size_t line = 256; // of a GPU's caches
-        return where == home::device ? (bytes + line - 1) / line * line : bytes;
+        return where == home::device ? round_up(bytes, line) : bytes;
     }
 };
 
