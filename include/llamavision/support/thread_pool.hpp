@@ -60,22 +60,10 @@ class thread_pool {
     /// done. If calls throw, the first exception comes out of `run`, and chunks not yet begun are skipped.
     template <class F>
     void run(std::size_t chunks, F&& f) {
-        job* const mine = workers_.empty() || chunks < 2 || chunks >= none ? nullptr : free_job();
-        if (!mine) {
-            for (std::size_t i = 0; i < chunks; ++i) f(i);
-            return;
-        }
         using function = std::remove_reference_t<F>;
-        open(
-            *mine, [](void* context, std::size_t i) { (*static_cast<function*>(context))(i); },
-            const_cast<void*>(static_cast<void const*>(&f)), static_cast<std::uint32_t>(chunks));
-        while (take_chunk(*mine)) {}
-        open_.fetch_and(~bit_of(*mine), std::memory_order_relaxed);
-        wait_until_done(*mine, static_cast<std::uint32_t>(chunks));
-        std::exception_ptr const thrown = std::exchange(mine->thrown, nullptr);
-        mine->failed.clear();
-        mine->taken.clear(std::memory_order_release);
-        if (thrown) std::rethrow_exception(thrown);
+        run_chunks(
+            chunks, [](void* context, std::size_t i) { (*static_cast<function*>(context))(i); },
+            const_cast<void*>(static_cast<void const*>(&f)));
     }
 
   private:
@@ -110,6 +98,22 @@ class thread_pool {
         for (job& j : jobs_)
             if (!j.taken.test_and_set(std::memory_order_acquire)) return &j;
         return nullptr;
+    }
+
+    void run_chunks(std::size_t chunks, invoke function, void* context) {
+        job* const mine = workers_.empty() || chunks < 2 || chunks >= none ? nullptr : free_job();
+        if (!mine) {
+            for (std::size_t i = 0; i < chunks; ++i) function(context, i);
+            return;
+        }
+        open(*mine, function, context, static_cast<std::uint32_t>(chunks));
+        while (take_chunk(*mine)) {}
+        open_.fetch_and(~bit_of(*mine), std::memory_order_relaxed);
+        wait_until_done(*mine, static_cast<std::uint32_t>(chunks));
+        std::exception_ptr const thrown = std::exchange(mine->thrown, nullptr);
+        mine->failed.clear();
+        mine->taken.clear(std::memory_order_release);
+        if (thrown) std::rethrow_exception(thrown);
     }
 
     void open(job& j, invoke function, void* context, std::uint32_t chunks) {

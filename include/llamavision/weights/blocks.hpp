@@ -38,15 +38,6 @@ namespace detail {
     return static_cast<float>(static_cast<double>(x) * static_cast<double>(y));
 }
 
-/// The largest magnitude of some values, as its bits: they are ordered as magnitudes are, infinity and NaNs above all.
-/// Loops over a block's values are such that compilers make vectors of them.
-[[nodiscard]] inline std::int32_t largest_bits(float const* from, std::size_t count) {
-    std::int32_t largest = 0;
-    for (std::size_t i = 0; i < count; ++i)
-        largest = std::max(largest, std::bit_cast<std::int32_t>(from[i]) & 0x7fffffff);
-    return largest;
-}
-
 [[noreturn]] LLAMAVISION_COLD inline void refuse_infinite() {
     throw format_error("a weight is infinite or no number, and no integer stands for that");
 }
@@ -58,6 +49,15 @@ namespace detail {
 }
 
 } // namespace detail
+
+/// The largest magnitude of some values, as its bits: they are ordered as magnitudes are, infinity and NaNs above all.
+/// Loops over a block's values are such that compilers make vectors of them.
+[[nodiscard]] inline std::int32_t largest_magnitude(float const* from, std::size_t count) {
+    std::int32_t largest = 0;
+    for (std::size_t i = 0; i < count; ++i)
+        largest = std::max(largest, std::bit_cast<std::int32_t>(from[i]) & 0x7fffffff);
+    return largest;
+}
 
 /// Refuses what rounding to integers would turn into an ordinary number.
 /// @param magnitude the largest one of the values, as its bits
@@ -80,7 +80,7 @@ struct q8_0 {
     /// The largest magnitude of the 32 values becomes 127; halves are rounded away from zero.
     /// @throws format_error if one of them is infinite or no number
     [[nodiscard]] static q8_0 encode(float const* from) {
-        std::int32_t const top = detail::largest_bits(from, values);
+        std::int32_t const top = largest_magnitude(from, values);
         check_finite(top);
         float const d = std::bit_cast<float>(top) / 127, inverse = detail::reciprocal(d);
         q8_0 block{f16::round(d), {}};
@@ -107,7 +107,7 @@ struct q4_0 {
     /// Of the 32 values that of largest magnitude, the first of equals, becomes q = 0; its opposite is cut to q = 15.
     /// @throws format_error if one of them is infinite or no number
     [[nodiscard]] static q4_0 encode(float const* from) {
-        std::int32_t const top = detail::largest_bits(from, values);
+        std::int32_t const top = largest_magnitude(from, values);
         check_finite(top);
         float extreme = from[0];
         for (std::size_t i = values; i-- > 0;)

@@ -62,10 +62,6 @@ inline panel_table const& panels_of(tier level) {
     return baseline::wide_panels;
 }
 
-inline void widen(kernel_table const& t, matrix const& w, std::size_t first, std::size_t count, float* y) {
-    visit(w, [&](auto values) { products::widen(t, values + first, count, y); });
-}
-
 } // namespace simd_choice
 
 LLAMAVISION_INLINE simd::simd(simd_options options)
@@ -102,13 +98,11 @@ LLAMAVISION_INLINE matrix simd::repack(matrix const& w, weight_format f, std::by
     auto* const sums = reinterpret_cast<std::int32_t*>(scales + count * panels::side);
     pool_->run(count, [&](std::size_t i) {
         std::byte* const at = to + i * panel;
-        visit(w, [&](auto values) {
-            if (integers)
-                panels::pack_i8(values, w.rows, w.columns, i, reinterpret_cast<std::int8_t*>(at),
-                                scales + i * panels::side, sums + i * panels::side);
-            else
-                panels::pack(values, w.rows, w.columns, i, reinterpret_cast<bf16*>(at));
-        });
+        if (integers)
+            panels::pack_i8(*table_, w, i, reinterpret_cast<std::int8_t*>(at), scales + i * panels::side,
+                            sums + i * panels::side);
+        else
+            panels::pack(*table_, w, i, reinterpret_cast<bf16*>(at));
     });
     return repacked_at(w, f, to);
 }
@@ -222,14 +216,13 @@ LLAMAVISION_INLINE void simd::fused_linear_add(matrix const& w, float const* bia
 LLAMAVISION_INLINE void simd::embed(matrix const& table, std::int32_t const* ids, std::size_t count, float* y) const {
     spread(count, table.columns, [&](std::size_t first, std::size_t n) {
         for (std::size_t r = first; r < first + n; ++r)
-            simd_choice::widen(*table_, table, static_cast<std::size_t>(ids[r]) * table.columns, table.columns,
-                               y + r * table.columns);
+            products::widen(*table_, table, static_cast<std::size_t>(ids[r]) * table.columns, table.columns,
+                            y + r * table.columns);
     });
 }
 
 LLAMAVISION_INLINE void simd::widen(matrix const& w, std::size_t first, std::size_t count, float* y) const {
-    spread(count, 1,
-           [&](std::size_t from, std::size_t n) { simd_choice::widen(*table_, w, first + from, n, y + from); });
+    spread(count, 1, [&](std::size_t from, std::size_t n) { products::widen(*table_, w, first + from, n, y + from); });
 }
 
 LLAMAVISION_INLINE void simd::rms_norm(float const* x, std::size_t rows, std::size_t width, float const* weight,

@@ -163,6 +163,7 @@ enum class finish { plain, activated, added, gated };
 
 /// Sums of some rows and outputs, and where they go.
 struct finished_tile {
+    finish what = finish::plain;
     struct sums {
         float const* c = nullptr;             ///< or integers; in whole panels
         float const* scales = nullptr;        ///< of integers: their outputs'
@@ -202,8 +203,8 @@ struct panel_table {
     void (*quantise)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                      void* to, float* scales);
     product multiply_i8; ///< with sums of integers
-    /// Makes outputs of sums; one for each `finish`.
-    void (*put[4])(finished_tile const&);
+    /// Makes outputs of sums.
+    void (*put)(finished_tile const&);
     /// `round` to bf16 on every tier.
     void (*narrow)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                    float scale, void* to);

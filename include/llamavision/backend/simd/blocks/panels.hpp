@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 
 #include <llamavision/backend/simd/kernels/linear.hpp>
 #include <llamavision/weights/blocks.hpp>
@@ -27,11 +26,13 @@ inline constexpr std::size_t line = 64;    ///< bytes: four columns of all outpu
 /// That is how the blocks of a row hold them, too: laying out moves words of four bytes.
 struct q8 {
     using block = q8_0;
+    static constexpr format stored = format::q8;
     static constexpr std::size_t lines = 8;
     static constexpr int zero = 128;
 };
 struct q4 {
     using block = q4_0;
+    static constexpr format stored = format::q4;
     static constexpr std::size_t lines = 4;
     static constexpr int zero = 8;
 };
@@ -65,17 +66,13 @@ constexpr std::size_t matrix_bytes(format type, std::size_t rows, std::size_t co
 namespace detail {
 
 /// Block b of a stored row, converted if it is stored otherwise.
-template <class Block>
-Block block_at(kernel_table const& t, matrix const& stored, std::size_t row, std::size_t b) {
-    return visit(stored, [&](auto values) {
-        if constexpr (std::is_same_v<decltype(values), block_values<Block>>)
-            return values.blocks[row * (stored.columns / length) + b];
-        else {
-            float wide[length];
-            products::widen(t, values + (row * stored.columns + b * length), length, wide);
-            return Block::encode(wide);
-        }
-    });
+template <class F>
+typename F::block block_at(kernel_table const& t, matrix const& stored, std::size_t row, std::size_t b) {
+    using block = typename F::block;
+    if (stored.type == F::stored) return static_cast<block const*>(stored.data)[row * (stored.columns / length) + b];
+    float wide[length];
+    products::widen(t, stored, row * stored.columns + b * length, length, wide);
+    return block::encode(wide);
 }
 
 /// The block's integers, plus `zero`, four columns a word.
@@ -95,7 +92,7 @@ void repack(kernel_table const& t, matrix const& stored, std::size_t i, std::byt
     for (std::size_t o = 0; o < outputs; ++o)
         for (std::size_t b = 0; b < blocks; ++b) {
             using block = typename F::block;
-            block const from = first + o < stored.rows ? detail::block_at<block>(t, stored, first + o, b) : block{};
+            block const from = first + o < stored.rows ? detail::block_at<F>(t, stored, first + o, b) : block{};
             std::uint8_t words[F::lines * 4];
             detail::words_of(from, words);
             for (std::size_t l = 0; l < F::lines; ++l)

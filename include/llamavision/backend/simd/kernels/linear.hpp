@@ -52,36 +52,42 @@ class parts {
     std::size_t rows_, outputs_, width_ = 64, across_;
 };
 
-inline void row_product(kernel_table const& t, float const* w, std::size_t stride, float const* x, std::size_t count,
-                        float* y) {
-    t.products[1](w, stride, x, 0, count, y, 0);
-}
-inline void row_product(kernel_table const& t, bf16 const* w, std::size_t stride, float const* x, std::size_t count,
-                        float* y) {
-    t.product_bf16(w, stride, x, 0, count, y, 0);
-}
-inline void row_product(kernel_table const& t, f16 const* w, std::size_t stride, float const* x, std::size_t count,
-                        float* y) {
-    t.product_f16(w, stride, x, 0, count, y, 0);
-}
-
-inline void widen(kernel_table const&, float const* p, std::size_t count, float* y) { std::copy_n(p, count, y); }
-inline void widen(kernel_table const& t, bf16 const* p, std::size_t count, float* y) { t.widen_bf16(p, count, y); }
-inline void widen(kernel_table const& t, f16 const* p, std::size_t count, float* y) { t.widen_f16(p, count, y); }
-template <class Block>
-void widen(kernel_table const&, block_values<Block> p, std::size_t count, float* y) {
-    p.widen(count, y);
+/// y (4) += the products of four rows of w, from its value `first` on, with `count` values of x: where they lie.
+/// Returns false, and does nothing, for formats that must be widened first.
+inline bool multiply_stored(kernel_table const& t, matrix const& w, std::size_t first, float const* x,
+                            std::size_t count, float* y) {
+    switch (w.type) {
+    case format::f32: t.products[1](w.floats() + first, w.columns, x, 0, count, y, 0); return true;
+    case format::bf16:
+        t.product_bf16(static_cast<bf16 const*>(w.data) + first, w.columns, x, 0, count, y, 0);
+        return true;
+    case format::f16: t.product_f16(static_cast<f16 const*>(w.data) + first, w.columns, x, 0, count, y, 0); return true;
+    default: return false;
+    }
 }
 
-/// One part of a product, by blocks of columns and tiles of four outputs. W points at weights, or reads as if it did.
-template <class W>
+/// y (count) = the values of w from `first` on, in row-major order.
+inline void widen(kernel_table const& t, matrix const& w, std::size_t first, std::size_t count, float* y) {
+    visit(w, [&](auto values) {
+        using type = decltype(values);
+        if constexpr (std::is_same_v<type, float const*>)
+            std::copy_n(values + first, count, y);
+        else if constexpr (std::is_same_v<type, bf16 const*>)
+            t.widen_bf16(values + first, count, y);
+        else if constexpr (std::is_same_v<type, f16 const*>)
+            t.widen_f16(values + first, count, y);
+        else
+            (values + first).widen(count, y);
+    });
+}
+
+/// One part of a product with weights as they are stored, by blocks of columns and tiles of four outputs.
 class partial_product {
   public:
     /// `x` points at the part's first row; y (p.rows, p.outputs) has its own stride.
-    partial_product(kernel_table const& t, W w, std::size_t columns, float const* x, part const& p, float* y,
+    partial_product(kernel_table const& t, matrix const& w, float const* x, part const& p, float* y,
                     std::size_t y_stride)
-        : t_(t), w_(w + p.output * columns), columns_(columns), block_(column_block(columns)), x_(x), p_(p), y_(y),
-          y_stride_(y_stride) {}
+        : t_(t), w_(w), block_(column_block(w.columns)), x_(x), p_(p), y_(y), y_stride_(y_stride) {}
 
     void run(float const* bias) {
         for (std::size_t r = 0; r < p_.rows; ++r)
@@ -90,20 +96,20 @@ class partial_product {
             else
                 std::fill_n(y_ + r * y_stride_, p_.outputs, 0.0f);
         // One tile of outputs takes all columns while x stays in a cache: the weights are read in their order.
-        std::size_t const segment = p_.rows * columns_ <= row_block * most_columns ? columns_ : block_;
-        for (std::size_t from = 0; from < columns_; from += segment)
+        std::size_t const columns = w_.columns;
+        std::size_t const segment = p_.rows * columns <= row_block * most_columns ? columns : block_;
+        for (std::size_t from = 0; from < columns; from += segment)
             for (std::size_t o = 0; o < p_.outputs; o += 4)
-                for (std::size_t k = from; k < std::min(from + segment, columns_); k += block_) tile(o, k);
+                for (std::size_t k = from; k < std::min(from + segment, columns); k += block_) tile(o, k);
     }
 
   private:
     /// Adds to y, for outputs o … o + 3, the products over columns k … k + block.
     void tile(std::size_t o, std::size_t k) {
-        std::size_t const outputs = std::min<std::size_t>(4, p_.outputs - o), count = std::min(block_, columns_ - k);
-        W const w = w_ + o * columns_ + k;
-        if constexpr (std::is_pointer_v<W>)
-            if (outputs == 4 && p_.rows == 1) return row_product(t_, w, columns_, x_ + k, count, y_ + o);
-        for (std::size_t j = 0; j < outputs; ++j) widen(t_, w + j * columns_, count, panel_ + j * block_);
+        std::size_t const outputs = std::min<std::size_t>(4, p_.outputs - o), count = std::min(block_, w_.columns - k);
+        std::size_t const first = (p_.output + o) * w_.columns + k;
+        if (outputs == 4 && p_.rows == 1 && multiply_stored(t_, w_, first, x_ + k, count, y_ + o)) return;
+        for (std::size_t j = 0; j < outputs; ++j) widen(t_, w_, first + j * w_.columns, count, panel_ + j * block_);
         if (outputs == 4) return rows(k, count, y_ + o, y_stride_);
         for (std::size_t j = outputs; j < 4; ++j) std::fill_n(panel_ + j * block_, count, 0.0f);
         float sums[row_block * 4] = {};
@@ -114,13 +120,13 @@ class partial_product {
 
     void rows(std::size_t k, std::size_t count, float* y, std::size_t stride) {
         for (std::size_t r = 0; r < p_.rows; r += t_.rows)
-            t_.products[std::min(t_.rows, p_.rows - r)](panel_, block_, x_ + r * columns_ + k, columns_, count,
+            t_.products[std::min(t_.rows, p_.rows - r)](panel_, block_, x_ + r * w_.columns + k, w_.columns, count,
                                                         y + r * stride, stride);
     }
 
     kernel_table const& t_;
-    W w_;
-    std::size_t columns_, block_;
+    matrix const& w_;
+    std::size_t block_;
     float const* x_;
     part p_;
     float* y_;
@@ -131,8 +137,7 @@ class partial_product {
 /// y (p.rows, p.outputs) = the part p of x wᵀ + bias.
 inline void compute(kernel_table const& t, matrix const& w, float const* bias, float const* x, part const& p, float* y,
                     std::size_t y_stride) {
-    visit(w,
-          [&](auto weight) { partial_product(t, weight, w.columns, x + p.row * w.columns, p, y, y_stride).run(bias); });
+    partial_product(t, w, x + p.row * w.columns, p, y, y_stride).run(bias);
 }
 
 } // namespace llamavision::products

@@ -76,7 +76,7 @@ class attending {
             row.first.c = o_ + i * width_;
             row.y = y + offset(i);
             row.past = past_caches;
-            t_.put[static_cast<int>(finish::plain)](row);
+            t_.put(row);
         }
         if (past_caches) settle_streams();
     }

@@ -16,7 +16,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
+#include <llamavision/backend/simd/kernels/linear.hpp>
 #include <llamavision/support/half.hpp>
 #include <llamavision/weights/blocks.hpp>
 
@@ -53,42 +55,48 @@ constexpr std::size_t i8_bytes(std::size_t rows, std::size_t columns) {
 /// The height of the blocks that hold `rows` rows.
 constexpr std::size_t height_of(std::size_t rows) { return rows >= side ? side : std::bit_ceil(rows); }
 
-/// Panel `index` of w, from values in row order, of any plain format.
-template <class W>
-void pack(W values, std::size_t rows, std::size_t columns, std::size_t index, bf16* to) {
-    std::size_t const first = index * side, outputs = std::min(side, rows - first);
-    std::size_t const filled = steps_of(columns) * step;
-    for (std::size_t k = 0; k < filled; k += 2)
-        for (std::size_t o = 0; o < side; ++o)
-            for (std::size_t i = k; i < k + 2; ++i, ++to)
-                *to = o < outputs && i < columns ? bf16::round(static_cast<float>(values[(first + o) * columns + i]))
-                                                 : bf16{0};
+/// Calls f(k, values, count) for all columns k … k + count - 1 of a row of w, of any stored format, as floats.
+template <class F>
+void for_values(kernel_table const& t, matrix const& w, std::size_t row, F const& f) {
+    float values[512];
+    for (std::size_t k = 0; k < w.columns; k += std::size(values)) {
+        std::size_t const count = std::min(std::size(values), w.columns - k);
+        products::widen(t, w, row * w.columns + k, count, values);
+        f(k, values, count);
+    }
+}
+
+/// Panel `index` of w.
+inline void pack(kernel_table const& t, matrix const& w, std::size_t index, bf16* to) {
+    std::fill_n(to, side * steps_of(w.columns) * step, bf16{0});
+    for (std::size_t o = 0; o < std::min(side, w.rows - index * side); ++o)
+        for_values(t, w, index * side + o, [&](std::size_t k, float const* values, std::size_t count) {
+            for (std::size_t i = 0; i < count; ++i, ++k) to[(k / 2 * side + o) * 2 + k % 2] = bf16::round(values[i]);
+        });
 }
 
 /// The same as integers: an output's largest magnitude becomes 127. `scale` and `sum` are those of the panel.
 /// @throws format_error if a value is infinite or no number
-template <class W>
-void pack_i8(W values, std::size_t rows, std::size_t columns, std::size_t index, std::int8_t* to, float* scale,
-             std::int32_t* sum) {
-    for (std::size_t o = 0; o < side; ++o) {
-        std::size_t const row = index * side + o;
-        std::int32_t top = 0; // magnitudes are ordered as their bits are, infinity and NaNs above all
-        for (std::size_t k = 0; row < rows && k < columns; ++k) {
-            float const value = static_cast<float>(values[row * columns + k]);
-            top = std::max(top, std::bit_cast<std::int32_t>(value) & 0x7fffffff);
-        }
+inline void pack_i8(kernel_table const& t, matrix const& w, std::size_t index, std::int8_t* to, float* scale,
+                    std::int32_t* sum) {
+    std::fill_n(to, side * ceiling(w.columns, i8_step) * i8_step, std::int8_t{0});
+    std::fill_n(scale, side, 0.0f);
+    std::fill_n(sum, side, 0);
+    for (std::size_t o = 0; o < std::min(side, w.rows - index * side); ++o) {
+        std::int32_t top = 0; // the bits of the largest magnitude
+        for_values(t, w, index * side + o, [&](std::size_t, float const* values, std::size_t count) {
+            top = std::max(top, largest_magnitude(values, count));
+        });
         check_finite(top);
-        float const largest = std::bit_cast<float>(top);
+        float const largest = std::bit_cast<float>(top), inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
         scale[o] = largest / 127.0f;
-        float const inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
-        sum[o] = 0;
-        for (std::size_t k = 0; k < ceiling(columns, i8_step) * i8_step; ++k) {
-            std::int8_t q = 0;
-            if (row < rows && k < columns)
-                q = static_cast<std::int8_t>(std::lrint(static_cast<float>(values[row * columns + k]) * inverse));
-            to[(k / 4 * side + o) * 4 + k % 4] = q;
-            sum[o] -= 128 * q;
-        }
+        for_values(t, w, index * side + o, [&](std::size_t k, float const* values, std::size_t count) {
+            for (std::size_t i = 0; i < count; ++i, ++k) {
+                auto const q = static_cast<std::int8_t>(std::lrint(values[i] * inverse));
+                to[(k / 4 * side + o) * 4 + k % 4] = q;
+                sum[o] -= 128 * q;
+            }
+        });
     }
 }
 

@@ -186,10 +186,9 @@ class part {
             if (!integers_ || !weights_[w]) return {from, nullptr, nullptr};
             return {from, scales(*weights_[w]) + first, t_.biased ? starts(*weights_[w]) + first : nullptr};
         };
-        t_.put[static_cast<int>(e_.what)]({rows_of(down), std::min(across.count * side, outputs - first), sums(0, c),
-                                           sums(1, c2), stride, integers_ ? x_.scales() + row : nullptr,
-                                           e_.bias ? e_.bias + first : nullptr, e_.scale, e_.y + row * outputs + first,
-                                           outputs, past_caches_});
+        t_.put({e_.what, rows_of(down), std::min(across.count * side, outputs - first), sums(0, c), sums(1, c2), stride,
+                integers_ ? x_.scales() + row : nullptr, e_.bias ? e_.bias + first : nullptr, e_.scale,
+                e_.y + row * outputs + first, outputs, past_caches_});
     }
 
     panel_table const& t_;

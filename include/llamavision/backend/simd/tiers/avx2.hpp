@@ -7,6 +7,7 @@
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/backend/simd/panels/panels.hpp>
+#include <llamavision/support/cold.hpp>
 
 #if defined(__x86_64__)
 #define LLAMAVISION_TARGET __attribute__((target("avx2,fma,f16c")))

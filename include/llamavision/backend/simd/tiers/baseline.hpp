@@ -8,6 +8,7 @@
 #include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/backend/simd/arch/xsimd.hpp>
 #include <llamavision/backend/simd/panels/panels.hpp>
+#include <llamavision/support/cold.hpp>
 
 #define LLAMAVISION_TARGET
 #define LLAMAVISION_LANE __attribute__((always_inline)) inline

@@ -20,6 +20,8 @@ struct avx2_lanes {
     using ints = __m256i;
     using floats = __m256;
     static constexpr std::size_t width = 8, rows = 4, panels = 1, rows_side_by_side = 2;
+    static constexpr std::size_t parts_at_once = 2;
+    static constexpr bool keeps_words = false;
 
     LLAMAVISION_LANE static ints load(std::uint8_t const* p) {
         return _mm256_loadu_si256(reinterpret_cast<__m256i const*>(p));
@@ -49,6 +51,8 @@ namespace avx2 {
 struct lanes : avx2_lanes {
     template <class F>
     struct sums;
+    template <class F>
+    static constexpr std::int32_t zero = F::lines == 8 ? 0 : F::zero;
 };
 
 /// Pairs of products are added in 16 bits: 2 · 128 · 127 fits if the weight's magnitude is the operand without sign,
@@ -58,7 +62,6 @@ struct lanes::sums<q8> {
     struct weights {
         ints magnitude, value;
     };
-    static constexpr std::int32_t zero = 0;
     ints sum;
 
     LLAMAVISION_LANE void begin(std::int32_t start) { sum = _mm256_set1_epi32(start); }
@@ -77,7 +80,6 @@ struct lanes::sums<q8> {
 template <>
 struct lanes::sums<q4> {
     using weights = ints;
-    static constexpr std::int32_t zero = q4::zero;
     ints sum;
 
     LLAMAVISION_LANE void begin(std::int32_t) { sum = _mm256_setzero_si256(); }
@@ -89,7 +91,9 @@ struct lanes::sums<q4> {
     }
 };
 
+#define LLAMAVISION_UNROLL_PARTS LLAMAVISION_UNROLL
 #include <llamavision/backend/simd/blocks/blocks.inc>
+#undef LLAMAVISION_UNROLL_PARTS
 
 } // namespace avx2
 } // namespace llamavision::blocks
@@ -101,9 +105,9 @@ namespace llamavision::blocks::avx2_vnni {
 
 struct lanes : avx2_lanes {
     template <class F>
-    struct sums {
+    static constexpr std::int32_t zero = F::zero;
+    struct dot_products {
         using weights = ints;
-        static constexpr std::int32_t zero = F::zero;
         ints sum;
 
         LLAMAVISION_LANE void begin(std::int32_t start) { sum = _mm256_set1_epi32(start); }
@@ -111,9 +115,13 @@ struct lanes : avx2_lanes {
         LLAMAVISION_LANE void add(weights w, ints x) { sum = _mm256_dpbusd_avx_epi32(sum, w, x); }
         LLAMAVISION_LANE floats finish(std::int32_t) const { return _mm256_castsi256_ps(sum); }
     };
+    template <class F>
+    using sums = dot_products;
 };
 
+#define LLAMAVISION_UNROLL_PARTS LLAMAVISION_UNROLL
 #include <llamavision/backend/simd/blocks/blocks.inc>
+#undef LLAMAVISION_UNROLL_PARTS
 
 } // namespace llamavision::blocks::avx2_vnni
 

@@ -21,6 +21,8 @@ struct lanes {
     using ints = int __attribute__((vector_size(64)));
     using floats = __m512;
     static constexpr std::size_t width = 16, rows = 6, panels = 2, rows_side_by_side = 4;
+    static constexpr std::size_t parts_at_once = 2;
+    static constexpr bool keeps_words = false;
     static constexpr __mmask16 all = 0xffff;
 
     LLAMAVISION_LANE static ints load(std::uint8_t const* p) { return reinterpret_cast<ints>(_mm512_loadu_si512(p)); }
@@ -45,9 +47,9 @@ struct lanes {
     }
 
     template <class F>
-    struct sums {
+    static constexpr std::int32_t zero = F::zero;
+    struct dot_products {
         using weights = ints;
-        static constexpr std::int32_t zero = F::zero;
         ints sum;
 
         LLAMAVISION_LANE void begin(std::int32_t start) { sum = reinterpret_cast<ints>(_mm512_set1_epi32(start)); }
@@ -62,9 +64,13 @@ struct lanes {
         }
         LLAMAVISION_LANE floats finish(std::int32_t) const { return reinterpret_cast<floats>(sum); }
     };
+    template <class F>
+    using sums = dot_products;
 };
 
+#define LLAMAVISION_UNROLL_PARTS LLAMAVISION_UNROLL
 #include <llamavision/backend/simd/blocks/blocks.inc>
+#undef LLAMAVISION_UNROLL_PARTS
 
 } // namespace llamavision::blocks::avx512
 

@@ -23,6 +23,8 @@ struct lanes {
     using ints = __m128i;
     using floats = __m128;
     static constexpr std::size_t width = 4, rows = 2, panels = 1, rows_side_by_side = 0;
+    static constexpr std::size_t parts_at_once = 1;
+    static constexpr bool keeps_words = true;
 
     LLAMAVISION_LANE static ints load(std::uint8_t const* p) {
         return _mm_loadu_si128(reinterpret_cast<__m128i const*>(p));
@@ -51,13 +53,13 @@ struct lanes {
         return _mm_unpacklo_epi64(words, words);
     }
 
-    /// Sums of neighbouring pairs: columns 0, 1 and 2, 3 of one output side by side.
     template <class F>
-    struct sums {
+    static constexpr std::int32_t zero = F::zero;
+    /// Of neighbouring pairs: columns 0, 1 and 2, 3 of one output side by side.
+    struct pair_sums {
         struct weights {
             ints first, last; ///< outputs 0, 1 and 2, 3 in 16 bits
         };
-        static constexpr std::int32_t zero = F::zero;
         ints first, last;
 
         LLAMAVISION_LANE void begin(std::int32_t) { first = last = _mm_setzero_si128(); }
@@ -75,6 +77,8 @@ struct lanes {
             return _mm_castsi128_ps(_mm_add_epi32(_mm_add_epi32(even, odd), _mm_set1_epi32(start)));
         }
     };
+    template <class F>
+    using sums = pair_sums;
 };
 
 #else // NEON
@@ -83,6 +87,8 @@ struct lanes {
     using ints = int8x16_t;
     using floats = float32x4_t;
     static constexpr std::size_t width = 4, rows = 2, panels = 1, rows_side_by_side = 0;
+    static constexpr std::size_t parts_at_once = 1;
+    static constexpr bool keeps_words = true;
 
     LLAMAVISION_LANE static ints load(std::uint8_t const* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
     LLAMAVISION_LANE static floats load(float const* p) { return vld1q_f32(p); }
@@ -103,13 +109,14 @@ struct lanes {
 
     template <class F>
     struct sums;
+    template <class F>
+    static constexpr std::int32_t zero = F::lines == 8 ? 0 : F::zero;
 };
 
 /// Products of signed bytes in 16 bits, added in pairs: columns 0, 1 and 2, 3 of one output side by side.
 template <>
 struct lanes::sums<q8> {
     using weights = ints;
-    static constexpr std::int32_t zero = 0;
     int32x4_t first, last; ///< outputs 0, 1 and 2, 3
 
     LLAMAVISION_LANE void begin(std::int32_t) { first = last = vdupq_n_s32(0); }
@@ -127,7 +134,6 @@ struct lanes::sums<q8> {
 template <>
 struct lanes::sums<q4> {
     using weights = ints;
-    static constexpr std::int32_t zero = q4::zero;
     int16x8_t first, last;
 
     LLAMAVISION_LANE void begin(std::int32_t) { first = last = vdupq_n_s16(0); }
@@ -144,7 +150,9 @@ struct lanes::sums<q4> {
 
 #endif
 
+#define LLAMAVISION_UNROLL_PARTS
 #include <llamavision/backend/simd/blocks/blocks.inc>
+#undef LLAMAVISION_UNROLL_PARTS
 
 } // namespace baseline
 } // namespace LLAMAVISION_ARCH
