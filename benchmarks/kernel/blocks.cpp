@@ -33,7 +33,7 @@ void linear(benchmark::State& state, product const& p, std::size_t rows, weight_
     matrix const extents{nullptr, format::f32, p.outputs, p.columns};
     std::size_t const bytes = b.repacked_bytes(extents, f);
     std::shared_ptr<std::byte> const room = noise(bytes);
-    matrix const w{room.get(), f == weight_format::q8 ? format::q8_panels : format::q4_panels, p.outputs, p.columns};
+    matrix const w = b.repacked_at(extents, f, room.get());
     std::vector<float> const x(rows * p.columns, 0.5f);
     std::vector<float> y(rows * p.outputs);
     auto const run = [&] { b.linear(w, nullptr, x.data(), rows, y.data()); };

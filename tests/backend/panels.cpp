@@ -329,7 +329,7 @@ TEST_CASE("products of panels carry infinities and NaNs, and without rows or col
         CHECK(std::isnan(y[3]));
         b.linear(p.view(), nullptr, x.data(), 0, y.data());
         CHECK(y[0] == infinity);
-        lv::matrix const none{p.view().data, lv::format::bf16_panels, 2, 0};
+        lv::matrix const none{p.view().data, lv::format::bf16, 2, 0, p.view().layout};
         std::vector<float> const bias = {4, 5};
         b.linear(none, bias.data(), x.data(), 1, y.data());
         CHECK(y[0] == 4.0f);

@@ -75,6 +75,7 @@ class repacker {
 struct bound_weight {
     weight_facts facts;
     format type;
+    weight_layout const* layout; ///< null: rows
     std::span<std::byte const> bytes;
     home where;
 };

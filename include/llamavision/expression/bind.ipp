@@ -155,7 +155,7 @@ LLAMAVISION_INLINE void binder::settle(std::size_t index) {
         result.where = owner ? home::memory : home::file;
     }
     *p.weight = result.weight;
-    bound_[index] = {w.facts, result.weight.type, result.bytes, result.where};
+    bound_[index] = {w.facts, result.weight.type, result.weight.layout, result.bytes, result.where};
     if (owner) copies_.push_back(std::move(owner));
 }
 

@@ -20,10 +20,6 @@
 
 namespace llamavision {
 
-namespace blocks {
-struct block_table;
-}
-
 struct simd_options {
     std::size_t threads = 0;           ///< 0: as many as this process may use; ignored where there is a pool
     tier level = best_tier();          ///< a lower one than the best is for tests
@@ -32,12 +28,18 @@ struct simd_options {
 
 inline namespace LLAMAVISION_ARCH {
 
+namespace blocks {
+struct block_table;
+}
+
 /// A handle: copies share the pool. Any number of threads may call it at once.
 ///
 /// A row of `linear`, and a query of `attend`, has the same bits alone or in a batch, on any number of threads, and
 /// from the fused kernels or their parts. Bits differ between tiers.
-class simd : public scalar {
+class simd : private scalar { // privately: a kernel is the scalar one only where it is named here
   public:
+    using scalar::bytes_equal, scalar::interleave, scalar::unfold; // they move values, at the speed of memory
+
     static constexpr fusion fusions =
         fusion::swiglu | fusion::linear_gelu | fusion::linear_add | fusion::norms | fusion::projections;
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/blocks/products.hpp>
 #include <llamavision/backend/simd/kernels/attention.hpp>
 #include <llamavision/backend/simd/kernels/elementwise.hpp>
@@ -20,10 +21,10 @@
 #include <llamavision/backend/simd/tiers/avx512_bf16.hpp>
 #include <llamavision/backend/simd/tiers/baseline.hpp>
 #include <llamavision/backend/simd/tiers/neon.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 
-namespace llamavision {
-inline namespace LLAMAVISION_ARCH {
+namespace llamavision::inline LLAMAVISION_ARCH {
 
 namespace simd_choice {
 
@@ -37,7 +38,7 @@ inline kernel_table const& kernels_of(tier level) {
     return baseline::table;
 }
 
-inline bool panelled(matrix const& w) { return w.type == format::bf16_panels || w.type == format::i8_panels; }
+inline bool is_in_panels(matrix const& w) { return w.layout == &panels::bf16_panels || w.layout == &panels::i8_panels; }
 
 inline panel_table const& panels_of(tier level) {
 #if defined(__x86_64__)
@@ -92,8 +93,8 @@ LLAMAVISION_INLINE std::size_t simd::repacked_bytes(matrix const& w, weight_form
 LLAMAVISION_INLINE matrix simd::repack(matrix const& w, weight_format f, std::byte* to) const {
     if (blocks::is_block_format(f)) return blocks::repack(*pool_, *table_, w, f, to);
     bool const integers = f == weight_format::i8;
-    std::size_t const panel = panels::ceiling(w.columns, integers ? panels::i8_step : panels::step) * panels::tile;
-    std::size_t const count = panels::ceiling(w.rows, panels::side);
+    std::size_t const panel = ceil_div(w.columns, integers ? panels::i8_step : panels::step) * panels::tile;
+    std::size_t const count = ceil_div(w.rows, panels::side);
     auto* const scales = reinterpret_cast<float*>(to + count * panel);
     auto* const sums = reinterpret_cast<std::int32_t*>(scales + count * panels::side);
     pool_->run(count, [&](std::size_t i) {
@@ -108,11 +109,12 @@ LLAMAVISION_INLINE matrix simd::repack(matrix const& w, weight_format f, std::by
 }
 
 LLAMAVISION_INLINE matrix simd::repacked_at(matrix const& w, weight_format f, std::byte const* at) const {
-    format const type = f == weight_format::q8   ? format::q8_panels
-                        : f == weight_format::q4 ? format::q4_panels
-                        : f == weight_format::i8 ? format::i8_panels
-                                                 : format::bf16_panels;
-    return {at, type, w.rows, w.columns};
+    switch (f) {
+    case weight_format::q8: return {at, format::q8, w.rows, w.columns, &blocks::block_panels};
+    case weight_format::q4: return {at, format::q4, w.rows, w.columns, &blocks::block_panels};
+    case weight_format::i8: return {at, format::f32, w.rows, w.columns, &panels::i8_panels};
+    default: return {at, format::bf16, w.rows, w.columns, &panels::bf16_panels};
+    }
 }
 
 template <class F>
@@ -131,8 +133,8 @@ void simd::in_pieces(normed const& x, std::size_t rows, std::size_t width, F con
 
 LLAMAVISION_INLINE void simd::linear(matrix const& w, float const* bias, normed const& x, std::size_t rows,
                                      float* y) const {
-    if (blocks::is_laid_out(w)) return blocks::linear(*pool_, *blocks_, w, bias, x, rows, y);
-    if (simd_choice::panelled(w)) {
+    if (blocks::is_in_panels(w)) return blocks::linear(*pool_, *blocks_, w, bias, x, rows, y);
+    if (simd_choice::is_in_panels(w)) {
         panels::product const one{&w, nullptr, {finish::plain, bias, 1, y}};
         return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
     }
@@ -148,11 +150,11 @@ LLAMAVISION_INLINE void simd::linear(matrix const& w, float const* bias, normed 
 LLAMAVISION_INLINE void simd::fused_projections(std::span<projection const> of, normed const& x, std::size_t rows,
                                                 rotation const& by) const {
     matrix const& w = of[0].w;
-    bool const alike = std::all_of(of.begin(), of.end(), [&](projection const& p) { return p.w.type == w.type; });
-    if (alike && blocks::is_laid_out(w)) {
+    bool const alike = std::all_of(of.begin(), of.end(), [&](projection const& p) { return p.w.is_stored_as(w); });
+    if (alike && blocks::is_in_panels(w)) {
         blocks::rounded const its(*blocks_, w, *pool_, x, rows);
         for (projection const& p : of) blocks::linear(*pool_, *blocks_, p.w, nullptr, its, rows, p.y);
-    } else if (alike && simd_choice::panelled(w)) {
+    } else if (alike && simd_choice::is_in_panels(w)) {
         panels::product all[3];
         for (std::size_t i = 0; i < of.size(); ++i) all[i] = {&of[i].w, nullptr, {finish::plain, nullptr, 1, of[i].y}};
         panels::compute(*pool_, *panels_, {all, of.size()}, x, &norms::read, rows);
@@ -166,8 +168,8 @@ LLAMAVISION_INLINE void simd::fused_projections(std::span<projection const> of, 
 
 LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows,
                                            float* y) const {
-    if (blocks::is_laid_out(gate)) return blocks::swiglu(*pool_, *blocks_, gate, up, x, rows, y);
-    if (simd_choice::panelled(gate) && up.type == gate.type) {
+    if (blocks::is_in_panels(gate)) return blocks::swiglu(*pool_, *blocks_, gate, up, x, rows, y);
+    if (simd_choice::is_in_panels(gate) && up.is_stored_as(gate)) {
         panels::product const both{&gate, &up, {finish::gated, nullptr, 1, y}};
         return panels::compute(*pool_, *panels_, {&both, 1}, x, &norms::read, rows);
     }
@@ -187,7 +189,7 @@ LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up,
 
 LLAMAVISION_INLINE void simd::fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows,
                                                 float* y) const {
-    if (simd_choice::panelled(w)) {
+    if (simd_choice::is_in_panels(w)) {
         panels::product const one{&w, nullptr, {finish::activated, bias, 1, y}};
         return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
     }
@@ -197,8 +199,8 @@ LLAMAVISION_INLINE void simd::fused_linear_gelu(matrix const& w, float const* bi
 
 LLAMAVISION_INLINE void simd::fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows,
                                                float scale, float* y) const {
-    if (blocks::is_laid_out(w)) return blocks::linear_add(*pool_, *blocks_, w, bias, x, rows, scale, y);
-    if (simd_choice::panelled(w)) {
+    if (blocks::is_in_panels(w)) return blocks::linear_add(*pool_, *blocks_, w, bias, x, rows, scale, y);
+    if (simd_choice::is_in_panels(w)) {
         panels::product const one{&w, nullptr, {finish::added, bias, scale, y}};
         return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
     }
@@ -311,5 +313,4 @@ LLAMAVISION_INLINE void simd::zero(float* y, std::size_t count) const {
     spread(count, 1, [&](std::size_t first, std::size_t n) { std::fill_n(y + first, n, 0.0f); });
 }
 
-} // namespace LLAMAVISION_ARCH
-} // namespace llamavision
+} // namespace llamavision::inline LLAMAVISION_ARCH

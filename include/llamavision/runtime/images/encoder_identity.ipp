@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,8 +35,9 @@ hash_of_encoder(encoder_facts const& facts, std::span<bound_weight const* const>
             download(bytes.data(), downloaded);
             bytes = downloaded;
         }
-        add(w->facts.name + " " + std::string(name_of(w->type)) + " " + std::to_string(w->bytes.size()) + " "
-            + std::to_string(content_hash(bytes, pool)));
+        std::string_view const layout = w->layout ? w->layout->name : "rows";
+        add(w->facts.name + " " + std::string(name_of(w->type)) + " in " + std::string(layout) + " "
+            + std::to_string(w->bytes.size()) + " " + std::to_string(content_hash(bytes, pool)));
     }
     return digest.hex();
 }

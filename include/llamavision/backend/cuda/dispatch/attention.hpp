@@ -16,6 +16,7 @@
 #include <llamavision/backend/cuda/kernels/elementwise.hpp>
 #include <llamavision/backend/cuda/kernels/flash.hpp>
 #include <llamavision/backend/cuda/kernels/tiles.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 
 namespace llamavision::gpu {
@@ -150,7 +151,7 @@ class attention_words {
     void long_group(query_group const& whole, std::size_t place, View const& view, Tiles const& tiles_of,
                     Launch const& launch_with) {
         constexpr std::size_t most = attention_task::most_blocks;
-        std::uint32_t const launches = narrow(divided_up(whole.blocks.size(), most));
+        std::uint32_t const launches = narrow(ceil_div(whole.blocks.size(), most));
         task_.slots = 1;
         std::size_t const rows = std::max<std::size_t>(room_.size() / (launches * result_bytes()), 1);
         for (std::size_t r = 0; r < whole.rows; r += rows) {

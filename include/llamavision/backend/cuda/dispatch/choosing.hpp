@@ -13,6 +13,7 @@
 
 #include <llamavision/backend/choice.hpp>
 #include <llamavision/backend/cuda/kernels/choosing.hpp>
+#include <llamavision/support/ceil_div.hpp>
 
 namespace llamavision::gpu {
 
@@ -25,7 +26,7 @@ class choosing_words {
         if (tokens == 0 || tokens > most_tokens) return {};
         if (!memory) memory = begin(how, tokens);
         auto& m = *static_cast<answer*>(memory.get());
-        std::size_t const list = divided_up(tokens * sizeof(std::uint64_t), 256) * 256;
+        std::size_t const list = round_up(tokens * sizeof(std::uint64_t), 256);
         if (4 * list + m.library > room_.size()) return {};
         if (how.penalty != 1.0f) see(m, how.history, tokens);
         device_.upload(&how.random, sizeof(how.random), &m.state->random);

@@ -24,6 +24,7 @@
 #include <llamavision/backend/cuda/kernels/elementwise.hpp>
 #include <llamavision/backend/cuda/kernels/norms.hpp>
 #include <llamavision/backend/cuda/kernels/values.hpp>
+#include <llamavision/support/ceil_div.hpp>
 
 namespace llamavision::gpu {
 
@@ -62,16 +63,16 @@ class device_backend {
     /// 16 bits for tensor cores, and blocks with their scales apart. `i8` is kept in 16 bits, and so is what has no
     /// whole blocks.
     [[nodiscard]] std::size_t repacked_bytes(matrix const& w, weight_format f) const {
-        return gpu::repacked_bytes(layout_of(w, f), w.size());
+        return gpu::repacked_bytes(repacked_at(w, f, nullptr));
     }
     matrix repack(matrix const& w, weight_format f, std::byte* to) const {
-        lay_out_rows(w, layout_of(w, f), [&](std::size_t at, std::span<std::byte const> bytes) {
+        lay_out_rows(w, repacked_at(w, f, to).type, [&](std::size_t at, std::span<std::byte const> bytes) {
             device_.upload(bytes.data(), bytes.size(), to + at);
         });
         return repacked_at(w, f, to);
     }
     [[nodiscard]] matrix repacked_at(matrix const& w, weight_format f, std::byte const* at) const {
-        return {at, layout_of(w, f), w.rows, w.columns};
+        return repacked_as(w, f, in_bf16(), at);
     }
 
     void linear(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const {
@@ -147,7 +148,7 @@ class device_backend {
     }
     /// Keys and values in 16 bits, row by row: bfloat16 where there are tensor cores for it, else f16.
     [[nodiscard]] std::size_t kept_floats(attention_shape const& shape, std::size_t capacity) const {
-        return divided_up(capacity * shape.kv_heads * shape.head_dim, 32) * 16;
+        return ceil_div(capacity * shape.kv_heads * shape.head_dim, 32) * 16;
     }
     /// @pre all places, or none, are of floats
     void keep(attention_shape const& shape, float const* keys, float const* values,
@@ -199,7 +200,6 @@ class device_backend {
 
   private:
     [[nodiscard]] bool in_bf16() const { return device_.tensor_cores() == cores::bf16; }
-    [[nodiscard]] format layout_of(matrix const& w, weight_format f) const { return gpu::layout_of(w, f, in_bf16()); }
     void multiply(matrix const& w, finish const& then, normed const& x, std::size_t rows, float* y) const {
         auto const guard = device_.lock();
         product_words<Device>(device_, device_.workspace()).linear(w, then, x, rows, y);

@@ -12,6 +12,7 @@
 
 #include <llamavision/backend/attention.hpp>
 #include <llamavision/backend/cuda/kernels/attention.hpp>
+#include <llamavision/support/ceil_div.hpp>
 
 namespace llamavision::gpu {
 
@@ -87,7 +88,7 @@ class rounded_keys {
     [[nodiscard]] bool fit(std::size_t bytes) const {
         return count_ <= ranges_.size() && 2 * rows_ * width_ * sizeof(Key) <= bytes;
     }
-    [[nodiscard]] std::size_t bytes() const { return divided_up(2 * rows_ * width_ * sizeof(Key), 256) * 256; }
+    [[nodiscard]] std::size_t bytes() const { return round_up(2 * rows_ * width_ * sizeof(Key), 256); }
 
     /// Calls round(keys, values, rows, to_keys, to_values) for each range.
     template <class Round>

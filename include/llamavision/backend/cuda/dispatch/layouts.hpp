@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights in the cuda backend's own layouts, made on the host a few rows at a time on their way to the device.
+// Weights in the cuda backend's own layout, made on the host a few rows at a time on their way to the device.
 #pragma once
 
 #include <algorithm>
@@ -18,23 +18,22 @@
 
 namespace llamavision::gpu {
 
-/// The layout for a weight that shall be kept in format f; its own type if it stays as stored.
-[[nodiscard]] constexpr format layout_of(matrix const& w, weight_format f, bool bf16_cores) {
-    if (f == weight_format::stored) return w.type;
-    if ((f == weight_format::q8 || f == weight_format::q4) && w.columns % 32 == 0)
-        return f == weight_format::q8 ? format::q8_split : format::q4_split;
-    return bf16_cores ? format::bf16_cores : format::f16_cores;
+/// What kernels see where a weight is kept in format f; its bytes, if they are repacked, are at `data`.
+[[nodiscard]] constexpr matrix repacked_as(matrix const& w, weight_format f, bool bf16_cores, void const* data) {
+    if (f == weight_format::stored) return {data, w.type, w.rows, w.columns, w.layout};
+    bool const whole_blocks = w.columns % 32 == 0;
+    format const type = whole_blocks && f == weight_format::q8   ? format::q8
+                        : whole_blocks && f == weight_format::q4 ? format::q4
+                        : bf16_cores                             ? format::bf16
+                                                                 : format::f16;
+    return {data, type, w.rows, w.columns, &for_cores};
 }
 
-/// Bytes of `count` values in one of the layouts; 0 for any other type.
-[[nodiscard]] constexpr std::size_t repacked_bytes(format type, std::size_t count) {
-    switch (type) {
-    case format::bf16_cores:
-    case format::f16_cores: return count * 2;
-    case format::q8_split:
-    case format::q4_split: return integers_of(type, count) + count / 32 * sizeof(f16);
-    default: return 0;
-    }
+/// Bytes of a matrix in the layout; 0 if it is in rows.
+[[nodiscard]] constexpr std::size_t repacked_bytes(matrix const& w) {
+    if (w.layout != &for_cores) return 0;
+    if (w.type == format::f16 || w.type == format::bf16) return w.size() * 2;
+    return integers_of(w.type, w.size()) + w.size() / 32 * sizeof(f16);
 }
 
 namespace detail {
@@ -122,20 +121,19 @@ void lay_out_values(matrix const& w, std::size_t rows_at_once, Put const& put) {
 
 } // namespace detail
 
-/// Calls put(place in bytes, bytes) for all of the weight in that layout; w lies in the host's memory.
+/// Calls put(place in bytes, bytes) for all of the weight, in the layout with values of that type; w lies in the host's
+/// memory.
 /// @throws format_error if a value that becomes an integer is infinite or no number
 template <class Put>
 void lay_out_rows(matrix const& w, format type, Put const& put) {
     std::size_t const rows = std::max<std::size_t>((std::size_t{1} << 23) / std::max<std::size_t>(w.columns, 1), 1);
-    bool const as_it_is =
-        (type == format::bf16_cores && w.type == format::bf16) || (type == format::f16_cores && w.type == format::f16);
-    if (as_it_is)
+    if (w.type == type && values_per_block(type) == 1)
         put(0, std::span(static_cast<std::byte const*>(w.data), w.size() * 2));
-    else if (type == format::bf16_cores)
+    else if (type == format::bf16)
         detail::lay_out_values<bf16>(w, rows, put);
-    else if (type == format::f16_cores)
+    else if (type == format::f16)
         detail::lay_out_values<f16>(w, rows, put);
-    else if (type == format::q8_split)
+    else if (type == format::q8)
         detail::lay_out_blocks<q8_0>(w, type, rows, put);
     else
         detail::lay_out_blocks<q4_0>(w, type, rows, put);

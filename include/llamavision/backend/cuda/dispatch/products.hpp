@@ -21,6 +21,7 @@
 #include <llamavision/backend/cuda/kernels/products.hpp>
 #include <llamavision/backend/cuda/kernels/values.hpp>
 #include <llamavision/backend/products.hpp>
+#include <llamavision/support/ceil_div.hpp>
 
 namespace llamavision::gpu {
 
@@ -35,10 +36,6 @@ inline constexpr std::size_t few_for_blocks = 4;
 /// then 2 bytes more and 2 r / R. At e = 1/4 and b = 9/16 the first is faster up to r = (b + 4) / 6 · R / B: 119 on an
 /// A100, 157 on an H200.
 inline constexpr std::size_t batch = 64;
-
-[[nodiscard]] constexpr bool for_cores(format f) {
-    return f == format::bf16_cores || f == format::f16_cores || f == format::q8_split || f == format::q4_split;
-}
 
 template <class Device>
 class product_words {
@@ -68,7 +65,7 @@ class product_words {
             bool const is_few = takes_few(w, rows);
             auto const goes_along = [&](matrix const& other) {
                 return takes_few(other, rows) == is_few
-                       && (is_few ? other.type == w.type : read_as(other) == read_as(w));
+                       && (is_few ? other.is_stored_as(w) : read_as(other) == read_as(w));
             };
             for (end = i + 1; end < of.size() && goes_along(of[end].w);) ++end;
             is_few ? few_at_once(of.subspan(i, end - i), x, rows, by)
@@ -78,14 +75,14 @@ class product_words {
 
     void swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows, float* y) const {
         if (rows == 0 || gate.rows == 0) return;
-        if (takes_few(gate, rows) && gate.type == up.type && lies_well(gate, x) && lies_well(up, x)
+        if (takes_few(gate, rows) && gate.is_stored_as(up) && lies_well(gate, x) && lies_well(up, x)
             && fused_swiglu(few_rows{x.x, rows, gate.columns, x.weight, x.eps}, gate, up, y))
             return;
-        if (gate.type == up.type && takes_batch(gate, rows) && takes_batch(up, rows))
+        if (gate.is_stored_as(up) && takes_batch(gate, rows) && takes_batch(up, rows))
             return batch_swiglu(gate, up, x, rows, y);
         std::size_t const piece = std::max<std::size_t>(room_.size() / 4 / (gate.rows * sizeof(float)), 1);
         auto* const second = reinterpret_cast<float*>(room_.data());
-        std::size_t const taken = divided_up(std::min(piece, rows) * gate.rows * sizeof(float), 256) * 256;
+        std::size_t const taken = round_up(std::min(piece, rows) * gate.rows * sizeof(float), 256);
         product_words const rest(device_, room_.subspan(taken));
         for (std::size_t r = 0; r < rows; r += piece) {
             std::size_t const n = std::min(piece, rows - r);
@@ -123,7 +120,7 @@ class product_words {
         return w.columns > 0 && w.columns % (in_blocks(w) ? 32 : 8) == 0 && aligned(w.data) && aligned(x.x)
                && aligned(x.weight) && !x.bias;
     }
-    static bool in_blocks(matrix const& w) { return w.type == format::q8_split || w.type == format::q4_split; }
+    static bool in_blocks(matrix const& w) { return w.layout == &for_cores && values_per_block(w.type) > 1; }
 
     [[nodiscard]] bool takes_few(matrix const& w, std::size_t rows) const {
         return w.columns == 0 || (rows <= few && !takes_batch(w, rows));
@@ -147,7 +144,7 @@ class product_words {
         }
         few_rows const in{x.x, rows, columns, x.weight, x.eps};
         bool const together = std::all_of(of.begin(), of.end(), [&](one const& o) {
-            return o.w.type == of[0].w.type && o.w.rows > 0 && lies_well(o.w, x);
+            return o.w.is_stored_as(of[0].w) && o.w.rows > 0 && lies_well(o.w, x);
         });
         bool done = false;
         if (together)
@@ -231,13 +228,9 @@ class product_words {
 
     /// What activations become for a weight's product of many rows.
     [[nodiscard]] format read_as(matrix const& w) const {
-        switch (w.type) {
-        case format::bf16_cores: return format::bf16;
-        case format::f16_cores: return format::f16;
-        case format::q8_split:
-        case format::q4_split: return device_.tensor_cores() == cores::bf16 ? format::bf16 : format::f16;
-        default: return format::f32;
-        }
+        if (w.layout != &for_cores) return format::f32;
+        if (!in_blocks(w)) return w.type;
+        return device_.tensor_cores() == cores::bf16 ? format::bf16 : format::f16;
     }
 
     /// Products that read the same type read the same rows of it.
@@ -289,7 +282,7 @@ class product_words {
                 rotate_after(of[i], rows, by);
                 continue;
             }
-            while (end < of.size() && of[end].w.type == of[i].w.type && takes_batch(of[end].w, rows)) ++end;
+            while (end < of.size() && of[end].w.is_stored_as(of[i].w) && takes_batch(of[end].w, rows)) ++end;
             std::array<paired, most> pairs{};
             for (std::size_t k = i; k < end; ++k) {
                 one const& o = of[k];
@@ -357,8 +350,7 @@ class product_words {
         constexpr format type = std::is_same_v<T, bf16>  ? format::bf16
                                 : std::is_same_v<T, f16> ? format::f16
                                                          : format::f32;
-        bool const as_it_is = w.type == type || (w.type == format::bf16_cores && type == format::bf16)
-                              || (w.type == format::f16_cores && type == format::f16);
+        bool const as_it_is = w.type == type;
         std::size_t const piece = as_it_is ? w.rows : std::max<std::size_t>(buffer.size() / (w.columns * sizeof(T)), 1);
         for (std::size_t o = 0; o < w.rows; o += piece) {
             std::size_t const n = std::min(piece, w.rows - o);

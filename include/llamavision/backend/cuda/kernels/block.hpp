@@ -26,6 +26,7 @@
 #include <string>
 #include <type_traits>
 
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/half.hpp>
 #include <llamavision/weights/block_values.hpp>
@@ -64,13 +65,11 @@ constexpr bool fits_a_launch_of(grid blocks) {
     return within(blocks.x, 0x7fffffff) && within(blocks.y, 0xffff) && within(blocks.z, 0xffff);
 }
 
-constexpr std::size_t divided_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
 /// Into how many parts so long a sum is split: until every processor has two blocks of threads, and no part is shorter
 /// than `least`.
 [[nodiscard]] constexpr std::uint32_t parts_for(std::size_t blocks, std::size_t processors, std::size_t length,
                                                 std::size_t least, std::size_t most) {
-    std::size_t const wanted = divided_up(2 * processors, blocks > 0 ? blocks : 1), filled = length / least;
+    std::size_t const wanted = ceil_div(2 * processors, blocks > 0 ? blocks : 1), filled = length / least;
     std::size_t const within = wanted < filled ? wanted : filled, parts = within < most ? within : most;
     return static_cast<std::uint32_t>(parts > 0 ? parts : 1);
 }

@@ -9,6 +9,7 @@
 
 #include <llamavision/backend/cuda/kernels/block.hpp>
 #include <llamavision/backend/cuda/kernels/values.hpp>
+#include <llamavision/support/ceil_div.hpp>
 
 namespace llamavision::gpu {
 
@@ -19,7 +20,7 @@ struct for_each_value {
     using shared = nothing;
     std::size_t count = 0;
 
-    [[nodiscard]] grid blocks() const { return {divided_up(count, threads)}; }
+    [[nodiscard]] grid blocks() const { return {ceil_div(count, threads)}; }
 
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {
@@ -40,7 +41,7 @@ struct for_each_result {
     using shared = nothing;
     std::size_t count = 0;
 
-    [[nodiscard]] grid blocks() const { return {divided_up(count, in_block)}; }
+    [[nodiscard]] grid blocks() const { return {ceil_div(count, in_block)}; }
 
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {

@@ -11,6 +11,7 @@
 #include <llamavision/backend/cuda/kernels/block.hpp>
 #include <llamavision/backend/cuda/kernels/elementwise.hpp>
 #include <llamavision/backend/cuda/kernels/values.hpp>
+#include <llamavision/support/ceil_div.hpp>
 
 namespace llamavision::gpu {
 
@@ -73,7 +74,7 @@ struct narrow_product {
     few_rows in;
     few_outputs<Values> out;
 
-    [[nodiscard]] grid blocks() const { return {divided_up(out.outputs, threads / warp), in.rows}; }
+    [[nodiscard]] grid blocks() const { return {ceil_div(out.outputs, threads / warp), in.rows}; }
 
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {
@@ -172,7 +173,7 @@ struct wide_product {
     }
     [[nodiscard]] grid blocks() const {
         if (products == 0) return {0};
-        return {out[products - 1].first + divided_up(out[products - 1].outputs, in_block)};
+        return {out[products - 1].first + ceil_div(out[products - 1].outputs, in_block)};
     }
 
     template <class Block>
@@ -254,7 +255,7 @@ struct wide_swiglu {
     std::size_t outputs;
     float* y; ///< (rows, outputs)
 
-    [[nodiscard]] grid blocks() const { return {divided_up(outputs, threads / warp)}; }
+    [[nodiscard]] grid blocks() const { return {ceil_div(outputs, threads / warp)}; }
 
     template <class Block>
     LLAMAVISION_KERNEL void operator()(Block& block, shared&) const {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Weights as kernels read them: value i of a matrix in row-major order, and eight neighbours at a time where they lie
-// on 16 bytes. Two formats are the cuda backend's own: `q8_split` and `q4_split` hold the integers of all blocks of 32
-// first and their scales after them, so that neighbouring threads read neighbouring words. Within a word neighbouring
-// values lie 16 bits apart, so that a mask takes out a pair as tensor cores read it.
+// on 16 bytes. Blocks in the cuda backend's own layout have the integers of all blocks of 32 first and their scales
+// after them, so that neighbouring threads read neighbouring words. Within a word neighbouring values lie 16 bits
+// apart, so that a mask takes out a pair as tensor cores read it.
 #pragma once
 
 #include <cstddef>
@@ -10,9 +10,14 @@
 #include <type_traits>
 
 #include <llamavision/backend/cuda/kernels/block.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/weights/matrix.hpp>
 
 namespace llamavision::gpu {
+
+/// The cuda backend's own layout, for products on tensor cores: blocks with their scales apart. Matrices of f16 and
+/// bf16 have their values in rows as well, but activations are rounded to their type.
+inline constexpr weight_layout for_cores{"for tensor cores"};
 
 struct f32_values {
     float const* data = nullptr;
@@ -62,7 +67,7 @@ struct q4_values {
 
 /// Bytes before the scales.
 constexpr std::size_t integers_of(format type, std::size_t count) {
-    return divided_up(type == format::q8_split ? count : count / 2, 16) * 16;
+    return round_up(type == format::q8 ? count : count / 2, 16);
 }
 
 struct alignas(16) four_words {
@@ -164,15 +169,16 @@ template <class F>
 void visit_values(matrix const& m, F&& f) {
     auto const* const bytes = static_cast<std::byte const*>(m.data);
     auto const scales = [&] { return reinterpret_cast<f16 const*>(bytes + integers_of(m.type, m.size())); };
+    if (m.layout != &for_cores) check_is_in_rows(m);
     switch (m.type) {
-    case format::f16:
-    case format::f16_cores: return f(f16_values{static_cast<f16 const*>(m.data)});
-    case format::bf16:
-    case format::bf16_cores: return f(bf16_values{static_cast<bf16 const*>(m.data)});
-    case format::q8: return f(stored_blocks<q8_0>{static_cast<q8_0 const*>(m.data)});
-    case format::q4: return f(stored_blocks<q4_0>{static_cast<q4_0 const*>(m.data)});
-    case format::q8_split: return f(q8_values{static_cast<std::int8_t const*>(m.data), scales()});
-    case format::q4_split: return f(q4_values{static_cast<std::uint8_t const*>(m.data), scales()});
+    case format::f16: return f(f16_values{static_cast<f16 const*>(m.data)});
+    case format::bf16: return f(bf16_values{static_cast<bf16 const*>(m.data)});
+    case format::q8:
+        if (m.layout) return f(q8_values{static_cast<std::int8_t const*>(m.data), scales()});
+        return f(stored_blocks<q8_0>{static_cast<q8_0 const*>(m.data)});
+    case format::q4:
+        if (m.layout) return f(q4_values{static_cast<std::uint8_t const*>(m.data), scales()});
+        return f(stored_blocks<q4_0>{static_cast<q4_0 const*>(m.data)});
     default: return f(f32_values{m.floats()});
     }
 }

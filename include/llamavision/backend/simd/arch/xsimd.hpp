@@ -11,9 +11,7 @@
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <xsimd/xsimd.hpp>
 
-namespace llamavision {
-inline namespace LLAMAVISION_ARCH {
-namespace simd_words {
+namespace llamavision::inline LLAMAVISION_ARCH::simd_words {
 
 using floats = xsimd::batch<float>;
 using integers = xsimd::batch<std::int32_t>;
@@ -96,6 +94,4 @@ void map(std::size_t count, float* y, F const& f, X const*... x) {
     if (i < count) store(y + i, f(load(x + i, count - i)...), count - i);
 }
 
-} // namespace simd_words
-} // namespace LLAMAVISION_ARCH
-} // namespace llamavision
+} // namespace llamavision::inline LLAMAVISION_ARCH::simd_words

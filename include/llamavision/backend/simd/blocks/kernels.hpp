@@ -6,9 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/blocks/panels.hpp>
 
-namespace llamavision::blocks {
+namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 
 /// Integers below 2²² in magnitude, added to the bits of 3·2²², are the bits of the float 3·2²² + n: a sum that starts
 /// there is a float when it ends, without a conversion.
@@ -84,4 +85,4 @@ struct block_table {
     format_kernels q8, q4;
 };
 
-} // namespace llamavision::blocks
+} // namespace llamavision::inline LLAMAVISION_ARCH::blocks

@@ -8,15 +8,20 @@
 #include <cstdint>
 #include <cstring>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/kernels/linear.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/weights/blocks.hpp>
 #include <llamavision/weights/matrix.hpp>
 
-namespace llamavision::blocks {
+namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 
 inline constexpr std::size_t outputs = 16; ///< of a panel
 inline constexpr std::size_t length = 32;  ///< columns of a block
 inline constexpr std::size_t line = 64;    ///< bytes: four columns of all outputs
+
+/// Of matrices of q8 and q4.
+inline constexpr weight_layout block_panels{"panels of blocks"};
 
 /// One block of a panel, `lines` lines of integers. As bytes without sign they are the weight's integers plus `zero`.
 ///
@@ -43,18 +48,16 @@ struct panel {
     f16 const* scales;
 };
 
-constexpr std::size_t integers_per_block(format type) {
-    return (type == format::q8_panels ? q8::lines : q4::lines) * line;
-}
+constexpr std::size_t integers_per_block(format type) { return (type == format::q8 ? q8::lines : q4::lines) * line; }
 
 /// Bytes of a panel of a matrix with so many columns.
 constexpr std::size_t panel_bytes(format type, std::size_t columns) {
-    return products::ceiling(columns / length * (integers_per_block(type) + outputs * sizeof(f16)), line) * line;
+    return round_up(columns / length * (integers_per_block(type) + outputs * sizeof(f16)), line);
 }
 
 /// Bytes of the whole matrix. Its last panel is filled up with outputs of zero.
 constexpr std::size_t matrix_bytes(format type, std::size_t rows, std::size_t columns) {
-    return products::ceiling(rows, outputs) * panel_bytes(type, columns);
+    return ceil_div(rows, outputs) * panel_bytes(type, columns);
 }
 
 /// Panel i of a matrix that was laid out.
@@ -101,4 +104,4 @@ void repack(kernel_table const& t, matrix const& stored, std::size_t i, std::byt
         }
 }
 
-} // namespace llamavision::blocks
+} // namespace llamavision::inline LLAMAVISION_ARCH::blocks

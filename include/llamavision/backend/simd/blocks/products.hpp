@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/blocks/panels.hpp>
 #include <llamavision/backend/simd/kernels/elementwise.hpp>
 #include <llamavision/backend/simd/kernels/norms.hpp>
@@ -16,11 +17,11 @@
 #include <llamavision/backend/simd/tiers/blocks_avx512.hpp>
 #include <llamavision/backend/simd/tiers/blocks_baseline.hpp>
 #include <llamavision/backend/simd/tiers/blocks_neon.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/thread_pool.hpp>
 #include <llamavision/weights/formats.hpp>
 
-namespace llamavision::blocks {
-inline namespace LLAMAVISION_ARCH {
+namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 
 /// Whether the machine has dot products of bytes, which came later than the vectors that they work on.
 [[nodiscard]] inline bool has_vnni(tier level) {
@@ -48,9 +49,7 @@ inline namespace LLAMAVISION_ARCH {
     return baseline::table;
 }
 
-[[nodiscard]] constexpr bool is_laid_out(matrix const& w) {
-    return w.type == format::q8_panels || w.type == format::q4_panels;
-}
+[[nodiscard]] constexpr bool is_in_panels(matrix const& w) { return w.layout == &block_panels; }
 
 [[nodiscard]] constexpr bool is_block_format(weight_format f) {
     return f == weight_format::q8 || f == weight_format::q4;
@@ -59,24 +58,24 @@ inline namespace LLAMAVISION_ARCH {
 /// Bytes that the weight takes as panels of that format; 0 if it cannot be laid out so.
 [[nodiscard]] constexpr std::size_t repacked_bytes(matrix const& w, weight_format f) {
     bool const whole = w.columns > 0 && w.columns % length == 0;
-    if (whole && f == weight_format::q8) return matrix_bytes(format::q8_panels, w.rows, w.columns);
-    if (whole && f == weight_format::q4) return matrix_bytes(format::q4_panels, w.rows, w.columns);
+    if (whole && f == weight_format::q8) return matrix_bytes(format::q8, w.rows, w.columns);
+    if (whole && f == weight_format::q4) return matrix_bytes(format::q4, w.rows, w.columns);
     return 0;
 }
 
 /// Fills so many bytes, on all threads. @pre w is stored in rows, of any format
 inline matrix repack(thread_pool& pool, kernel_table const& t, matrix const& w, weight_format f, std::byte* to) {
     bool const eight = f == weight_format::q8;
-    matrix const result{to, eight ? format::q8_panels : format::q4_panels, w.rows, w.columns};
+    matrix const result{to, eight ? format::q8 : format::q4, w.rows, w.columns, &block_panels};
     std::size_t const bytes = panel_bytes(result.type, w.columns);
-    pool.run(products::ceiling(w.rows, outputs), [&](std::size_t i) {
+    pool.run(ceil_div(w.rows, outputs), [&](std::size_t i) {
         eight ? blocks::repack<q8>(t, w, i, to + i * bytes) : blocks::repack<q4>(t, w, i, to + i * bytes);
     });
     return result;
 }
 
 inline format_kernels const& kernels_for(block_table const& t, matrix const& w) {
-    return w.type == format::q8_panels ? t.q8 : t.q4;
+    return w.type == format::q8 ? t.q8 : t.q4;
 }
 
 /// Most rows that read the weights where they lie; more are worth unpacking them.
@@ -89,15 +88,15 @@ class parts {
         if (rows <= few_rows) { // the weights' traffic decides: whole groups, of a quarter of a megabyte or more
             constexpr std::size_t most = products::most_outputs / few_rows / outputs;
             std::size_t const bytes = most_side_by_side * panel_bytes(w.type, w.columns);
-            std::size_t panels = most_side_by_side * products::ceiling(std::size_t{1} << 18, bytes);
+            std::size_t panels = most_side_by_side * ceil_div(std::size_t{1} << 18, bytes);
             panels = std::min(panels, most);
             std::size_t const wanted = threads > 1 ? 6 * threads : 1;
-            while (panels > 1 && products::ceiling(outputs_, panels * outputs) < wanted) panels /= 2;
+            while (panels > 1 && ceil_div(outputs_, panels * outputs) < wanted) panels /= 2;
             width_ = panels * outputs;
         }
-        across_ = products::ceiling(outputs_, width_);
+        across_ = ceil_div(outputs_, width_);
     }
-    [[nodiscard]] std::size_t count() const { return across_ * products::ceiling(rows_, products::row_block); }
+    [[nodiscard]] std::size_t count() const { return across_ * ceil_div(rows_, products::row_block); }
     [[nodiscard]] products::part operator[](std::size_t i) const {
         std::size_t const row = i / across_ * products::row_block, output = i % across_ * width_;
         return {row, std::min(products::row_block, rows_ - row), output, std::min(width_, outputs_ - output)};
@@ -117,7 +116,7 @@ class rounded {
         x_.few = rows <= few_rows;
         x_.height = x_.few ? format_kernels::most_streamed : t.rows;
         x_.blocks = blocks;
-        std::size_t const filled = products::ceiling(rows, x_.height) * x_.height;
+        std::size_t const filled = round_up(rows, x_.height);
         values.resize(std::max(values.size(), filled * w.columns));
         terms.resize(std::max(terms.size(), filled * blocks));
         x_.values = values.data();
@@ -126,7 +125,7 @@ class rounded {
         term* const to_terms = terms.data();
         std::int32_t const zero = kernels_for(t, w).zero;
         std::size_t const chunk = std::max<std::size_t>(1, (std::size_t{1} << 15) / w.columns);
-        pool.run(products::ceiling(rows, chunk), [&](std::size_t i) {
+        pool.run(ceil_div(rows, chunk), [&](std::size_t i) {
             float* const buffer = x.weight ? scratch<6>(w.columns) : nullptr;
             for (std::size_t r = i * chunk; r < std::min(rows, (i + 1) * chunk); ++r) {
                 std::size_t const at = r / x_.height * x_.height * blocks + r % x_.height;
@@ -155,7 +154,7 @@ class partial_product {
         alignas(line) float sums[format_kernels::most_streamed * most_side_by_side * outputs];
         std::size_t const bytes = panel_bytes(w_.type, w_.columns);
         for (std::size_t o = 0; o < p_.outputs; o += most_side_by_side * outputs) {
-            std::size_t const panels = std::min(most_side_by_side, products::ceiling(p_.outputs - o, outputs));
+            std::size_t const panels = std::min(most_side_by_side, ceil_div(p_.outputs - o, outputs));
             panel_group const weights{panel_of(w_, (p_.output + o) / outputs), bytes, panels};
             for (std::size_t r = 0; r < p_.rows; r += format_kernels::most_streamed) {
                 std::size_t const rows = std::min(format_kernels::most_streamed, p_.rows - r);
@@ -270,5 +269,4 @@ inline void linear_add(thread_pool& pool, block_table const& t, matrix const& w,
     });
 }
 
-} // namespace LLAMAVISION_ARCH
-} // namespace llamavision::blocks
+} // namespace llamavision::inline LLAMAVISION_ARCH::blocks

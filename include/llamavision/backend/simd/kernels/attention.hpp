@@ -15,15 +15,15 @@
 #include <span>
 
 #include <llamavision/backend/attention.hpp>
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/backend/simd/kernels/scratch.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/thread_pool.hpp>
 
-namespace llamavision::flash {
+namespace llamavision::inline LLAMAVISION_ARCH::flash {
 
 inline constexpr std::size_t piece_keys = 128, section_pieces = 8, item_queries = 128;
-
-constexpr std::size_t ceiling(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
 /// Queries of one key head: query i is row i / ratio of the group and head i % ratio of those that share the key head.
 struct item {
@@ -47,13 +47,13 @@ struct piece {
 inline std::size_t pieces(item const& it) {
     std::size_t n = 0;
     for (std::size_t b = 0; b < it.group->blocks.size(); ++b)
-        n += ceiling(it.seen(b, it.row(it.count - 1)), piece_keys);
+        n += ceil_div(it.seen(b, it.row(it.count - 1)), piece_keys);
     return n;
 }
 
 inline piece piece_at(item const& it, std::size_t i) {
     for (std::size_t b = 0;; ++b) {
-        std::size_t const rows = it.seen(b, it.row(it.count - 1)), n = ceiling(rows, piece_keys);
+        std::size_t const rows = it.seen(b, it.row(it.count - 1)), n = ceil_div(rows, piece_keys);
         if (i < n) return {b, i * piece_keys, std::min(piece_keys, rows - i * piece_keys)};
         i -= n;
     }
@@ -81,7 +81,7 @@ class worker {
         for_tiles([&](std::size_t, std::size_t wide, int) { n += wide; });
         return n;
     }
-    [[nodiscard]] std::size_t sections() const { return ceiling(pieces(it_), section_pieces); }
+    [[nodiscard]] std::size_t sections() const { return ceil_div(pieces(it_), section_pieces); }
 
     /// Lays the queries out as (dim, queries) in `q`.
     void read(float const* rows, float* q) const {
@@ -199,14 +199,14 @@ class items {
     [[nodiscard]] item operator[](std::size_t i) const {
         std::size_t g = 0;
         for (; i >= of(groups_[g]); ++g) i -= of(groups_[g]);
-        std::size_t const queries = groups_[g].rows * ratio_, blocks = ceiling(queries, item_queries);
+        std::size_t const queries = groups_[g].rows * ratio_, blocks = ceil_div(queries, item_queries);
         std::size_t const first = i % blocks * item_queries;
         return {&groups_[g], i / blocks, first, std::min(item_queries, queries - first), ratio_};
     }
 
   private:
     [[nodiscard]] std::size_t of(query_group const& g) const {
-        return kv_heads_ * ceiling(g.rows * ratio_, item_queries);
+        return kv_heads_ * ceil_div(g.rows * ratio_, item_queries);
     }
     std::size_t ratio_, kv_heads_;
     std::span<query_group const> groups_;
@@ -267,4 +267,4 @@ inline void attend(thread_pool& pool, kernel_table const& t, float const* q, att
         pool.run(count, [&](std::size_t i) { whole(t, q, shape, all[i], y); });
 }
 
-} // namespace llamavision::flash
+} // namespace llamavision::inline LLAMAVISION_ARCH::flash

@@ -4,11 +4,10 @@
 
 #include <cstddef>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/xsimd.hpp>
 
-namespace llamavision {
-inline namespace LLAMAVISION_ARCH {
-namespace elementwise {
+namespace llamavision::inline LLAMAVISION_ARCH::elementwise {
 
 using simd_words::floats;
 
@@ -53,6 +52,4 @@ inline void rotate(float* head, std::size_t half, float const* cos, float const*
     }
 }
 
-} // namespace elementwise
-} // namespace LLAMAVISION_ARCH
-} // namespace llamavision
+} // namespace llamavision::inline LLAMAVISION_ARCH::elementwise

@@ -7,10 +7,12 @@
 #include <cstddef>
 #include <type_traits>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/targets.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/weights/matrix.hpp>
 
-namespace llamavision::products {
+namespace llamavision::inline LLAMAVISION_ARCH::products {
 
 /// Most columns that are summed before the lanes are: four widened weight rows of it (20 KB) stay in a first-level
 /// cache.
@@ -20,11 +22,9 @@ inline constexpr std::size_t row_block = 96;
 /// Floats that one thread's part of an output may take where it is kept on the stack.
 inline constexpr std::size_t most_outputs = row_block * 64;
 
-constexpr std::size_t ceiling(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
 /// Columns are cut into blocks of equal length. The cut depends on their number alone, and so do the sums' bits.
 constexpr std::size_t column_block(std::size_t columns) {
-    return ceiling(ceiling(columns, std::max<std::size_t>(1, ceiling(columns, most_columns))), 64) * 64;
+    return ceil_div(ceil_div(columns, std::max<std::size_t>(1, ceil_div(columns, most_columns))), 64) * 64;
 }
 
 /// A part of the output: rows [row, row + rows) and columns [output, output + outputs).
@@ -40,9 +40,9 @@ class parts {
             std::size_t const row_bytes = std::max<std::size_t>(1, bytes_of(w.type, w.columns));
             width_ = std::clamp<std::size_t>((std::size_t{1} << 18) / row_bytes / 4 * 4, 4, most_outputs / 8);
         }
-        across_ = ceiling(outputs_, width_);
+        across_ = ceil_div(outputs_, width_);
     }
-    [[nodiscard]] std::size_t count() const { return across_ * ceiling(rows_, row_block); }
+    [[nodiscard]] std::size_t count() const { return across_ * ceil_div(rows_, row_block); }
     [[nodiscard]] part operator[](std::size_t i) const {
         std::size_t const row = i / across_ * row_block, output = i % across_ * width_;
         return {row, std::min(row_block, rows_ - row), output, std::min(width_, outputs_ - output)};
@@ -137,7 +137,8 @@ class partial_product {
 /// y (p.rows, p.outputs) = the part p of x wᵀ + bias.
 inline void compute(kernel_table const& t, matrix const& w, float const* bias, float const* x, part const& p, float* y,
                     std::size_t y_stride) {
+    check_is_in_rows(w);
     partial_product(t, w, x + p.row * w.columns, p, y, y_stride).run(bias);
 }
 
-} // namespace llamavision::products
+} // namespace llamavision::inline LLAMAVISION_ARCH::products

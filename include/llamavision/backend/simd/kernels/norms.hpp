@@ -6,11 +6,10 @@
 #include <cstddef>
 
 #include <llamavision/backend/products.hpp>
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/xsimd.hpp>
 
-namespace llamavision {
-inline namespace LLAMAVISION_ARCH {
-namespace norms {
+namespace llamavision::inline LLAMAVISION_ARCH::norms {
 
 using simd_words::floats;
 
@@ -68,6 +67,4 @@ inline float const* read(normed const& x, std::size_t width, std::size_t first, 
     return buffer;
 }
 
-} // namespace norms
-} // namespace LLAMAVISION_ARCH
-} // namespace llamavision
+} // namespace llamavision::inline LLAMAVISION_ARCH::norms

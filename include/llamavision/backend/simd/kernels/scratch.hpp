@@ -6,7 +6,9 @@
 #include <memory>
 #include <vector>
 
-namespace llamavision {
+#include <llamavision/backend/simd/arch/arch.hpp>
+
+namespace llamavision::inline LLAMAVISION_ARCH {
 
 /// At least `count` floats on a cache line's boundary; each Use has its own.
 template <int Use>
@@ -24,4 +26,4 @@ std::byte* scratch_bytes(std::size_t count) {
     return reinterpret_cast<std::byte*>(scratch<Use>((count + sizeof(float) - 1) / sizeof(float)));
 }
 
-} // namespace llamavision
+} // namespace llamavision::inline LLAMAVISION_ARCH

@@ -17,13 +17,15 @@
 #include <span>
 
 #include <llamavision/backend/attention.hpp>
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <llamavision/backend/simd/kernels/attention.hpp>
 #include <llamavision/backend/simd/kernels/scratch.hpp>
 #include <llamavision/backend/simd/panels/kept_keys.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/thread_pool.hpp>
 
-namespace llamavision::panels {
+namespace llamavision::inline LLAMAVISION_ARCH::panels {
 
 /// 288 keys and values of 80 to 128 channels, 100 to 150 KB, stay in a second-level cache for all queries of an item;
 /// the scores of 16 queries (18 KB) and their weights (9 KB) stay in a first-level cache. They are whole groups of two
@@ -44,8 +46,7 @@ class attending {
   public:
     attending(panel_table const& t, attention_shape const& shape, flash::item const& it, panel_block const* blocks)
         : t_(t), shape_(shape), it_(it), blocks_(blocks), height_(height_of(it.count)),
-          rows_(ceiling(it.count, height_) * height_), width_(ceiling(shape.head_dim, side) * side),
-          element_(t.wide ? 4 : 2) {}
+          rows_(round_up(it.count, height_)), width_(round_up(shape.head_dim, side)), element_(t.wide ? 4 : 2) {}
 
     void run(float const* q, float* y, bool past_caches) {
         std::size_t const dim = shape_.head_dim, q_bytes = rows_ * steps_of(dim) * step * element_;
@@ -98,7 +99,7 @@ class attending {
     [[nodiscard]] upcoming::lines next(bf16 const* panels, std::size_t steps, std::size_t block) const {
         if (rows_ == height_) return {};
         upcoming::lines const all{reinterpret_cast<std::byte const*>(panels), steps * side};
-        return all.share(block / t_.together, ceiling(all.count, ceiling(rows_ / height_, t_.together)));
+        return all.share(block / t_.together, ceil_div(all.count, ceil_div(rows_ / height_, t_.together)));
     }
 
     /// Takes keys k … k + count - 1 of block b into shift, total and o, for a few queries at a time.
@@ -113,7 +114,7 @@ class attending {
         for (std::size_t block = 0; block < rows_ / height_; block += t_.together) {
             std::size_t const blocks = std::min(t_.together, rows_ / height_ - block), first = block * height_;
             t_.multiply(queries_ + block * q_block, q_block, height_, blocks, keys, layout.key_panel() * sizeof(bf16),
-                        ceiling(count, side), key_steps, scores_, score_stride, false,
+                        ceil_div(count, side), key_steps, scores_, score_stride, false,
                         {next(keys + attention_keys / side * layout.key_panel(), key_steps, block),
                          {},
                          (key_steps * step - shape_.head_dim) / 2});
@@ -146,7 +147,7 @@ inline void keep(thread_pool& pool, panel_table const& t, attention_shape const&
     if (count == 0) return; // and there need be no arrays
     kept_layout const layout(shape, capacity);
     // A step's rows belong to one thread, with all heads: memory is read in its order.
-    std::size_t const lead = step - first % step, chunks = 1 + (count > lead ? ceiling(count - lead, step) : 0);
+    std::size_t const lead = step - first % step, chunks = 1 + (count > lead ? ceil_div(count - lead, step) : 0);
     std::size_t const stride = shape.kv_heads * shape.head_dim;
     pool.run(chunks, [&](std::size_t part) {
         std::size_t const from = part == 0 ? 0 : lead + (part - 1) * step;
@@ -179,7 +180,7 @@ inline void attend(thread_pool& pool, panel_table const& t, float const* q, atte
             ++count;
         }
     // [panel_block of every block][keys and values of those that come as floats, each once]
-    std::size_t const lists = ceiling(count * sizeof(panel_block), 64) * 64;
+    std::size_t const lists = round_up(count * sizeof(panel_block), 64);
     std::byte* const memory = scratch_bytes<4>(lists + floats * 2 * sizeof(bf16));
     auto* const blocks = reinterpret_cast<panel_block*>(memory);
     auto* buffer = reinterpret_cast<bf16*>(memory + lists);
@@ -212,4 +213,4 @@ inline void attend(thread_pool& pool, panel_table const& t, float const* q, atte
     });
 }
 
-} // namespace llamavision::panels
+} // namespace llamavision::inline LLAMAVISION_ARCH::panels

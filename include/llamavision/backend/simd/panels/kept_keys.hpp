@@ -10,10 +10,12 @@
 #include <cstring>
 
 #include <llamavision/backend/attention.hpp>
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/backend/simd/panels/panels.hpp>
+#include <llamavision/support/ceil_div.hpp>
 
-namespace llamavision::panels {
+namespace llamavision::inline LLAMAVISION_ARCH::panels {
 
 /// The places of a block's keys and values, `capacity` rows of them.
 class kept_layout {
@@ -25,7 +27,7 @@ class kept_layout {
     /// Values of bf16 from one panel to the next.
     [[nodiscard]] std::size_t key_panel() const { return key_steps_ * step * side; }
     [[nodiscard]] std::size_t value_panel() const { return value_steps_ * step * side; }
-    [[nodiscard]] std::size_t value_panels() const { return ceiling(dim_, side); }
+    [[nodiscard]] std::size_t value_panels() const { return ceil_div(dim_, side); }
     [[nodiscard]] std::size_t key_steps() const { return key_steps_; }
     [[nodiscard]] std::size_t keys_of_head() const { return value_steps_ * 2 * key_panel(); }
     [[nodiscard]] std::size_t values_of_head() const { return value_panels() * value_panel(); }
@@ -100,4 +102,4 @@ class kept_layout {
     std::size_t dim_, heads_, key_steps_, value_steps_;
 };
 
-} // namespace llamavision::panels
+} // namespace llamavision::inline LLAMAVISION_ARCH::panels

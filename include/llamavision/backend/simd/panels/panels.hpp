@@ -18,16 +18,20 @@
 #include <cstdint>
 #include <iterator>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/kernels/linear.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/half.hpp>
 #include <llamavision/weights/blocks.hpp>
 
-namespace llamavision::panels {
+namespace llamavision::inline LLAMAVISION_ARCH::panels {
 
 inline constexpr std::size_t side = 16;              ///< rows of a block, outputs of a panel
 inline constexpr std::size_t step = 32;              ///< values of bf16 along k that are multiplied at once
 inline constexpr std::size_t i8_step = 64;           ///< integers
 inline constexpr std::size_t tile = side * step * 2; ///< bytes of a panel's step
+
+inline constexpr weight_layout bf16_panels{"panels of bf16"}, i8_panels{"panels of i8"};
 
 /// Bytes of an output that is not found in a second-level cache again, and so need not be brought into one to be
 /// written.
@@ -36,20 +40,19 @@ inline constexpr std::size_t large = std::size_t{1} << 21;
 /// A row's weights in attention are taken from a larger score when a part of their sum is above this.
 inline constexpr float large_sum = 0x1p40f;
 
-constexpr std::size_t ceiling(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-constexpr std::size_t steps_of(std::size_t columns) { return ceiling(columns, step); }
+constexpr std::size_t steps_of(std::size_t columns) { return ceil_div(columns, step); }
 
 /// Bytes of w (rows, columns) as panels.
 constexpr std::size_t bytes(std::size_t rows, std::size_t columns) {
-    return ceiling(rows, side) * steps_of(columns) * tile;
+    return ceil_div(rows, side) * steps_of(columns) * tile;
 }
 
 /// Bytes of w (rows, columns) as panels of integers, and where the scales begin.
 constexpr std::size_t i8_scales(std::size_t rows, std::size_t columns) {
-    return ceiling(rows, side) * ceiling(columns, i8_step) * tile;
+    return ceil_div(rows, side) * ceil_div(columns, i8_step) * tile;
 }
 constexpr std::size_t i8_bytes(std::size_t rows, std::size_t columns) {
-    return i8_scales(rows, columns) + ceiling(rows, side) * side * (sizeof(float) + sizeof(std::int32_t));
+    return i8_scales(rows, columns) + round_up(rows, side) * (sizeof(float) + sizeof(std::int32_t));
 }
 
 /// The height of the blocks that hold `rows` rows.
@@ -79,7 +82,7 @@ inline void pack(kernel_table const& t, matrix const& w, std::size_t index, bf16
 /// @throws format_error if a value is infinite or no number
 inline void pack_i8(kernel_table const& t, matrix const& w, std::size_t index, std::int8_t* to, float* scale,
                     std::int32_t* sum) {
-    std::fill_n(to, side * ceiling(w.columns, i8_step) * i8_step, std::int8_t{0});
+    std::fill_n(to, side * round_up(w.columns, i8_step), std::int8_t{0});
     std::fill_n(scale, side, 0.0f);
     std::fill_n(sum, side, 0);
     for (std::size_t o = 0; o < std::min(side, w.rows - index * side); ++o) {
@@ -100,4 +103,4 @@ inline void pack_i8(kernel_table const& t, matrix const& w, std::size_t index, s
     }
 }
 
-} // namespace llamavision::panels
+} // namespace llamavision::inline LLAMAVISION_ARCH::panels

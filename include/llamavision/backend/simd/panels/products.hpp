@@ -11,14 +11,16 @@
 #include <span>
 
 #include <llamavision/backend/products.hpp>
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/backend/simd/kernels/scratch.hpp>
 #include <llamavision/backend/simd/panels/panels.hpp>
+#include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/thread_pool.hpp>
 #include <llamavision/weights/matrix.hpp>
 
-namespace llamavision::panels {
+namespace llamavision::inline LLAMAVISION_ARCH::panels {
 
 /// What becomes of a product.
 struct epilogue {
@@ -45,8 +47,8 @@ class rounded_rows {
     /// `rows` of x from `begin` on
     rounded_rows(thread_pool& pool, panel_table const& t, bool integers, normed const& x, reader read,
                  std::size_t begin, std::size_t rows, std::size_t columns)
-        : height_(height_of(rows)), steps_(ceiling(columns, integers ? i8_step : step)),
-          block_(steps_ * 64 * height_ * (t.wide && !integers ? 2 : 1)), blocks_(ceiling(rows, height_)),
+        : height_(height_of(rows)), steps_(ceil_div(columns, integers ? i8_step : step)),
+          block_(steps_ * 64 * height_ * (t.wide && !integers ? 2 : 1)), blocks_(ceil_div(rows, height_)),
           data_(scratch_bytes<2>(blocks_ * (block_ + height_ * sizeof(float)))),
           scales_(reinterpret_cast<float*>(data_ + blocks_ * block_)) {
         pool.run(blocks_, [&](std::size_t b) {
@@ -79,8 +81,8 @@ inline std::size_t panels_at_once(panel_table const& t, rounded_rows const& x, s
     std::size_t const group_bytes = std::max<std::size_t>(1, x.steps()) * tile * t.group;
     std::size_t groups = x.blocks() <= 2 ? (std::size_t{1} << 18) / group_bytes : t.most_panels / t.group;
     groups = std::clamp<std::size_t>(groups, 1, t.most_panels / t.group);
-    std::size_t const high = ceiling(x.blocks(), t.most_blocks);
-    while (groups > 1 && high * ceiling(count, groups * t.group) < 6 * threads) groups = (groups + 1) / 2;
+    std::size_t const high = ceil_div(x.blocks(), t.most_blocks);
+    while (groups > 1 && high * ceil_div(count, groups * t.group) < 6 * threads) groups = (groups + 1) / 2;
     return groups * t.group;
 }
 
@@ -92,19 +94,20 @@ class part {
     /// @param rows of x in all
     part(panel_table const& t, rounded_rows const& x, std::size_t rows, matrix const& w, matrix const* second,
          epilogue const& e, std::size_t threads)
-        : t_(t), x_(x), rows_(rows), weights_{&w, second}, e_(e), integers_(w.type == format::i8_panels),
+        : t_(t), x_(x), rows_(rows), weights_{&w, second}, e_(e), integers_(w.layout == &i8_panels),
           bytes_(x.steps() * tile), threads_(threads),
           past_caches_(rows * w.rows * sizeof(float) > large && e.what != finish::added) {}
 
     void run(std::size_t block, std::size_t blocks, std::size_t panel, std::size_t panels) const {
         std::size_t const steps = x_.steps(), height = x_.height();
         // Few rows read w once, in its order; many go through it in pieces.
-        std::size_t const pieces = blocks <= 2 ? 1 : std::max<std::size_t>(1, ceiling(steps, t_.most_steps));
-        std::size_t const piece = ceiling(steps, pieces), together = std::min(blocks, t_.together);
+        std::size_t const pieces = blocks <= 2 ? 1 : std::max<std::size_t>(1, ceil_div(steps, t_.most_steps));
+        std::size_t const piece = ceil_div(steps, pieces), together = std::min(blocks, t_.together);
         // (panel groups, blocks, group · 16) of each weight; one tile where nothing waits.
         std::size_t const stride = t_.group * side, of_tile = together * height * stride;
-        std::size_t const groups = ceiling(panels, t_.group), heaps = ceiling(blocks, together);
-        std::size_t const lines = piece * side, rows_each = ceiling(lines, groups), panels_each = ceiling(lines, heaps);
+        std::size_t const groups = ceil_div(panels, t_.group), heaps = ceil_div(blocks, together);
+        std::size_t const lines = piece * side, rows_each = ceil_div(lines, groups),
+                          panels_each = ceil_div(lines, heaps);
         float* const sums = scratch<3>(2 * (pieces == 1 ? 1 : groups * heaps) * of_tile);
         for (std::size_t s = 0; s < pieces; ++s) {
             span const k{s * piece, std::min(piece, steps - s * piece)};
@@ -148,7 +151,7 @@ class part {
     };
 
     [[nodiscard]] std::int32_t const* starts(matrix const& w) const {
-        return reinterpret_cast<std::int32_t const*>(scales(w) + ceiling(w.rows, side) * side);
+        return reinterpret_cast<std::int32_t const*>(scales(w) + round_up(w.rows, side));
     }
     [[nodiscard]] static float const* scales(matrix const& w) {
         return reinterpret_cast<float const*>(static_cast<std::byte const*>(w.data) + i8_scales(w.rows, w.columns));
@@ -211,13 +214,13 @@ inline std::size_t rows_at_once(panel_table const& t, std::size_t columns) {
 /// A product of the rows that `rounded` holds: `now` of them, from `from` on.
 inline void compute(thread_pool& pool, panel_table const& t, product const& p, rounded_rows const& rounded,
                     std::size_t from, std::size_t now) {
-    std::size_t const panels = ceiling(p.w->rows, side), blocks = rounded.blocks();
+    std::size_t const panels = ceil_div(p.w->rows, side), blocks = rounded.blocks();
     std::size_t const at_once = panels_at_once(t, rounded, panels, pool.threads());
-    std::size_t const across = ceiling(panels, at_once);
+    std::size_t const across = ceil_div(panels, at_once);
     epilogue here = p.e;
     here.y += from * p.w->rows;
     part const all(t, rounded, now, *p.w, p.second, here, pool.threads());
-    pool.run(across * ceiling(blocks, t.most_blocks), [&](std::size_t i) {
+    pool.run(across * ceil_div(blocks, t.most_blocks), [&](std::size_t i) {
         std::size_t const block = i / across * t.most_blocks, panel = i % across * at_once;
         all.run(block, std::min(t.most_blocks, blocks - block), panel, std::min(at_once, panels - panel));
     });
@@ -230,9 +233,9 @@ inline void compute(thread_pool& pool, panel_table const& t, std::span<product c
     std::size_t const most = rows_at_once(t, w.columns);
     for (std::size_t from = 0; from < rows; from += most) {
         std::size_t const now = std::min(most, rows - from);
-        rounded_rows const rounded(pool, t, w.type == format::i8_panels, x, read, from, now, w.columns);
+        rounded_rows const rounded(pool, t, w.layout == &i8_panels, x, read, from, now, w.columns);
         for (product const& p : of) compute(pool, t, p, rounded, from, now);
     }
 }
 
-} // namespace llamavision::panels
+} // namespace llamavision::inline LLAMAVISION_ARCH::panels

@@ -3,12 +3,13 @@
 // sums, two of x and two of w are all eight registers; 4 KB are loaded for 4 products of 16 cycles.
 #pragma once
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/tiers/avx512.hpp>
 
 #if defined(__x86_64__)
 #define LLAMAVISION_TARGET __attribute__((target("amx-tile,amx-bf16,amx-int8,avx512f,avx512bw,avx2,fma,f16c")))
 
-namespace llamavision::amx {
+namespace llamavision::inline LLAMAVISION_ARCH::amx {
 
 struct alignas(64) tile_shapes {
     std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -107,7 +108,7 @@ inline constexpr panel_table table = [] {
     return t;
 }();
 
-} // namespace llamavision::amx
+} // namespace llamavision::inline LLAMAVISION_ARCH::amx
 
 #undef LLAMAVISION_TARGET
 #endif

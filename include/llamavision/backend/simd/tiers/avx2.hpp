@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/backend/simd/panels/panels.hpp>
@@ -13,7 +14,7 @@
 #define LLAMAVISION_TARGET __attribute__((target("avx2,fma,f16c")))
 #define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
 
-namespace llamavision::avx2 {
+namespace llamavision::inline LLAMAVISION_ARCH::avx2 {
 
 struct lanes {
     using reg = __m256;
@@ -145,7 +146,7 @@ inline constexpr panel_table panels_table = [] {
     return t;
 }();
 
-} // namespace llamavision::avx2
+} // namespace llamavision::inline LLAMAVISION_ARCH::avx2
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/backend/simd/panels/panels.hpp>
@@ -13,7 +14,7 @@
 #define LLAMAVISION_TARGET __attribute__((target("avx512f,avx512bw,avx2,fma,f16c")))
 #define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
 
-namespace llamavision::avx512 {
+namespace llamavision::inline LLAMAVISION_ARCH::avx512 {
 
 struct lanes {
     using reg = __m512;
@@ -108,7 +109,7 @@ struct lanes {
 #include <llamavision/backend/simd/kernels/kernels.inc>
 #include <llamavision/backend/simd/panels/panels.inc>
 
-} // namespace llamavision::avx512
+} // namespace llamavision::inline LLAMAVISION_ARCH::avx512
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

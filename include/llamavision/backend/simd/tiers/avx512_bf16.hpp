@@ -6,12 +6,13 @@
 #include <algorithm>
 #include <bit>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/tiers/avx512.hpp>
 
 #if defined(__x86_64__)
 #define LLAMAVISION_TARGET __attribute__((target("avx512f,avx512bw,avx512bf16,avx512vnni,avx2,fma,f16c")))
 
-namespace llamavision::avx512_bf16 {
+namespace llamavision::inline LLAMAVISION_ARCH::avx512_bf16 {
 
 /// Sums as vectors of the compiler, not of its intrinsics: g++ 12 keeps these in registers, and spills arrays of
 /// __m512i.
@@ -130,7 +131,7 @@ inline constexpr panel_table table = [] {
     return t;
 }();
 
-} // namespace llamavision::avx512_bf16
+} // namespace llamavision::inline LLAMAVISION_ARCH::avx512_bf16
 
 #undef LLAMAVISION_TARGET
 #endif

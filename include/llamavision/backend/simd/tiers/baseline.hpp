@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/backend/simd/arch/xsimd.hpp>
@@ -13,9 +14,7 @@
 #define LLAMAVISION_TARGET
 #define LLAMAVISION_LANE __attribute__((always_inline)) inline
 
-namespace llamavision {
-inline namespace LLAMAVISION_ARCH {
-namespace baseline {
+namespace llamavision::inline LLAMAVISION_ARCH::baseline {
 
 struct lanes {
     using reg = simd_words::floats;
@@ -80,9 +79,7 @@ struct lanes {
 #include <llamavision/backend/simd/kernels/kernels.inc>
 #include <llamavision/backend/simd/panels/panels.inc>
 
-} // namespace baseline
-} // namespace LLAMAVISION_ARCH
-} // namespace llamavision
+} // namespace llamavision::inline LLAMAVISION_ARCH::baseline
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <llamavision/backend/simd/blocks/kernels.hpp>
 
@@ -13,7 +14,7 @@
 #define LLAMAVISION_TARGET __attribute__((target("avx2,fma,f16c")))
 #define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
 
-namespace llamavision::blocks {
+namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 
 /// What both have in common.
 struct avx2_lanes {
@@ -96,12 +97,12 @@ struct lanes::sums<q4> {
 #undef LLAMAVISION_UNROLL_PARTS
 
 } // namespace avx2
-} // namespace llamavision::blocks
+} // namespace llamavision::inline LLAMAVISION_ARCH::blocks
 
 #undef LLAMAVISION_TARGET
 #define LLAMAVISION_TARGET __attribute__((target("avxvnni,avx2,fma,f16c")))
 
-namespace llamavision::blocks::avx2_vnni {
+namespace llamavision::inline LLAMAVISION_ARCH::blocks::avx2_vnni {
 
 struct lanes : avx2_lanes {
     template <class F>
@@ -123,7 +124,7 @@ struct lanes : avx2_lanes {
 #include <llamavision/backend/simd/blocks/blocks.inc>
 #undef LLAMAVISION_UNROLL_PARTS
 
-} // namespace llamavision::blocks::avx2_vnni
+} // namespace llamavision::inline LLAMAVISION_ARCH::blocks::avx2_vnni
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

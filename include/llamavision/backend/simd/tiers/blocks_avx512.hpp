@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <llamavision/backend/simd/blocks/kernels.hpp>
 
@@ -14,7 +15,7 @@
 #define LLAMAVISION_TARGET __attribute__((target("avx512f,avx512vnni,avx2,fma,f16c")))
 #define LLAMAVISION_LANE LLAMAVISION_TARGET __attribute__((always_inline)) inline
 
-namespace llamavision::blocks::avx512 {
+namespace llamavision::inline LLAMAVISION_ARCH::blocks::avx512 {
 
 struct lanes {
     /// Not __m512i: g++ 12 keeps arrays of these in registers, and spills arrays of those in every round.
@@ -72,7 +73,7 @@ struct lanes {
 #include <llamavision/backend/simd/blocks/blocks.inc>
 #undef LLAMAVISION_UNROLL_PARTS
 
-} // namespace llamavision::blocks::avx512
+} // namespace llamavision::inline LLAMAVISION_ARCH::blocks::avx512
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

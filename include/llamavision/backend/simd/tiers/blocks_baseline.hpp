@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <llamavision/backend/simd/arch/xsimd.hpp>
 #include <llamavision/backend/simd/blocks/kernels.hpp>
@@ -13,8 +14,7 @@
 #define LLAMAVISION_TARGET
 #define LLAMAVISION_LANE __attribute__((always_inline)) inline
 
-namespace llamavision::blocks {
-inline namespace LLAMAVISION_ARCH {
+namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 namespace baseline {
 
 #if defined(__x86_64__)
@@ -155,8 +155,7 @@ struct lanes::sums<q4> {
 #undef LLAMAVISION_UNROLL_PARTS
 
 } // namespace baseline
-} // namespace LLAMAVISION_ARCH
-} // namespace llamavision::blocks
+} // namespace llamavision::inline LLAMAVISION_ARCH::blocks
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/blocks/kernels.hpp>
 #include <llamavision/backend/simd/tiers/blocks_baseline.hpp>
 #include <llamavision/backend/simd/tiers/neon.hpp>
@@ -15,8 +16,7 @@
 #if defined(__aarch64__)
 #define LLAMAVISION_LANE __attribute__((always_inline)) inline
 
-namespace llamavision::blocks {
-inline namespace LLAMAVISION_ARCH {
+namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 
 /// Weights as signed bytes: q8's own, and q4's 0 … 15, whose zero the sums begin with.
 namespace neon_words {
@@ -315,8 +315,7 @@ inline constexpr block_table table = {tile_rows, 1, &baseline::round, kernels_of
 } // namespace neon_i8mm
 #undef LLAMAVISION_TARGET
 
-} // namespace LLAMAVISION_ARCH
-} // namespace llamavision::blocks
+} // namespace llamavision::inline LLAMAVISION_ARCH::blocks
 
 #undef LLAMAVISION_LANE
 #endif

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/tiers/baseline.hpp>
 
 #if defined(__aarch64__)
@@ -30,8 +31,7 @@
 #endif
 #define LLAMAVISION_LANE __attribute__((always_inline)) inline
 
-namespace llamavision {
-inline namespace LLAMAVISION_ARCH {
+namespace llamavision::inline LLAMAVISION_ARCH {
 
 /// Instructions of extensions, by their names: clang before 16 declares their intrinsics only where the whole
 /// translation unit may use them.
@@ -207,8 +207,7 @@ inline constexpr panel_table panels_table = [] {
 } // namespace neon_bf16
 #undef LLAMAVISION_TARGET
 
-} // namespace LLAMAVISION_ARCH
-} // namespace llamavision
+} // namespace llamavision::inline LLAMAVISION_ARCH
 
 #undef LLAMAVISION_LANE
 #endif
