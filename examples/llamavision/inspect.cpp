@@ -126,8 +126,8 @@ std::string plan_in_words(inspection const& i, std::size_t context) {
         if (!i.text_alone)
             text += size(m.image) + " for each image of " + std::to_string(i.checkpoint.model->values.vision.tiles)
                     + " tiles, " + size(m.encode_scratch) + " while an image is encoded, ";
-        text += size(m.read_scratch) + " while text is read; " + size(m.beside_weights(context))
-                + " for a conversation and a picture.\n";
+        text += size(m.read_scratch) + " while text is read, " + size(m.kernels) + " for kernels; "
+                + size(m.beside_weights(context)) + " for a conversation and a picture.\n";
     }
     std::size_t const memory = lv::machine_memory(), available = lv::available_memory();
     if (memory == 0) return text;
@@ -230,6 +230,7 @@ std::string json(lv::memory_plan const& m, std::size_t context) {
                         {"image", std::to_string(m.image)},
                         {"reading", std::to_string(m.read_scratch)},
                         {"encoding", std::to_string(m.encode_scratch)},
+                        {"kernels", std::to_string(m.kernels)},
                         {"context", std::to_string(context)},
                         {"beside_weights", std::to_string(m.beside_weights(context))}});
 }

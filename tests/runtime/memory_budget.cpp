@@ -149,6 +149,22 @@ TEST_CASE("a context beyond the model's is refused when it is loaded") {
     CHECK(lv::session(loaded(0, {64}), {.context = 600}).context() == 600); // no budget: nothing is counted
 }
 
+TEST_CASE("what kernels borrow and keep is within what the plan counts for them") {
+    using enum lv::weight_format;
+    for (lv::weight_format f : {stored, bf16, i8, q8, q4}) {
+        CAPTURE(lv::name_of(f));
+        auto const pool = std::make_shared<lv::thread_pool>(2);
+        auto const net = wide_network_on(lv::best_tier(), f, pool);
+        lv::session s(net, {64, 32});
+        s.append(id_list(40, 3), {});
+        s.append(id_list{net->numbers().text.vocabulary == 64 ? 64 : 0, 5}, {picture_by(*net, 2, 2)});
+        std::size_t const planned = net->plan(32).kernels;
+        CHECK(pool->memory().kept() > 0);
+        CHECK(pool->memory().kept() <= planned);
+        CHECK(net->plan(32).beside_weights(64) > planned);
+    }
+}
+
 TEST_CASE("several threads take and give back at the same time") {
     auto const ledger = std::make_shared<lv::memory_ledger>(1000);
     std::vector<std::thread> threads;

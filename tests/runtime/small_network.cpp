@@ -72,11 +72,12 @@ std::shared_ptr<lv::network const> apart_network() {
     static auto const network = make<small>(apart{}, 1);
     return network;
 }
-std::shared_ptr<lv::network const> wide_network_on(lv::tier level, lv::weight_format f) {
+std::shared_ptr<lv::network const> wide_network_on(lv::tier level, lv::weight_format f,
+                                                   std::shared_ptr<lv::thread_pool> pool) {
     lv::network_options how;
     how.formats = lv::weight_formats::divided(f, f);
     return std::make_shared<lv::network_of<wide, lv::simd>>(random_weights<wide>(1),
-                                                            lv::simd(lv::simd_options{2, level, nullptr}), how);
+                                                            lv::simd(lv::simd_options{2, level, std::move(pool)}), how);
 }
 std::shared_ptr<lv::network const> other_network() {
     static auto const network = make<other>(lv::scalar{}, 2);

@@ -19,7 +19,8 @@ std::shared_ptr<llamavision::network const> small_network_simd();
 std::shared_ptr<llamavision::network const> small_network_with(llamavision::network_options const& how);
 /// The same on a backend with memory of its own (apart.hpp), and the wide one on a tier of simd, in one format.
 std::shared_ptr<llamavision::network const> apart_network();
-std::shared_ptr<llamavision::network const> wide_network_on(llamavision::tier level, llamavision::weight_format f);
+std::shared_ptr<llamavision::network const> wide_network_on(llamavision::tier level, llamavision::weight_format f,
+                                                            std::shared_ptr<llamavision::thread_pool> pool = nullptr);
 /// Other weights, another number of cross layers.
 std::shared_ptr<llamavision::network const> other_network();
 /// The small network with one other value: for arrangement 2 (one row of two tiles), the table has a value in slot 3,

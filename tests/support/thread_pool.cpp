@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -134,6 +135,36 @@ TEST_CASE("an exception comes out of run, and the pool works on") {
             CHECK(count == 64);
         }
     }
+}
+
+TEST_CASE("memory that a call gave back serves the next one, and no more is kept than the limit") {
+    thread_pool pool(1);
+    std::byte* first = nullptr;
+    {
+        auto const a = pool.lend(1000), b = pool.lend(5000);
+        first = a.data();
+        CHECK(a.data() != b.data());
+        CHECK(reinterpret_cast<std::uintptr_t>(a.data()) % 64 == 0);
+        CHECK(pool.memory().kept() == 0);
+    }
+    CHECK(pool.memory().kept() == 6000);
+    CHECK(pool.lend(900).data() == first); // the smallest that suffices
+    CHECK(pool.memory().kept() == 6000);
+    std::size_t const most = llamavision::memory_lender::most_kept;
+    { auto const all = pool.lend(most - 2000); }
+    CHECK(pool.memory().kept() == most - 2000); // the small ones made room
+    { auto const more = pool.lend(most + 1); }
+    CHECK(pool.memory().kept() == most - 2000); // too large to be kept
+    {
+        auto const moved = [&] { return pool.lend(most - 2000); }();
+    }
+    CHECK(pool.memory().kept() == most - 2000);
+}
+
+TEST_CASE("threads that call a backend one after another leave no memory of their own for each call") {
+    thread_pool pool(2);
+    for (int i = 0; i < 64; ++i) std::thread([&] { auto const mine = pool.lend(std::size_t{1} << 20); }).join();
+    CHECK(pool.memory().kept() == std::size_t{1} << 20);
 }
 
 TEST_CASE("a pool that is never used, or used once, ends") {

@@ -155,6 +155,13 @@ template <class B>
     return true;
 }
 
+/// Says how much memory its kernels take beside their operands, at most, and keep for the next call:
+/// `working_memory(rows, width, widest)` for layers of that width whose products have at most `widest` columns.
+template <class B>
+concept has_working_memory = requires(B const& b, std::size_t n) {
+    { b.working_memory(n, n, n) } -> std::convertible_to<std::size_t>;
+};
+
 /// Offers a smaller form of keys and values: `kept_floats(shape, capacity)` is how many floats of memory the keys of
 /// so many rows take, and their values; `keep(shape, keys, values, places)` puts rows (rows of all places, kv_heads,
 /// head_dim) into their places, in order.

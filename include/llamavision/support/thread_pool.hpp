@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/lent_memory.hpp>
 #include <llamavision/support/machine_threads.hpp>
 
 namespace llamavision {
@@ -55,6 +56,11 @@ class thread_pool {
 
     /// Threads that may work at a time for one caller, with the caller.
     [[nodiscard]] std::size_t threads() const { return workers_.size() + 1; }
+
+    /// Memory for the time of one call; what was given back is kept for later calls of any thread.
+    /// @throws memory_error
+    [[nodiscard]] memory_lender::lent lend(std::size_t bytes) { return memory_.lend(bytes); }
+    [[nodiscard]] memory_lender const& memory() const { return memory_; }
 
     /// Calls `f(chunk)` once for every chunk in [0, chunks), in any order, on any of the threads; returns when all are
     /// done. If calls throw, the first exception comes out of `run`, and chunks not yet begun are skipped.
@@ -194,6 +200,7 @@ class thread_pool {
         for (std::thread& worker : workers_) worker.join();
     }
 
+    memory_lender memory_;
     std::vector<std::thread> workers_;
     int patience_ = 0;
     std::array<job, 8> jobs_;

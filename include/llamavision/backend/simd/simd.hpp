@@ -54,6 +54,7 @@ class simd : private scalar { // privately: a kernel is the scalar one only wher
     [[nodiscard]] std::string kernels() const;
     [[nodiscard]] std::size_t threads() const { return pool_->threads(); }
     [[nodiscard]] std::shared_ptr<thread_pool> const& pool() const { return pool_; }
+    [[nodiscard]] std::size_t working_memory(std::size_t rows, std::size_t width, std::size_t widest) const;
 
     /// bf16, i8, q8 and q4 as panels, the same for every tier. Blocks ask for rows of whole blocks.
     [[nodiscard]] std::size_t repacked_bytes(matrix const& w, weight_format f) const;

@@ -76,6 +76,15 @@ LLAMAVISION_INLINE std::string simd::kernels() const {
            + xsimd::default_arch::name();
 }
 
+/// One call borrows the most for attention, whose keys and values become bf16, or for products of blocks, whose rows
+/// become integers with a scale for 32 of them. A thread keeps some rows, and the tiles of a part.
+LLAMAVISION_INLINE std::size_t simd::working_memory(std::size_t rows, std::size_t width, std::size_t widest) const {
+    std::size_t const attention = rows * width * 2 * sizeof(bf16),
+                      of_blocks = rows * widest * (blocks::length + sizeof(blocks::term)) / blocks::length;
+    std::size_t const of_thread = std::min(rows, panels::side) * widest * sizeof(float);
+    return std::min(std::max(attention, of_blocks), memory_lender::most_kept) + threads() * of_thread;
+}
+
 /// f(first, n) over all of [0, count), in chunks of about 32 Ki values where one of `count` stands for `cost`.
 template <class F>
 void simd::spread(std::size_t count, std::size_t cost, F const& f) const {
@@ -121,9 +130,10 @@ template <class F>
 void simd::in_pieces(normed const& x, std::size_t rows, std::size_t width, F const& f) const {
     if (!x.weight) return f(x.x, 0, rows);
     std::size_t const most = std::max<std::size_t>(1, (std::size_t{1} << 20) / std::max<std::size_t>(1, width));
+    auto const memory = pool_->lend(std::min(most, rows) * width * sizeof(float));
     for (std::size_t from = 0; from < rows; from += most) {
         std::size_t const now = std::min(most, rows - from);
-        float* const buffer = scratch<7>(now * width);
+        auto* const buffer = reinterpret_cast<float*>(memory.data());
         spread(now, width, [&](std::size_t first, std::size_t n) {
             norms::read(x, width, from + first, n, buffer + first * width);
         });

@@ -73,6 +73,8 @@ class compiled_encoder {
     [[nodiscard]] std::size_t scratch_bytes() const {
         return scratch(plan_image(numbers_, 1, numbers_.tiles, {}), false) * sizeof(float);
     }
+    /// Rows of activations of a picture of all tiles.
+    [[nodiscard]] std::size_t most_rows() const { return plan_image(numbers_, 1, numbers_.tiles, {}).rows(); }
     /// Bytes of what is remembered of a picture of all tiles.
     [[nodiscard]] std::size_t image_bytes() const {
         vision_rows const image = plan_image(numbers_, 1, numbers_.tiles, {});

@@ -96,6 +96,7 @@ class compiled_network final : public network {
             }
         m.cache_per_position = reader_.cache_per_position();
         m.read_scratch = reader_.scratch(rows, conversations, false) * sizeof(float);
+        m.kernels = working_memory(rows);
         m.logits = 2 * numbers_.text.vocabulary * sizeof(float);
         m.rows = rows;
         m.conversations = conversations;
@@ -167,6 +168,20 @@ class compiled_network final : public network {
                                  formats_.cross != weight_format::stored);
         std::vector<weight_facts> const all = all_weights<M>(sees());
         weight_memory_ = measure_weights(backend_, all, tensors, formats_, packed);
+    }
+
+    /// Of the kernels, for tokens and for a picture of all tiles.
+    [[nodiscard]] std::size_t working_memory([[maybe_unused]] std::size_t rows) const {
+        std::size_t bytes = 0;
+        if constexpr (has_working_memory<B>) {
+            auto const& n = numbers_;
+            bytes = backend_.working_memory(rows, n.text.width, n.text.mlp);
+            if constexpr (encodes<M>)
+                if (encoder_)
+                    bytes =
+                        std::max(bytes, backend_.working_memory(encoder_->most_rows(), n.vision.width, n.vision.mlp));
+        }
+        return bytes;
     }
 
     void must_see() const {

@@ -61,6 +61,7 @@ struct memory_plan {
     std::size_t image = 0;              ///< for each encoded picture of all tiles
     std::size_t cache_per_position = 0; ///< self-attention keys and values
     std::size_t read_scratch = 0;       ///< while `rows` tokens are read at a time
+    std::size_t kernels = 0;            ///< what the backend's kernels take beside their operands
     std::size_t logits = 0;             ///< for each conversation: of the row before, and of the next one
     std::size_t rows = 0;
     std::size_t conversations = 1; ///< that share a workspace
@@ -68,7 +69,7 @@ struct memory_plan {
     /// What pictures of all tiles and the conversations, of `positions` each, take beside the weights. A workspace
     /// keeps its scratch memory while a picture is encoded. Caches grow in steps of 32 positions.
     [[nodiscard]] std::size_t beside_weights(std::size_t positions, std::size_t pictures = 1) const {
-        return encode_scratch + read_scratch + pictures * image
+        return encode_scratch + read_scratch + kernels + pictures * image
                + conversations * (round_up(positions, 32) * cache_per_position + logits);
     }
     /// The same and the weights: memory that no other process shares and that the system cannot drop. Mapped weights

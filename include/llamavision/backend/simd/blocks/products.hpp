@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include <llamavision/backend/simd/arch/arch.hpp>
 #include <llamavision/backend/simd/blocks/panels.hpp>
@@ -106,23 +105,16 @@ class parts {
     std::size_t rows_, outputs_, width_ = 4 * outputs, across_;
 };
 
-/// Rows of activations, rounded. Its memory is the calling thread's, and grows to the largest product: one at a time.
+/// Rows of activations, rounded, in borrowed memory: groups of `height` rows, the last one filled up.
 class rounded {
   public:
-    rounded(block_table const& t, matrix const& w, thread_pool& pool, normed const& x, std::size_t rows) {
-        thread_local std::vector<std::int8_t> values;
-        thread_local std::vector<term> terms;
+    rounded(block_table const& t, matrix const& w, thread_pool& pool, normed const& x, std::size_t rows)
+        : height_(rows <= few_rows ? format_kernels::most_streamed : t.rows),
+          memory_(pool.lend(round_up(rows, height_) * w.columns / length * (length + sizeof(term)))) {
         std::size_t const blocks = w.columns / length;
-        x_.few = rows <= few_rows;
-        x_.height = x_.few ? format_kernels::most_streamed : t.rows;
-        x_.blocks = blocks;
-        std::size_t const filled = round_up(rows, x_.height);
-        values.resize(std::max(values.size(), filled * w.columns));
-        terms.resize(std::max(terms.size(), filled * blocks));
-        x_.values = values.data();
-        x_.terms = terms.data();
-        std::int8_t* const to = values.data();
-        term* const to_terms = terms.data();
+        auto* const to = reinterpret_cast<std::int8_t*>(memory_.data());
+        auto* const to_terms = reinterpret_cast<term*>(memory_.data() + round_up(rows, height_) * w.columns);
+        x_ = {to, to_terms, height_, blocks, rows <= few_rows};
         std::int32_t const zero = kernels_for(t, w).zero;
         std::size_t const chunk = std::max<std::size_t>(1, (std::size_t{1} << 15) / w.columns);
         pool.run(ceil_div(rows, chunk), [&](std::size_t i) {
@@ -137,6 +129,8 @@ class rounded {
     [[nodiscard]] activations const& operator*() const { return x_; }
 
   private:
+    std::size_t height_;
+    memory_lender::lent memory_;
     activations x_;
 };
 

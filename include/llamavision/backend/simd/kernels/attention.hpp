@@ -234,7 +234,8 @@ inline void split(thread_pool& pool, kernel_table const& t, float const* q, atte
                   items const& all, std::size_t sections, float* y) {
     std::size_t const dim = shape.head_dim, count = all.count();
     std::size_t const size = sums::floats(item_queries, dim);
-    float* const parts = scratch<1>(count * sections * size);
+    auto const memory = pool.lend(count * sections * size * sizeof(float));
+    auto* const parts = reinterpret_cast<float*>(memory.data());
     pool.run(count * sections, [&](std::size_t i) {
         worker const w(t, shape, all[i / sections]);
         std::size_t const lanes = w.lanes();

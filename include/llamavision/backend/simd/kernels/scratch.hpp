@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Working memory of kernels, kept by each thread from call to call.
+// Working memory of one chunk of work. Each thread keeps it from chunk to chunk: some rows, or the tiles of a part, a
+// megabyte or two. What a whole call needs is borrowed from the pool (`thread_pool::lend`).
 #pragma once
 
 #include <cstddef>
 #include <memory>
-#include <vector>
 
 #include <llamavision/backend/simd/arch/arch.hpp>
+#include <llamavision/support/aligned_bytes.hpp>
 
 namespace llamavision::inline LLAMAVISION_ARCH {
 
-/// At least `count` floats on a cache line's boundary; each Use has its own.
+/// At least `count` floats on a cache line; each Use has its own.
+/// @throws memory_error
 template <int Use>
 float* scratch(std::size_t count) {
-    thread_local std::vector<float> floats;
-    constexpr std::size_t line = 64;
-    if (floats.size() < count + line / sizeof(float)) floats.resize(count + line / sizeof(float));
-    void* p = floats.data();
-    std::size_t buffer = floats.size() * sizeof(float);
-    return static_cast<float*>(std::align(line, count * sizeof(float), p, buffer));
-}
-
-template <int Use>
-std::byte* scratch_bytes(std::size_t count) {
-    return reinterpret_cast<std::byte*>(scratch<Use>((count + sizeof(float) - 1) / sizeof(float)));
+    thread_local std::shared_ptr<std::byte> memory;
+    thread_local std::size_t size = 0;
+    if (size < count) {
+        memory.reset();
+        size = 0;
+        memory = aligned_bytes(count * sizeof(float));
+        size = count;
+    }
+    return reinterpret_cast<float*>(memory.get());
 }
 
 } // namespace llamavision::inline LLAMAVISION_ARCH

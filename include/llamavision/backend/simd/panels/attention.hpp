@@ -181,7 +181,8 @@ inline void attend(thread_pool& pool, panel_table const& t, float const* q, atte
         }
     // [panel_block of every block][keys and values of those that come as floats, each once]
     std::size_t const lists = round_up(count * sizeof(panel_block), 64);
-    std::byte* const memory = scratch_bytes<4>(lists + floats * 2 * sizeof(bf16));
+    auto const borrowed = pool.lend(lists + floats * 2 * sizeof(bf16));
+    std::byte* const memory = borrowed.data();
     auto* const blocks = reinterpret_cast<panel_block*>(memory);
     auto* buffer = reinterpret_cast<bf16*>(memory + lists);
     std::size_t i = 0;

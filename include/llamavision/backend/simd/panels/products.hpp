@@ -49,7 +49,7 @@ class rounded_rows {
                  std::size_t begin, std::size_t rows, std::size_t columns)
         : height_(height_of(rows)), steps_(ceil_div(columns, integers ? i8_step : step)),
           block_(steps_ * 64 * height_ * (t.wide && !integers ? 2 : 1)), blocks_(ceil_div(rows, height_)),
-          data_(scratch_bytes<2>(blocks_ * (block_ + height_ * sizeof(float)))),
+          memory_(pool.lend(blocks_ * (block_ + height_ * sizeof(float)))), data_(memory_.data()),
           scales_(reinterpret_cast<float*>(data_ + blocks_ * block_)) {
         pool.run(blocks_, [&](std::size_t b) {
             std::size_t const first = b * height_, count = std::min(height_, rows - first);
@@ -71,6 +71,7 @@ class rounded_rows {
 
   private:
     std::size_t height_, steps_, block_, blocks_;
+    memory_lender::lent memory_;
     std::byte* data_;
     float* scales_;
 };
