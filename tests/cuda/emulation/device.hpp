@@ -25,6 +25,8 @@
 #include <llamavision/backend/cuda/device/allocation_list.hpp>
 #include <llamavision/backend/cuda/dispatch/device_backend.hpp>
 #include <llamavision/backend/cuda/kernels/block.hpp>
+#include <llamavision/backend/cuda/kernels/elementwise.hpp>
+#include <llamavision/backend/cuda/kernels/many_rows.hpp>
 #include <llamavision/support/aligned_bytes.hpp>
 #include <llamavision/support/error.hpp>
 
@@ -250,5 +252,7 @@ class emulated_device {
     std::shared_ptr<std::byte> workspace_;
     std::shared_ptr<state> state_ = std::make_shared<state>();
 };
+
+extern template class device_backend<emulated_device>;
 
 } // namespace llamavision::gpu

@@ -11,6 +11,8 @@
 
 namespace llamavision {
 
+extern template class gpu::device_backend<gpu::cuda_device>;
+
 /// `load<llama_3_2_11b_vision>(folder, cuda{})`. Copies share the GPU's queue and workspace.
 class cuda : public gpu::device_backend<gpu::cuda_device> {
   public:
