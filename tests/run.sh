@@ -19,8 +19,8 @@ command -v ccache >/dev/null && export CMAKE_CXX_COMPILER_LAUNCHER=ccache
 
 logs=() broken=()
 
-# Where CUDA's compiler is, the release build holds the cuda backend: all kernels for all architectures, whose tests run on the
-# host, and on a GPU if there is one.
+# Where CUDA's compiler is, the release build holds the cuda backend, whose tests run on the host, and on a GPU if there is one.
+# Kernels differ at compute capability 8.0 alone: one below it, and one above, whose PTX serves what comes later.
 cuda=OFF
 command -v nvcc >/dev/null && cuda=ON && export CMAKE_CUDA_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER:-}
 
@@ -41,7 +41,7 @@ step() {
     echo "== $preset: done in $((SECONDS - start)) s"
 }
 
-options=(-DLLAMAVISION_CUDA=$cuda)
+options=(-DLLAMAVISION_CUDA=$cuda "-DCMAKE_CUDA_ARCHITECTURES=75-real;90")
 if $quick; then
     step release all -LE emulated
 else

@@ -261,12 +261,11 @@ TEST_CASE("load says which number differs, load_any which configuration is neare
         } catch (mismatch_error const& e) { return std::string(e.what()); }
         return std::string();
     };
-    std::string const one = message([] { (void)load<llama_3_2_11b_vision, scalar>(checkpoint_path); });
+    std::string const one = message([] { (void)load<llama_3_2_11b_vision>(checkpoint_path); });
     CHECK(one.find("is not a llama-3.2-11b-vision") != std::string::npos);
     CHECK(one.find("text.width") != std::string::npos);
     CHECK(one.find("4096") != std::string::npos);
-    std::string const any =
-        message([] { (void)load_any<scalar>(configurations<llama_3_2_11b_vision>{}, checkpoint_path); });
+    std::string const any = message([] { (void)load_any(configurations<llama_3_2_11b_vision>{}, checkpoint_path); });
     CHECK(any.find("nearest is llama-3.2-11b-vision") != std::string::npos);
     CHECK_THROWS_AS((void)load<tiny>("nowhere"), file_error);
 }

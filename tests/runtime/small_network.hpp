@@ -11,6 +11,7 @@
 #include <llamavision/backend/simd/arch/targets.hpp>
 #include <llamavision/runtime/conversation/session.hpp>
 #include <llamavision/runtime/network/options.hpp>
+#include <llamavision/support/thread_pool.hpp>
 
 #include "../support/small.hpp"
 
