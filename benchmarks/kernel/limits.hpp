@@ -123,16 +123,16 @@ __attribute__((target("amx-tile,amx-bf16,amx-int8,avx512f"))) inline double tile
 #endif
 
 inline double fma_baseline() {
-    simd_words::floats sums[12];
-    simd_words::floats const a(0.999f), b(0.001f);
-    for (std::size_t i = 0; i < 12; ++i) sums[i] = simd_words::floats(static_cast<float>(i));
+    simd_ops::floats sums[12];
+    simd_ops::floats const a(0.999f), b(0.001f);
+    for (std::size_t i = 0; i < 12; ++i) sums[i] = simd_ops::floats(static_cast<float>(i));
     for (std::size_t n = 0; n < rounds; ++n) {
         LLAMAVISION_UNROLL
-        for (int i = 0; i < 12; ++i) sums[i] = simd_words::fma(sums[i], a, b);
+        for (int i = 0; i < 12; ++i) sums[i] = simd_ops::fma(sums[i], a, b);
     }
     for (int i = 1; i < 12; ++i) sums[0] = sums[0] + sums[i];
-    benchmark::DoNotOptimize(simd_words::sum(sums[0]));
-    return static_cast<double>(rounds) * 12 * simd_words::width * 2;
+    benchmark::DoNotOptimize(simd_ops::sum(sums[0]));
+    return static_cast<double>(rounds) * 12 * simd_ops::width * 2;
 }
 
 /// What a kernel multiplies.

@@ -95,7 +95,7 @@ void rounded(benchmark::State& state, product const& p, weight_format f, simd co
     weight const laid(p, f, b);
     activations const x(p.rows * p.columns, 0.5f), y(p.rows * p.outputs);
     thread_pool pool(b.threads());
-    panel_table const& t = simd_choice::panels_of(b.level());
+    panel_table const& t = simd_tables::panels_of(b.level());
     panels::rounded_rows const rows(pool, t, integers, x.data(), &norms::read, 0, p.rows, p.columns);
     panels::product const one{&laid.matrix, nullptr, {finish::plain, nullptr, 1, y.data()}};
     against_limit(state, p, integers ? kind::integers : kind::bf16, laid.bytes, b,

@@ -159,12 +159,12 @@ struct send_for {
     float* y;
     template <class Block>
     void operator()(Block& block, shared& s) const {
-        block.alone([&](unsigned t) { block.bring(t, s.value[t], x + 4 * t, How != sent::empty); });
+        block.alone([&](unsigned t) { block.copy_async(t, s.value[t], x + 4 * t, How != sent::empty); });
         if constexpr (How != sent::not_yet && How != sent::never)
-            block.alone([&](unsigned t) { block.wait_for_brought(t); });
+            block.alone([&](unsigned t) { block.wait_for_copies(t); });
         block.sync();
         block.alone([&](unsigned t) { std::copy_n(s.value[threads - 1 - t], 4, y + 4 * t); });
-        if constexpr (How == sent::not_yet) block.alone([&](unsigned t) { block.wait_for_brought(t); });
+        if constexpr (How == sent::not_yet) block.alone([&](unsigned t) { block.wait_for_copies(t); });
     }
 };
 
@@ -188,7 +188,7 @@ struct read_tiles {
         auto const to = [&](unsigned t) -> std::uint32_t(&)[4] { return mine[t].w; };
         block.load_tiles(row, to);
         block.alone([&](unsigned t) { std::copy_n(mine[t].w, 4, straight + 4 * t); });
-        block.load_turned_tiles(row, to);
+        block.load_transposed_tiles(row, to);
         block.alone([&](unsigned t) { std::copy_n(mine[t].w, 4, transposed + 4 * t); });
     }
 };

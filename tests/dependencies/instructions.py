@@ -23,7 +23,7 @@ FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
 INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\s+(\S.*)$")
 # The backend's own namespaces and class: their functions differ from one set of -m flags to another.
 OWN = re.compile(r"^(?!.*\b(compiled_for_\w+|compiled_separately)::).*\bllamavision::"
-                 r"(simd|simd_words|elementwise|norms|products|flash|panels|blocks|baseline|avx\w+|amx|neon\w*)::")
+                 r"(simd|simd_ops|elementwise|norms|products|flash|panels|blocks|baseline|avx\w+|amx|neon\w*)::")
 
 
 def faults(objdump, path):

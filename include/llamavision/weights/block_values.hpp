@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights in blocks, read value by value as a pointer to floats would be: what lets plain loops take any format.
+// Weights in blocks behind the interface of a pointer to floats, so that plain loops take any format.
 #pragma once
 
 #include <cstddef>
@@ -8,15 +8,16 @@
 
 namespace llamavision {
 
-/// The integer that value i of a block is its scale times.
+/// Value i of a block, divided by the block's scale.
 [[nodiscard]] constexpr int integer_of(q8_0 const& block, std::size_t i) { return block.quants[i]; }
 [[nodiscard]] constexpr int integer_of(q4_0 const& block, std::size_t i) { return detail::nibble(block.pairs, i) - 8; }
 
-/// Consecutive values in blocks. A scale has 11 significant bits and an integer at most 8, so every value is exact.
+/// Consecutive values in blocks. A scale has 11 significant bits, an integer at most 8, so every value is exact in
+/// float.
 template <class Block>
 struct block_values {
     Block const* blocks = nullptr;
-    std::size_t first = 0; ///< of the values in `blocks`
+    std::size_t first = 0; ///< index, among the values in `blocks`, of the value [0]
 
     [[nodiscard]] constexpr float operator[](std::size_t i) const {
         Block const& b = blocks[(first + i) / Block::values];
@@ -24,7 +25,7 @@ struct block_values {
     }
     [[nodiscard]] constexpr block_values operator+(std::size_t n) const { return {blocks, first + n}; }
 
-    /// y (count) = the values 0 ... count - 1; whole blocks at a time where they lie so.
+    /// y (count) = the values [0] ... [count - 1]; whole blocks at a time where possible.
     void widen(std::size_t count, float* y) const {
         std::size_t i = 0;
         for (; i < count && (first + i) % Block::values != 0; ++i) y[i] = (*this)[i];

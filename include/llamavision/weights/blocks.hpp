@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GGUF's block types: 32 or 256 neighbouring values of a row that share their scales, as storage types that widen to
-// float. Layouts: ggml-common.h; the arithmetic is that of gguf-py (gguf/quants.py), to the bit.
+// GGUF's block types: 32 or 256 neighbouring values of a row with common scales, as types for storage. The layouts are
+// those of ggml-common.h; results have the same bits as those of gguf-py (gguf/quants.py).
 #pragma once
 
 #include <algorithm>
@@ -18,22 +18,23 @@
 
 namespace llamavision {
 
-// Every decoded value takes at most one rounding: scales have 11 significant bits, group scales 6 to 8, quants up to 6,
-// so that products are exact in float before anything is added to them, and a fused multiply-add changes nothing.
+// A decoded value is rounded at most once. Scales have 11 significant bits, group scales 6 to 8, and the integers up to
+// 8, so their products are exact in float; so it does not matter whether a compiler fuses a multiplication and an
+// addition.
 
 namespace detail {
 
-/// Value i of 32 that lie in 16 bytes: the low nibbles are the values 0 ... 15, the high ones 16 ... 31.
+/// Value i of 32 in 16 bytes: the low nibbles are values 0 ... 15, the high nibbles are values 16 ... 31.
 [[nodiscard]] constexpr int nibble(std::array<std::uint8_t, 16> const& pairs, std::size_t i) {
     return i < 16 ? pairs[i] & 15 : pairs[i - 16] >> 4;
 }
 
-/// Bit i of four little-endian bytes, in the place of a fifth bit.
+/// Bit i of four little-endian bytes, moved to the place of a fifth bit.
 [[nodiscard]] constexpr int fifth_bit(std::array<std::uint8_t, 4> const& bits, std::size_t i) {
     return (bits[i / 8] >> (i % 8) & 1) << 4;
 }
 
-/// x * y rounded to float before anything is added: the detour keeps compilers from fusing the two.
+/// x * y, rounded to float. By way of double, so that compilers do not fuse it with an addition that follows.
 [[nodiscard]] inline float product(float x, float y) {
     return static_cast<float>(static_cast<double>(x) * static_cast<double>(y));
 }
@@ -50,8 +51,8 @@ namespace detail {
 
 } // namespace detail
 
-/// The largest magnitude of some values, as its bits: they are ordered as magnitudes are, infinity and NaNs above all.
-/// Loops over a block's values are such that compilers make vectors of them.
+/// The largest magnitude of some values, as the bits of a float: magnitudes have the order of their bits, and infinity
+/// and NaNs are above all others. Compilers can vectorise this loop.
 [[nodiscard]] inline std::int32_t largest_magnitude(float const* from, std::size_t count) {
     std::int32_t largest = 0;
     for (std::size_t i = 0; i < count; ++i)
@@ -104,7 +105,8 @@ struct q4_0 {
         float const d = static_cast<float>(scale);
         for (std::size_t i = 0; i < values; ++i) to[i] = d * static_cast<float>(detail::nibble(pairs, i) - 8);
     }
-    /// Of the 32 values that of largest magnitude, the first of equals, becomes q = 0; its opposite is cut to q = 15.
+    /// The value of largest magnitude (the first of equals) becomes q = 0. Its opposite would be q = 16, and is cut
+    /// to 15.
     /// @throws format_error if one of them is infinite or no number
     [[nodiscard]] static q4_0 encode(float const* from) {
         std::int32_t const top = largest_magnitude(from, values);
@@ -165,8 +167,9 @@ struct q5_1 {
 
 namespace detail {
 
-/// Scale and minimum of each of eight groups, 6 bits each, in 12 bytes: four scales, four minima, and four bytes with
-/// the lower nibbles of the other four pairs, whose upper two bits lie above the first eight bytes' values.
+/// The scales and minima of eight groups, 6 bits each, in 12 bytes. Bytes 0 ... 3 and 4 ... 7 are the scales and the
+/// minima of the first four groups. Bytes 8 ... 11 are the lower nibbles of those of the other four groups; their upper
+/// two bits are the upper two bits of the first eight bytes.
 struct group_scales {
     std::array<std::uint8_t, 12> bytes;
 
@@ -178,7 +181,7 @@ struct group_scales {
     }
 };
 
-/// 256 values in runs of 32 bytes, a run's low nibbles being one group of 32 and its high ones the next.
+/// 256 values in four runs of 32 bytes: the low nibbles of a run are one group of 32 values, the high nibbles the next.
 [[nodiscard]] constexpr int group_nibble(std::array<std::uint8_t, 128> const& pairs, std::size_t g, std::size_t i) {
     int const byte = pairs[g / 2 * 32 + i];
     return g % 2 == 0 ? byte & 15 : byte >> 4;
@@ -246,7 +249,7 @@ struct q6_k {
 static_assert(sizeof(q4_0) == 18 && sizeof(q4_1) == 20 && sizeof(q5_0) == 22 && sizeof(q5_1) == 24 && sizeof(q8_0) == 34
               && sizeof(q4_k) == 144 && sizeof(q5_k) == 176 && sizeof(q6_k) == 210);
 
-/// Widens whole blocks, which may lie at any address. @pre `to` has room for Block::values floats a block
+/// Decodes whole blocks, at any address. @pre `to` has room for Block::values floats for each block
 template <class Block>
 void decode_blocks(std::span<std::byte const> bytes, float* to) {
     for (; bytes.size() >= sizeof(Block); bytes = bytes.subspan(sizeof(Block)), to += Block::values) {
@@ -256,7 +259,7 @@ void decode_blocks(std::span<std::byte const> bytes, float* to) {
     }
 }
 
-/// Narrows `count` values, a multiple of Block::values, to whole blocks at any address. Throws as `Block::encode`.
+/// Encodes `count` values, a multiple of Block::values, as whole blocks, at any address. @throws as `Block::encode`
 template <class Block>
 void encode_blocks(float const* from, std::size_t count, std::byte* to) {
     for (std::size_t i = 0; i < count; i += Block::values, to += sizeof(Block)) {

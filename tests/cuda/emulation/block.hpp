@@ -175,13 +175,13 @@ class emulated_block {
     }
 
     /// Until a thread waits for them, what stands there is no number.
-    void bring(unsigned t, void* to, void const* from, bool is) {
+    void copy_async(unsigned t, void* to, void const* from, bool is) {
         aligned_for<four_words>(to);
         aligned_for<four_words>(from);
         std::memset(to, 0xff, 16);
         on_the_way_[t].push_back({to, is ? from : nullptr});
     }
-    void wait_for_brought(unsigned t) {
+    void wait_for_copies(unsigned t) {
         for (brought const& b : on_the_way_[t])
             if (b.from)
                 std::memcpy(b.to, b.from, 16);
@@ -202,7 +202,7 @@ class emulated_block {
         });
     }
     template <class From, class To>
-    void load_turned_tiles(From const& from, To const& to) {
+    void load_transposed_tiles(From const& from, To const& to) {
         load_tiles_as(from, to, [](auto const& tile, unsigned g, unsigned column) {
             return pair{tile[column][g], tile[column + 1][g]};
         });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cuda backend: the words of the concept on an NVIDIA GPU. For programs to which CMake's `llamavision_add_cuda` has
-// added its translation units; without them, what needs a GPU does not link.
+// The cuda backend: the backend concept on an NVIDIA GPU. A program that includes this must have the backend's
+// translation units, which CMake's `llamavision_add_cuda` adds; without them it does not link.
 #pragma once
 
 #include <string>
@@ -19,7 +19,7 @@ class cuda : public gpu::device_backend<gpu::cuda_device> {
     /// @throws device_error, in one sentence: no device of that number, no driver, or one that is too old
     explicit cuda(cuda_options options = {}) : gpu::device_backend<gpu::cuda_device>(gpu::cuda_device(options)) {}
 
-    /// How many devices this machine has; 0 also where no driver or a wrong one stands in the way.
+    /// How many devices this machine has; 0 also if there is no driver, or one that does not fit.
     [[nodiscard]] static int devices();
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scalar backend: plain loops over plain arrays. It is the oracle of every test, and the page to read first.
+// The scalar backend: plain loops over plain arrays. All tests compare with it. A reader should begin here.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 
 namespace llamavision {
 
-/// One thread, float storage; sums are accumulated in double, so that its results are the ones to compare with.
+/// One thread. Values are floats; sums are accumulated in double, so that other backends can be compared with it.
 struct scalar {
     [[nodiscard]] std::string_view name() const { return "scalar"; }
 
@@ -109,10 +109,10 @@ struct scalar {
             }
     }
 
-    /// For one query head: softmax over the scores of every key that its group sees, then the weighted mean of the
+    /// For each query head: a softmax over the scores of all keys that its group sees, then the weighted mean of the
     /// values.
     void attend(float const* q, attention_shape const& shape, std::span<query_group const> groups, float* y) const {
-        thread_local std::vector<double> scores; // grows once: nothing is allocated for a token
+        thread_local std::vector<double> scores; // kept, so that nothing is allocated for a token
         for (query_group const& group : groups)
             for (std::size_t i = 0; i < group.rows; ++i)
                 for (std::size_t h = 0; h < shape.heads; ++h) {
@@ -145,7 +145,7 @@ struct scalar {
     void zero(float* y, std::size_t count) const { std::fill_n(y, count, 0.0f); }
 
   private:
-    /// `hidden` rows at the end of the last block are not seen yet (causal groups).
+    /// @param hidden how many rows at the end of the last block the query does not see (causal groups)
     static void attend_one(float const* q, attention_shape const& shape, std::size_t kv_head, query_group const& group,
                            std::size_t hidden, std::vector<double>& scores, float* y) {
         std::size_t const dim = shape.head_dim, stride = shape.kv_heads * dim;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The simd backend: all cores and the widest vectors of the machine. Products and attention choose their instruction
-// set at run time (targets.hpp); the rest is xsimd in the instruction set of the compilation.
+// The simd backend: all cores and the widest vectors of the machine. Products and attention choose their instructions
+// at run time (arch/targets.hpp). The other kernels use xsimd, with the instructions that the program is compiled for.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ namespace llamavision {
 
 struct simd_options {
     std::size_t threads = 0;           ///< 0: as many as this process may use; ignored where there is a pool
-    tier level = best_tier();          ///< a lower one than the best is for tests
+    tier level = best_tier();          ///< tests choose lower ones
     std::shared_ptr<thread_pool> pool; ///< null: the backend makes its own
 };
 
@@ -32,10 +32,11 @@ namespace blocks {
 struct block_table;
 }
 
-/// A handle: copies share the pool. Any number of threads may call it at once.
+/// A handle: copies share the pool. Any number of threads may call it at once. Working memory is borrowed from the
+/// pool, which keeps at most scratch_memory::most_kept bytes of it between calls.
 ///
-/// A row of `linear`, and a query of `attend`, has the same bits alone or in a batch, on any number of threads, and
-/// from the fused kernels or their parts. Bits differ between tiers.
+/// A row of `linear` and a query of `attend` have the same bits alone or in a batch, on any number of threads, and
+/// whether kernels are fused or not. Bits differ between tiers.
 class simd : private scalar { // privately: a kernel is the scalar one only where it is named here
   public:
     using scalar::bytes_equal, scalar::interleave, scalar::unfold; // they move values, at the speed of memory
@@ -45,21 +46,24 @@ class simd : private scalar { // privately: a kernel is the scalar one only wher
 
     explicit simd(std::size_t threads = 0) : simd(simd_options{threads, best_tier(), nullptr}) {}
     explicit simd(std::shared_ptr<thread_pool> pool) : simd(simd_options{0, best_tier(), std::move(pool)}) {}
-    /// Throws `error` if the machine lacks the tier.
+    /// @throws error if the machine lacks the tier
     explicit simd(simd_options options);
 
     [[nodiscard]] std::string_view name() const { return "simd"; }
     [[nodiscard]] tier level() const { return level_; }
-    /// All that decides the bits of results: the tier, and what the rest was compiled for.
+    /// What decides the bits of results: the tier, and the instructions that the other kernels are compiled for.
     [[nodiscard]] std::string kernels() const;
     [[nodiscard]] std::size_t threads() const { return pool_->threads(); }
     [[nodiscard]] std::shared_ptr<thread_pool> const& pool() const { return pool_; }
     [[nodiscard]] std::size_t working_memory(std::size_t rows, std::size_t width, std::size_t widest) const;
 
-    /// bf16, i8, q8 and q4 as panels, the same for every tier. Blocks ask for rows of whole blocks.
+    /// bf16, i8, q8 and q4 as panels, the same for every tier. q8 and q4 need rows of whole blocks; otherwise the
+    /// weight stays as it is stored.
     [[nodiscard]] std::size_t repacked_bytes(matrix const& w, weight_format f) const;
     matrix repack(matrix const& w, weight_format f, std::byte* to) const;
-    [[nodiscard]] static std::string_view layouts() { return "panels 1, blocks 1"; } ///< counts changes of their bytes
+    [[nodiscard]] static std::string_view layouts() {
+        return "panels 1, blocks 1";
+    } ///< a number grows when a layout changes
     [[nodiscard]] matrix repacked_at(matrix const& w, weight_format f, std::byte const* at) const;
 
     void linear(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const;
@@ -70,7 +74,7 @@ class simd : private scalar { // privately: a kernel is the scalar one only wher
     /// y (rows, w.rows) = gelu(x wᵀ + bias)
     void fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows, float* y) const;
 
-    /// Products of the same rows, which are rounded once, and rope after those that are rotated.
+    /// Each y (rows, w.rows) = x wᵀ, and rope where `rotated`. x is rounded once for all of them.
     void fused_projections(std::span<projection const> of, normed const& x, std::size_t rows, rotation const& by) const;
 
     /// y (rows, w.rows) += scale (x wᵀ + bias)
@@ -101,7 +105,7 @@ class simd : private scalar { // privately: a kernel is the scalar one only wher
   private:
     template <class F>
     void spread(std::size_t count, std::size_t cost, F const& f) const;
-    /// f(rows as floats, the first of them, how many), in pieces where their norm is to be made
+    /// Calls f(rows as floats, index of the first, how many); in pieces if they are normed
     template <class F>
     void in_pieces(normed const& x, std::size_t rows, std::size_t width, F const& f) const;
 

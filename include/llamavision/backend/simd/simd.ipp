@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the simd backend's words do: which kernels of which tier, and how work is cut for the threads.
+// The simd backend's kernels: which function of which tier is called, and how the work is divided among the threads.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,7 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH {
 
-namespace simd_choice {
+namespace simd_tables {
 
 inline kernel_table const& kernels_of(tier level) {
     if (!available(level))
@@ -63,12 +63,12 @@ inline panel_table const& panels_of(tier level) {
     return baseline::wide_panels;
 }
 
-} // namespace simd_choice
+} // namespace simd_tables
 
 LLAMAVISION_INLINE simd::simd(simd_options options)
     : pool_(options.pool ? std::move(options.pool) : std::make_shared<thread_pool>(options.threads)),
-      level_(options.level), table_(&simd_choice::kernels_of(options.level)),
-      panels_(&simd_choice::panels_of(options.level)),
+      level_(options.level), table_(&simd_tables::kernels_of(options.level)),
+      panels_(&simd_tables::panels_of(options.level)),
       blocks_(&blocks::table_of(options.level, blocks::has_vnni(options.level))) {}
 
 LLAMAVISION_INLINE std::string simd::kernels() const {
@@ -85,7 +85,7 @@ LLAMAVISION_INLINE std::size_t simd::working_memory(std::size_t rows, std::size_
     return std::min(std::max(attention, of_blocks), memory_lender::most_kept) + threads() * of_thread;
 }
 
-/// f(first, n) over all of [0, count), in chunks of about 32 Ki values where one of `count` stands for `cost`.
+/// Calls f(first, n) for all of [0, count), in chunks of about 32 Ki values; each of `count` is `cost` values.
 template <class F>
 void simd::spread(std::size_t count, std::size_t cost, F const& f) const {
     std::size_t const chunk = std::max<std::size_t>(1, (std::size_t{1} << 15) / std::max<std::size_t>(1, cost));
@@ -144,7 +144,7 @@ void simd::in_pieces(normed const& x, std::size_t rows, std::size_t width, F con
 LLAMAVISION_INLINE void simd::linear(matrix const& w, float const* bias, normed const& x, std::size_t rows,
                                      float* y) const {
     if (blocks::is_in_panels(w)) return blocks::linear(*pool_, *blocks_, w, bias, x, rows, y);
-    if (simd_choice::is_in_panels(w)) {
+    if (simd_tables::is_in_panels(w)) {
         panels::product const one{&w, nullptr, {finish::plain, bias, 1, y}};
         return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
     }
@@ -164,7 +164,7 @@ LLAMAVISION_INLINE void simd::fused_projections(std::span<projection const> of, 
     if (alike && blocks::is_in_panels(w)) {
         blocks::rounded const its(*blocks_, w, *pool_, x, rows);
         for (projection const& p : of) blocks::linear(*pool_, *blocks_, p.w, nullptr, its, rows, p.y);
-    } else if (alike && simd_choice::is_in_panels(w)) {
+    } else if (alike && simd_tables::is_in_panels(w)) {
         panels::product all[3];
         for (std::size_t i = 0; i < of.size(); ++i) all[i] = {&of[i].w, nullptr, {finish::plain, nullptr, 1, of[i].y}};
         panels::compute(*pool_, *panels_, {all, of.size()}, x, &norms::read, rows);
@@ -179,7 +179,7 @@ LLAMAVISION_INLINE void simd::fused_projections(std::span<projection const> of, 
 LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows,
                                            float* y) const {
     if (blocks::is_in_panels(gate)) return blocks::swiglu(*pool_, *blocks_, gate, up, x, rows, y);
-    if (simd_choice::is_in_panels(gate) && up.is_stored_as(gate)) {
+    if (simd_tables::is_in_panels(gate) && up.is_stored_as(gate)) {
         panels::product const both{&gate, &up, {finish::gated, nullptr, 1, y}};
         return panels::compute(*pool_, *panels_, {&both, 1}, x, &norms::read, rows);
     }
@@ -199,7 +199,7 @@ LLAMAVISION_INLINE void simd::fused_swiglu(matrix const& gate, matrix const& up,
 
 LLAMAVISION_INLINE void simd::fused_linear_gelu(matrix const& w, float const* bias, normed const& x, std::size_t rows,
                                                 float* y) const {
-    if (simd_choice::is_in_panels(w)) {
+    if (simd_tables::is_in_panels(w)) {
         panels::product const one{&w, nullptr, {finish::activated, bias, 1, y}};
         return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
     }
@@ -210,7 +210,7 @@ LLAMAVISION_INLINE void simd::fused_linear_gelu(matrix const& w, float const* bi
 LLAMAVISION_INLINE void simd::fused_linear_add(matrix const& w, float const* bias, float const* x, std::size_t rows,
                                                float scale, float* y) const {
     if (blocks::is_in_panels(w)) return blocks::linear_add(*pool_, *blocks_, w, bias, x, rows, scale, y);
-    if (simd_choice::is_in_panels(w)) {
+    if (simd_tables::is_in_panels(w)) {
         panels::product const one{&w, nullptr, {finish::added, bias, scale, y}};
         return panels::compute(*pool_, *panels_, {&one, 1}, x, &norms::read, rows);
     }

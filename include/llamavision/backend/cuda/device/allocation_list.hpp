@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which memory is a device's: the rooms that it has given out.
+// The memory blocks that a device has given out: whether a pointer is the device's.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace llamavision::gpu {
 
-/// Not for several threads at once.
+/// To be used by one thread at a time.
 class allocation_list {
   public:
     void add(std::byte const* begin, std::size_t bytes) { rooms_[begin] = bytes; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The threads of one block on a GPU; see block.hpp. `own` is registers, a step is the thread's own code.
+// One block of threads on a GPU; see kernels/block.hpp. `own` memory is registers, and a step is the thread's own code.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,7 @@ class device_block {
         __syncthreads();
         float total = 0;
         for (unsigned w = 0; w < Threads / warp; ++w) total += of_warp[w];
-        __syncthreads(); // before anybody writes the next sum
+        __syncthreads(); // all must have read this sum before one of them writes the next
         return total;
     }
     template <class F, class Use>
@@ -66,7 +66,7 @@ class device_block {
         use(threadIdx.x, exchanged<4>(f(threadIdx.x), [](float a, float b) { return a > b ? a : b; }));
     }
 
-    __device__ void bring(unsigned, void* to, void const* from, bool is) {
+    __device__ void copy_async(unsigned, void* to, void const* from, bool is) {
 #if __CUDA_ARCH__ >= 800
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(in_shared(to)), "l"(from), "r"(is ? 16 : 0)
                      : "memory");
@@ -74,7 +74,7 @@ class device_block {
         save(to, is ? load<uint4>(from) : uint4{});
 #endif
     }
-    __device__ void wait_for_brought(unsigned) {
+    __device__ void wait_for_copies(unsigned) {
 #if __CUDA_ARCH__ >= 800
         asm volatile("cp.async.wait_all;" ::: "memory");
 #endif
@@ -85,11 +85,11 @@ class device_block {
         load_tiles_as<false>(from, to);
     }
     template <class From, class To>
-    __device__ void load_turned_tiles(From const& from, To const& to) {
+    __device__ void load_transposed_tiles(From const& from, To const& to) {
         load_tiles_as<true>(from, to);
     }
 
-    /// C (16, 8) += A (16, 16) B (16, 8) in every warp, A and B of type T; the layout is block.hpp's.
+    /// C (16, 8) += A (16, 16) B (16, 8) in every warp, A and B of type T; block.hpp describes their registers.
     template <class T, class C, class A, class B>
     __device__ void mma(C const& of_c, A const& of_a, B const& of_b) {
         [[maybe_unused]] float(&c)[4] = of_c(threadIdx.x);
@@ -97,7 +97,7 @@ class device_block {
         [[maybe_unused]] std::uint32_t const low = of_b(threadIdx.x, 0), high = of_b(threadIdx.x, 1);
         if constexpr (std::is_same_v<T, f16>) {
 #if __CUDA_ARCH__ >= 750
-            // Eight columns of A at a time: their registers are the same.
+            // Eight columns of A at a time: these registers of A and B are the same.
             asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                 : "r"(a[0]), "r"(a[1]), "r"(low));
@@ -105,7 +105,7 @@ class device_block {
                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                 : "r"(a[2]), "r"(a[3]), "r"(high));
 #else
-            __trap(); // nobody asks for it (cuda_device::tensor_cores)
+            __trap(); // never called there (cuda_device::tensor_cores)
 #endif
         } else {
             static_assert(std::is_same_v<T, bf16>);
@@ -115,7 +115,7 @@ class device_block {
                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(low), "r"(high));
 #else
-            __trap(); // nobody asks for it (cuda_device::tensor_cores)
+            __trap(); // never called there (cuda_device::tensor_cores)
 #endif
         }
     }
@@ -140,7 +140,7 @@ class device_block {
                          : "r"(row)
                          : "memory");
 #else
-        __trap();     // nobody asks for it (cuda_device::tensor_cores)
+        __trap();     // never called there (cuda_device::tensor_cores)
 #endif
     }
     template <unsigned Width, class Op>

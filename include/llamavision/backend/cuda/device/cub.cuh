@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What CUB does for the device: the largest of many numbers, their order, and their sums. All are 64-bit integers,
-// whose sums and maxima are the same in any order.
+// What CUB computes for the device: the largest of many numbers, their sorted order, and their prefix sums. All are
+// 64-bit integers, so that sums and maxima do not depend on the order.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +18,8 @@
 namespace llamavision::gpu {
 
 namespace detail {
-/// Scores are the upper half of a ranked token (choosing.hpp). The sort is stable, so that the ids in the lower half,
-/// which come in their order, need not be looked at.
+/// Sorts by the upper half, the score of a ranked token (kernels/choosing.hpp). The ids in the lower half come in their
+/// order, and the sort is stable, so it need not compare them.
 inline constexpr int score_begins = 32, score_ends = 64;
 
 using numbers = std::uint64_t const*;

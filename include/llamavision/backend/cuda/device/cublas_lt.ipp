@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLASLt, opened together with the first device. It is half a gigabyte: a program that was built with this backend
-// starts without it, and on machines that have none.
+// cuBLASLt, opened with the first device. It is half a gigabyte: a program that was built with this backend starts
+// without it, and also on machines that do not have it.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@
 
 namespace llamavision::gpu::detail {
 
-/// A library that is opened while the program runs. It stays open.
+/// A library that is opened at run time, and stays open.
 class opened_library {
   public:
     /// @param beside where it is looked for if the dynamic linker does not find it; empty: nowhere
@@ -28,15 +28,15 @@ class opened_library {
         if (!library_) throw device_error("the CUDA Toolkit's library of products is missing: " + reason);
     }
 
-    /// A function of whatever type it is taken as.
+    /// A function of the library; it converts to a pointer of any function type.
     struct function {
         void* at;
         template <class F>
-        operator F*() const { // NOLINT(google-explicit-constructor): it is meant to be taken
+        operator F*() const { // NOLINT(google-explicit-constructor): meant to be implicit
             return reinterpret_cast<F*>(at);
         }
     };
-    /// @throws device_error if there is none of that name
+    /// @throws device_error if the library has none of that name
     function operator[](char const* of) const {
         void* const found = ::dlsym(library_, of);
         if (!found) throw device_error(name_ + " has no " + of);
@@ -75,7 +75,7 @@ struct cublas_lt {
 /// The library, which stays open from the first call on. @throws device_error
 inline cublas_lt const& blas() {
     std::string const name = "libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR);
-#if defined(LLAMAVISION_CUDA_LIBRARIES) // where the CUDA Toolkit lay that this was built with
+#if defined(LLAMAVISION_CUDA_LIBRARIES) // the folder of the CUDA Toolkit that this was built with
     static cublas_lt const opened{{name, LLAMAVISION_CUDA_LIBRARIES}};
 #else
     static cublas_lt const opened{{name, {}}};

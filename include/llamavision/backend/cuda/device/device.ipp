@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The device with CUDA's own headers: memory, the queue, recorded passes, and products by cuBLASLt.
+// The device, by CUDA's own functions: memory, the queue, recorded passes, and products by cuBLASLt.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,7 @@ namespace detail {
 
 inline void check(cudaError_t status, char const* doing) {
     if (status == cudaSuccess) return;
-    static_cast<void>(cudaGetLastError()); // the next call starts anew
+    static_cast<void>(cudaGetLastError()); // clears the error, so that the next call does not report it again
     if (status == cudaErrorMemoryAllocation) throw memory_error(std::string("the GPU's memory is used up: ") + doing);
     throw device_error(std::string("CUDA: ") + doing + ": " + cudaGetErrorString(status));
 }
@@ -45,7 +45,7 @@ inline std::string version_text(int version) {
     return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-/// The number of devices. @throws device_error, which says why there are none
+/// The number of devices. @throws device_error, with the reason, if there are none
 inline int count_devices() {
     int count = 0, driver = 0;
     cudaError_t const status = cudaGetDeviceCount(&count);
@@ -66,7 +66,7 @@ inline std::string gigabytes(std::size_t bytes) {
     return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " GB";
 }
 
-/// Memory of the device at hand, for the queue itself, which gives it back when it closes.
+/// Memory on the current device for the queue itself, freed when the queue is closed.
 inline std::shared_ptr<std::byte> device_memory(std::size_t bytes) {
     void* p = nullptr;
     check(cudaMalloc(&p, std::max<std::size_t>(bytes, 1)), "taking a workspace");
@@ -78,7 +78,7 @@ struct destroyer {
     using pointer = T;
     void operator()(T handle) const { static_cast<void>(Destroy(handle)); }
 };
-/// A handle of CUDA's that is given back when it goes.
+/// A handle of CUDA's, destroyed with this.
 template <class T, auto Destroy>
 using owned = std::unique_ptr<std::remove_pointer_t<T>, destroyer<T, Destroy>>;
 using stream_handle = owned<cudaStream_t, cudaStreamDestroy>;
@@ -94,7 +94,7 @@ using product_handle = owned<cublasLtMatmulDesc_t, destroy_product>;
 using layout_handle = owned<cublasLtMatrixLayout_t, destroy_layout>;
 using preference_handle = owned<cublasLtMatmulPreference_t, destroy_wish>;
 
-/// A pass that was recorded, and for what.
+/// A recorded pass, and the key that it was recorded for.
 struct recorded_pass {
     std::vector<std::uint64_t> key;
     playable_handle playable;
@@ -107,7 +107,7 @@ struct cuda_device::state {
 
     int device = 0;
     cudaDeviceProp properties{};
-    int version = 0; ///< compute capability, times ten: the device's, or the lesser one that its kernels are for
+    int version = 0; ///< compute capability, times ten: the device's, or a lower one for which its kernels are compiled
     cudaMemPool_t pool = nullptr; ///< the device's own
     detail::stream_handle stream;
     detail::library_handle library;
@@ -118,7 +118,7 @@ struct cuda_device::state {
     std::array<std::shared_ptr<std::byte>, 2> pinned;
     std::array<detail::event_handle, 2> sent;
     std::recursive_mutex mutex;
-    /// What the library advises for a product of that type, size, alignment and end.
+    /// The algorithm that the library recommends for a product of that type, size, alignment and epilogue.
     using product_key = std::tuple<format, std::size_t, std::size_t, std::size_t, std::size_t, std::size_t, bool>;
     std::map<product_key, cublasLtMatmulAlgo_t> advised;
 
@@ -145,7 +145,7 @@ cuda_device::cuda_device(cuda_options options) : state_(std::make_shared<state>(
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "opening a queue");
     s.stream.reset(stream);
     check(cudaDeviceGetDefaultMemPool(&s.pool, s.device), "finding the device's pool of memory");
-    std::uint64_t keep = ~std::uint64_t{0}; // what is given back stays this process's, for the next picture
+    std::uint64_t keep = ~std::uint64_t{0}; // freed memory stays with this process, for the next picture
     check(cudaMemPoolSetAttribute(s.pool, cudaMemPoolAttrReleaseThreshold, &keep), "setting up the pool of memory");
     cublasLtHandle_t library = nullptr;
     check(detail::blas().cublasLtCreate(&library), "opening the library of products");
@@ -162,7 +162,7 @@ cuda_device::cuda_device(cuda_options options) : state_(std::make_shared<state>(
         check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
         s.sent[i].reset(event);
     }
-    // A program without kernels for this device is found out here, not in the middle of an answer.
+    // If the program has no kernels for this device, fail here, not in the middle of an answer.
     launch(numbers_at(reinterpret_cast<std::uint32_t*>(s.positions.get()), std::array<std::size_t, 1>{}), {1});
     wait();
     s.version = std::min(s.properties.major * 10 + s.properties.minor, compiled_for());
@@ -170,7 +170,7 @@ cuda_device::cuda_device(cuda_options options) : state_(std::make_shared<state>(
 
 std::string cuda_device::model() const { return state_->properties.name; }
 
-/// The library chooses its kernels by the device and its own version.
+/// The library's choice of kernels depends on the device and on the library's version.
 std::string cuda_device::kernels() const {
     return model() + ", " + std::to_string(processors()) + " processors, cuBLASLt "
            + std::to_string(detail::blas().cublasLtGetVersion());
@@ -182,7 +182,7 @@ std::unique_lock<std::recursive_mutex> cuda_device::lock() const {
     return guard;
 }
 
-/// From the device's pool, in the order of the queue: what was given back is taken again without asking the driver.
+/// From the device's pool, in the order of the queue: freed memory is used again without a call to the driver.
 std::shared_ptr<std::byte> cuda_device::allocate(std::size_t bytes) const {
     auto const guard = lock();
     void* p = nullptr;
@@ -307,8 +307,8 @@ void cuda_device::replay(std::shared_ptr<void>& tape, std::span<std::uint64_t co
     check(cudaGraphLaunch(known->playable.get(), s.stream.get()), "playing a recorded pass");
 }
 
-/// y (rows, outputs) row by row is yᵀ (outputs, rows) column by column, which is how cuBLASLt counts: w comes first,
-/// turned, x second as it is, and the bias runs along the first dimension.
+/// cuBLASLt counts column by column, so our y (rows, outputs) is its yᵀ (outputs, rows): w is the first factor,
+/// transposed; x the second, as it is; and the bias goes along the first dimension.
 void cuda_device::multiply(many_rows const& p) const {
     using detail::blas;
     using detail::check;

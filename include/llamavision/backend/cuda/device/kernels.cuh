@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every kernel that the words start. One that is missing here does not link.
+// The list of all kernels that dispatch/ launches. If one is missing here, the program does not link.
 #pragma once
 
 #include <llamavision/backend/cuda/device/launch.cuh>
@@ -16,7 +16,7 @@
     X(llamavision::gpu::stored_blocks<llamavision::q8_0>)                                                              \
     X(llamavision::gpu::stored_blocks<llamavision::q4_0>)
 
-// Of one format of weights.
+// The kernels of one format of weights.
 #define LLAMAVISION_CUDA_MOVE(Values)                                                                                  \
     LLAMAVISION_CUDA_KERNEL(llamavision::gpu::unpack_values<Values, float>)                                            \
     LLAMAVISION_CUDA_KERNEL(llamavision::gpu::unpack_values<Values, llamavision::bf16>)                                \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a kernel is started; the translation units of separate/cuda/ instantiate it for every kernel that the words know.
+// How a kernel is launched. The translation units of separate/cuda/ instantiate this for every kernel in kernels.cuh.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -26,6 +26,6 @@ void cuda_device::launch(Kernel const& kernel, grid blocks) const {
 
 } // namespace llamavision::gpu
 
-/// Makes a kernel known to the linker.
+/// Instantiates the launch of a kernel.
 #define LLAMAVISION_CUDA_KERNEL(...)                                                                                   \
     template void llamavision::gpu::cuda_device::launch(__VA_ARGS__ const&, llamavision::gpu::grid) const;

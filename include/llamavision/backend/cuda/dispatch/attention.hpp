@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How attention is made on a device: by tensor cores where there are rows enough and keys may be rounded, else in
-// float, in tiles of many rows or row by row.
+// How attention is computed on a device: by tensor cores, if there are enough rows and keys may be rounded; otherwise
+// in float, in tiles of many rows or row by row.
 #pragma once
 
 #include <algorithm>
@@ -22,9 +22,9 @@
 namespace llamavision::gpu {
 
 template <class Device>
-class attention_words {
+class attention_dispatch {
   public:
-    attention_words(Device const& device, attention_shape const& shape, float const* q, float* y)
+    attention_dispatch(Device const& device, attention_shape const& shape, float const* q, float* y)
         : device_(device), shape_(shape), room_(device.workspace()) {
         if (shape.head_dim > 256)
             throw argument_error("attention of heads of " + std::to_string(shape.head_dim)
@@ -45,7 +45,7 @@ class attention_words {
             most = std::max(most, g.rows);
             for (key_block const& b : g.blocks) (b.capacity > 0 ? kept : floats) |= b.rows > 0;
         }
-        if (kept && floats) // nobody asks for it: a model keeps either all of its keys or none
+        if (kept && floats) // not used: a model keeps either all of its keys or none
             throw argument_error("attention to keys in two forms at once");
         bool const heads_fit = shape_.head_dim == 80 || shape_.head_dim == 128;
         bool const many = most * (shape_.heads / shape_.kv_heads) >= 16;
@@ -67,7 +67,7 @@ class attention_words {
         return static_cast<std::uint32_t>(n);
     }
 
-    /// Nothing is done if the workspace has no room for keys that must be rounded first.
+    /// Returns false, and does nothing, if keys must be rounded first and the workspace has no room for them.
     template <class Key>
     bool on_cores(std::span<query_group const> groups) {
         std::size_t const width = shape_.kv_heads * shape_.head_dim;
@@ -120,7 +120,8 @@ class attention_words {
             });
     }
 
-    /// Launches for all groups: as many as a task holds together, and one of very many blocks by itself.
+    /// Launches for all groups: in one launch as many as a task holds; a group of very many blocks has launches of its
+    /// own.
     template <class View, class Tiles, class Launch>
     void all_groups(std::span<query_group const> const all, View const& view, Tiles const& tiles_of,
                     Launch const& launch_with) {
@@ -146,7 +147,7 @@ class attention_words {
         }
     }
 
-    /// As many rows at a time as there is room for their parts, one part for each launch.
+    /// As many rows at a time as the workspace has room for their parts; each launch is one part.
     template <class View, class Tiles, class Launch>
     void long_group(query_group const& whole, std::size_t place, View const& view, Tiles const& tiles_of,
                     Launch const& launch_with) {
@@ -179,7 +180,7 @@ class attention_words {
         return static_cast<std::size_t>(task_.slots) * task_.heads * (task_.head_dim + 2) * sizeof(float);
     }
     [[nodiscard]] std::uint32_t parts_of(std::uint32_t tiles, std::size_t keys) const {
-        // A recorded pass is played again with more and more keys.
+        // A recorded pass is played again when there are more keys.
         if (task_.positions) keys = std::max<std::size_t>(keys, 4096);
         return parts_for(static_cast<std::size_t>(tiles) * task_.kv_heads, device_.processors(), keys, 256,
                          room_.size() / result_bytes());

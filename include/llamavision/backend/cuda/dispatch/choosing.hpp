@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a token is chosen on a device: logits to ranks, the largest of them, and, unless that is the choice, weights,
-// their sums, and the draw. All of it is one recorded pass; one id and the state of the random numbers come back.
+// How a token is chosen on a device: logits become ranks, and the largest is found. Unless that is the choice, weights
+// are computed from the ranks, then their prefix sums, and one is drawn. All of it is one recorded pass; an id and the
+// state of the random numbers come back.
 #pragma once
 
 #include <algorithm>
@@ -18,9 +19,9 @@
 namespace llamavision::gpu {
 
 template <class Device>
-class choosing_words {
+class choosing_dispatch {
   public:
-    explicit choosing_words(Device const& device) : device_(device), room_(device.workspace()) {}
+    explicit choosing_dispatch(Device const& device) : device_(device), room_(device.workspace()) {}
 
     chosen choose(std::shared_ptr<void>& memory, choosing const& how, float const* logits, std::size_t tokens) {
         if (tokens == 0 || tokens > most_tokens) return {};
@@ -48,19 +49,19 @@ class choosing_words {
     }
 
   private:
-    /// So many weights can be added in 64 bits; see fixed_point.hpp.
+    /// The sum of at most so many weights fits into 64 bits; see tokens/fixed_point.hpp.
     static constexpr std::size_t most_tokens = std::size_t{1} << 20;
 
-    /// What stays from one choice to the next.
+    /// The memory of one answer, from one choice to the next.
     struct answer {
         std::shared_ptr<std::byte> buffer;
         choice_state* state = nullptr;
         std::uint8_t* marks = nullptr; ///< (tokens)
-        std::size_t seen = 0;          ///< so many of the history are marked
-        std::size_t library = 0;       ///< bytes of buffer that the device's library wants
+        std::size_t seen = 0;          ///< how many of the history are marked
+        std::size_t library = 0;       ///< bytes that the device's library needs
         std::shared_ptr<void> tape;
     };
-    /// (tokens) each, and the library's own.
+    /// Arrays of (tokens), and the library's memory.
     struct lists {
         std::uint64_t *ranks, *sorted, *weights, *sums;
         std::span<std::byte> library;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The words of the backend concept on a device: which kernel, with which extents, in how many blocks. The device is a
-// type of its own, so that all of this runs on a GPU (cuda.hpp) and, in tests, on the host
-// (tests/cuda/emulation/device.hpp).
+// The backend concept on a device: which kernel is launched, with which extents, in how many blocks of threads. The
+// device is a type parameter: a GPU (cuda.hpp) or, in tests, the host (tests/cuda/emulation/device.hpp).
 #pragma once
 
 #include <cstddef>
@@ -21,19 +20,20 @@ namespace llamavision::gpu {
 
 struct finish;
 
-/// A device is a handle to memory, a queue of launches in order, and a library of products:
+/// A device is a handle to memory, to a queue of launches, which are done in order, and to a library of products:
 /// - name, allocate, available, upload, download, wait: the backend's own (concept.hpp);
-/// - `kernels()`: all that decides the bits of results, in words: the device, and the libraries;
+/// - `kernels()`: a text with what decides the bits of results: the device, and the libraries;
 /// - `copy(from, bytes, to)`, `zero(to, bytes)`: in its memory;
 /// - `launch(kernel, grid)`, `multiply(many_rows)`;
-/// - `largest`, `sort_by_score`, `add_up` of so many integers, with `library_bytes(count)` of room;
-/// - `workspace()`: memory that a word may use while it holds the `lock()`, which keeps its launches together;
+/// - `largest`, `sort_by_score`, `add_up` of so many integers, in `library_bytes(count)` of memory;
+/// - `workspace()`: memory that a kernel may use while it holds the `lock()`, which keeps its launches together;
 /// - `holds(pointer)`: whether it points into memory that was allocated;
 /// - `processors()`, `tensor_cores()`: how many, and what they multiply;
-/// - `replay(...)`: the backend's own, and `positions()`: while calls are recorded, where they stand; else null.
+/// - `replay(...)`: the backend's own, and `positions()`: while calls are recorded, the positions of the pass; else
+/// null.
 ///
-/// The same bits from run to run on the same device: no sum's order depends on who comes first. Bits differ between
-/// numbers of rows, and between devices of different numbers of processors.
+/// Results have the same bits from run to run on the same device: no order of additions depends on which thread is
+/// first. Bits differ between numbers of rows, and between devices with different numbers of processors.
 ///
 /// Bodies are in device_backend.ipp, which one translation unit instantiates for its device: they know all kernels.
 template <class Device>
@@ -69,7 +69,7 @@ class device_backend {
                           float* y) const;
     /// y (rows, gate.rows) = silu(x gateᵀ) ⊙ (x upᵀ)
     void fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows, float* y) const;
-    /// Each y (rows, w.rows) = x wᵀ, rotated if it shall be.
+    /// Each y (rows, w.rows) = x wᵀ, and rope where `rotated`.
     void fused_projections(std::span<projection const> of, normed const& x, std::size_t rows, rotation const& by) const;
 
     void embed(matrix const& table, std::int32_t const* ids, std::size_t count, float* y) const;
@@ -88,9 +88,9 @@ class device_backend {
               float const* sin) const;
 
     void attend(float const* q, attention_shape const& shape, std::span<query_group const> groups, float* y) const;
-    /// Keys and values in 16 bits, row by row: bfloat16 where there are tensor cores for it, else f16.
+    /// Keys and values in 16 bits, row by row: bfloat16 if tensor cores multiply it, else f16.
     [[nodiscard]] std::size_t kept_floats(attention_shape const& shape, std::size_t capacity) const;
-    /// @pre all places, or none, are of floats
+    /// @pre either all places are of floats, or none is
     void keep(attention_shape const& shape, float const* keys, float const* values,
               std::span<kept_rows const> places) const;
 
@@ -109,7 +109,7 @@ class device_backend {
   private:
     [[nodiscard]] bool in_bf16() const { return device_.tensor_cores() == cores::bf16; }
     void multiply(matrix const& w, finish const& then, normed const& x, std::size_t rows, float* y) const;
-    /// Places by the launch, for whoever holds the lock.
+    /// As many places as a launch holds at a time. @pre the caller holds the lock
     template <class Key>
     void keep_as(float const* keys, float const* values, std::size_t width, std::span<kept_rows const> places) const;
     template <class Kernel>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the backend's words become launches, and their bodies: compiled once for each device.
+// How each kernel of the concept becomes launches; compiled once for each device.
 #pragma once
 
 #include <algorithm>
@@ -58,13 +58,13 @@ template <class Device>
 void device_backend<Device>::fused_swiglu(matrix const& gate, matrix const& up, normed const& x, std::size_t rows,
                                           float* y) const {
     auto const guard = device_.lock();
-    product_words<Device>(device_, device_.workspace()).swiglu(gate, up, x, rows, y);
+    product_dispatch<Device>(device_, device_.workspace()).swiglu(gate, up, x, rows, y);
 }
 
 template <class Device>
 void device_backend<Device>::fused_projections(std::span<projection const> of, normed const& x, std::size_t rows,
                                                rotation const& by) const {
-    using products = product_words<Device>;
+    using products = product_dispatch<Device>;
     std::array<typename products::one, products::most> each{};
     for (std::size_t i = 0; i < of.size(); ++i) each[i] = {of[i].w, {}, of[i].y, of[i].rotated};
     auto const guard = device_.lock();
@@ -142,7 +142,7 @@ template <class Device>
 void device_backend<Device>::attend(float const* q, attention_shape const& shape, std::span<query_group const> groups,
                                     float* y) const {
     auto const guard = device_.lock();
-    attention_words<Device>(device_, shape, q, y).attend(groups);
+    attention_dispatch<Device>(device_, shape, q, y).attend(groups);
 }
 
 template <class Device>
@@ -175,7 +175,7 @@ template <class Device>
 chosen device_backend<Device>::choose(std::shared_ptr<void>& memory, choosing const& how, float const* logits,
                                       std::size_t count) const {
     auto const guard = device_.lock();
-    return choosing_words<Device>(device_).choose(memory, how, logits, count);
+    return choosing_dispatch<Device>(device_).choose(memory, how, logits, count);
 }
 
 template <class Device>
@@ -212,7 +212,7 @@ template <class Device>
 void device_backend<Device>::multiply(matrix const& w, finish const& then, normed const& x, std::size_t rows,
                                       float* y) const {
     auto const guard = device_.lock();
-    product_words<Device>(device_, device_.workspace()).linear(w, then, x, rows, y);
+    product_dispatch<Device>(device_, device_.workspace()).linear(w, then, x, rows, y);
 }
 
 template <class Device>

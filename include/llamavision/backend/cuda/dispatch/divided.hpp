@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model that is larger than the GPU: a product runs where its weight lies. The products of some layers of the text
-// stay in the host's memory, and with them the CPU's work; all else, caches and attention included, is the GPU's.
+// For models that are larger than the GPU's memory. The products of some layers of the text stay in the host's memory
+// and are computed by the CPU; everything else, caches and attention included, is on the GPU.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 
 namespace llamavision::gpu {
 
-/// Activations of the products that stay cross to the host and back, a few rows of them for a token.
+/// For the products on the CPU, activations are copied to the host and back: a few rows for each token.
 template <class Device, class Host>
 class divided_backend : public device_backend<Device> {
     static_assert(fuses<Host, fusion::swiglu | fusion::linear_gelu | fusion::linear_add> && !owns_memory<Host>);
@@ -28,7 +28,7 @@ class divided_backend : public device_backend<Device> {
   public:
     static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
 
-    /// @param layers the first so many layers of the text are the device's
+    /// @param layers how many of the text's layers are on the device: the first ones
     divided_backend(base device, Host host, std::size_t layers = all)
         : base(std::move(device)), host_(std::move(host)), layers_(layers) {}
 
@@ -63,7 +63,7 @@ class divided_backend : public device_backend<Device> {
         host_.fused_swiglu(gate, up, in.data(), rows, out.data());
         out.back(*this, y);
     }
-    /// What they read crosses once.
+    /// The rows that all of them read are copied once.
     void fused_projections(std::span<projection const> of, normed const& x, std::size_t rows,
                            rotation const& by) const {
         if (std::all_of(of.begin(), of.end(), [&](projection const& p) { return on_device(p.w); }))
@@ -81,7 +81,7 @@ class divided_backend : public device_backend<Device> {
         }
     }
 
-    /// What the CPU does cannot be recorded.
+    /// The CPU's work cannot be recorded, so `body` is called each time.
     void replay(std::shared_ptr<void>& tape, std::span<std::uint64_t const> key, std::span<std::size_t const> positions,
                 std::function<void()> const& body) const {
         if (layers_ == all)
@@ -105,7 +105,7 @@ class divided_backend : public device_backend<Device> {
         std::vector<float> values_;
     };
 
-    /// The rows, or their norm.
+    /// Copies the rows, or their norm, to the host.
     [[nodiscard]] brought read(normed const& x, std::size_t rows, std::size_t width) const {
         brought values(*this, x.x, rows * width);
         if (!x.weight) return values;

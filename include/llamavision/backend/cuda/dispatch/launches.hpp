@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How attention is cut into launches: which groups go together, and into how many parts the keys are split so that
-// there is work for every processor.
+// How attention is divided into launches: which groups share a launch, and into how many parts their keys are split, so
+// that all processors have work.
 #pragma once
 
 #include <algorithm>
@@ -16,17 +16,17 @@
 
 namespace llamavision::gpu {
 
-/// Keys as a launch sees them: floats, or 16 bits.
+/// Keys as a kernel reads them: floats, or 16 bits.
 struct seen_keys {
     void const *keys, *values;
 };
 
-/// Fills a task with as many of the groups as it holds, and takes them from the list. Groups without rows are left out;
-/// a group of more blocks than a task holds is not taken.
-/// @param place of the first of them, among the groups of the call
-/// @param view what a kernel reads of a block: view(key_block) -> seen_keys
-/// @param tiles_of(rows) the tiles of a group of so many rows
-/// @return tiles of the task
+/// Fills a task with as many of the groups as it holds, and removes them from the list. Groups without rows are
+/// skipped. A group of more blocks than a task holds is left in the list.
+/// @param place index of the first of them among the groups of the call
+/// @param view view(key_block) -> seen_keys: what a kernel reads of a block
+/// @param tiles_of tiles_of(rows): how many tiles a group of so many rows has
+/// @return how many tiles the task has
 template <class View, class Tiles>
 std::uint32_t take_groups(std::span<query_group const>& groups, std::size_t place, attention_task& task,
                           View const& view, Tiles const& tiles_of) {
@@ -38,7 +38,7 @@ std::uint32_t take_groups(std::span<query_group const>& groups, std::size_t plac
         query_group const& g = groups.front();
         if (g.rows == 0) continue;
         std::size_t begin = blocks;
-        for (std::uint32_t k = 0; k < task.groups; ++k) // several groups may see the same list
+        for (std::uint32_t k = 0; k < task.groups; ++k) // groups that see the same blocks share the list
             if (lists[k].data() == g.blocks.data() && lists[k].size() == g.blocks.size()) begin = task.group[k].begin;
         if (begin == blocks) {
             if (blocks + g.blocks.size() > attention_task::most_blocks) break;
@@ -62,19 +62,19 @@ std::uint32_t take_groups(std::span<query_group const>& groups, std::size_t plac
     return tiles;
 }
 
-/// The most keys that a row of a group sees.
+/// The most keys that a row of any of the groups sees.
 [[nodiscard]] inline std::size_t keys_seen(query_group const& g) {
     std::size_t sum = 0;
     for (key_block const& b : g.blocks) sum += b.rows;
     return sum;
 }
 
-/// Keys and values that tensor cores shall read, rounded to 16 bits in a workspace. Blocks that lie within another one
-/// that came before them (a tile of the tower in all its rows) are rounded once.
+/// Keys and values in float, rounded to 16 bits in the workspace, for tensor cores. A block that lies within an earlier
+/// one (a tile of the tower lies within all rows) is not rounded again.
 template <class Key>
 class rounded_keys {
   public:
-    /// @param width values of a row of keys
+    /// @param width values in a row of keys
     rounded_keys(std::span<query_group const> groups, std::size_t width) : width_(width) {
         for (query_group const& g : groups)
             for (key_block const& b : g.blocks)
@@ -84,13 +84,13 @@ class rounded_keys {
                     rows_ += b.rows;
                 }
     }
-    /// Whether they fit into that many bytes.
+    /// Whether the rounded rows fit into that many bytes.
     [[nodiscard]] bool fit(std::size_t bytes) const {
         return count_ <= ranges_.size() && 2 * rows_ * width_ * sizeof(Key) <= bytes;
     }
     [[nodiscard]] std::size_t bytes() const { return round_up(2 * rows_ * width_ * sizeof(Key), 256); }
 
-    /// Calls round(keys, values, rows, to_keys, to_values) for each range.
+    /// Calls round(keys, values, rows, to_keys, to_values) for each range of rows.
     template <class Round>
     void make(std::byte* workspace, Round const& round) {
         keys_ = reinterpret_cast<Key*>(workspace);
@@ -111,7 +111,7 @@ class rounded_keys {
   private:
     struct range {
         float const *keys, *values;
-        std::size_t rows, first; ///< first among the rounded rows
+        std::size_t rows, first; ///< index of the first among the rounded rows
     };
 
     [[nodiscard]] range const* find(key_block const& b) const {

@@ -38,7 +38,7 @@ namespace llamavision::gpu {
 
 namespace detail {
 
-/// Integers and scales of blocks, apart; the order within a word is that of `place_in_word`.
+/// Writes the integers of a block, in the order of `place_in_word`, and its scale to separate places.
 inline void split(q8_0 const& block, std::uint8_t* integers, f16* scale) {
     for (std::size_t i = 0; i < 32; ++i)
         integers[i / 4 * 4 + place_in_word(i, 4)] = static_cast<std::uint8_t>(block.quants[i]);
@@ -54,7 +54,7 @@ inline void split(q4_0 const& block, std::uint8_t* integers, f16* scale) {
     *scale = block.scale;
 }
 
-/// f(0) ... f(count - 1), shared among the machine's threads. Throws one of what they throw.
+/// Calls f(0) ... f(count - 1), shared among the machine's threads. If calls throw, one of the exceptions comes out.
 template <class F>
 void in_parallel(std::size_t count, F const& f) {
     std::size_t const threads =
@@ -87,7 +87,7 @@ void lay_out_blocks(matrix const& w, format type, std::size_t rows_at_once, Put 
             auto const to = [&](std::size_t b, Block const& block) {
                 split(block, integers.data() + i * row + b * row / scales, scale.data() + i * scales + b);
             };
-            if (w.type == stored) { // the same blocks, moved
+            if (w.type == stored) { // the blocks are as they are needed
                 auto const* const blocks = static_cast<Block const*>(w.data) + (r + i) * scales;
                 for (std::size_t b = 0; b < scales; ++b) to(b, blocks[b]);
             } else {

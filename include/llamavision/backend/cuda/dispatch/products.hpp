@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a product is made on a device: few rows by kernels that read the weight once, in float; a batch of rows and a
-// weight in blocks by tensor cores, which read it once as well; many rows by the library of products, to which a weight
-// in another format is unpacked piece by piece.
+// How a product is computed on a device. Few rows: by kernels that read the weight once, in float. A batch of rows and
+// a weight in q8 or q4: by tensor cores, which also read the weight once. Many rows: by the library of products, for
+// which weights in other formats are unpacked piece by piece.
 //
-// Weights as stored meet activations in float, in every number of rows. `bf16_cores`, `f16_cores` and the split blocks
-// were laid out for tensor cores: but for few rows, their activations are rounded to 16 bits.
+// Weights in a stored format are multiplied with activations in float, for every number of rows. Weights in this
+// backend's layouts are multiplied with activations rounded to 16 bits, except for few rows.
 #pragma once
 
 #include <algorithm>
@@ -25,22 +25,22 @@
 
 namespace llamavision::gpu {
 
-/// Rows that decoding kernels take at once.
+/// The most rows that the kernels for few rows take.
 inline constexpr std::size_t few = 8;
-/// Of these, rows that meet blocks in float where there are tensor cores. A processor has the bandwidth for 9 to 15
-/// bytes a clock (A100, H200), which are 16 to 26 weights of 4 bits, and makes 64 to 128 products in float meanwhile:
-/// with more than four rows it would keep the memory waiting.
+/// The same for weights in q8 and q4, if there are tensor cores. In one clock a processor reads 9 to 15 bytes (A100,
+/// H200), which are 16 to 26 weights of 4 bits, and makes 64 to 128 products in float: with more than four rows the
+/// products would take longer than the reading.
 inline constexpr std::size_t few_for_blocks = 4;
-/// Rows that `batch_product` takes at once. With r rows, B the bandwidth, and R what tensor cores do, a weight of b
-/// bytes takes it max(b / B, 2 r / eR), where it reaches the share e of R. To unpack takes b + 2 bytes, to multiply
-/// then 2 bytes more and 2 r / R. At e = 1/4 and b = 9/16 the first is faster up to r = (b + 4) / 6 · R / B: 119 on an
-/// A100, 157 on an H200.
+/// The most rows that `batch_product` takes. Let r be the rows, B the bandwidth, R the rate of tensor cores, and e the
+/// share of R that this kernel reaches. It takes max(b / B, 2r / eR) for a weight of b bytes. Unpacking moves b + 2
+/// bytes, and the library's product reads 2 bytes and takes 2r / R. With e = 1/4 and b = 9/16 the kernel is faster up
+/// to r = (b + 4) / 6 · R / B: 119 on an A100, 157 on an H200.
 inline constexpr std::size_t batch = 64;
 
 template <class Device>
-class product_words {
+class product_dispatch {
   public:
-    product_words(Device const& device, std::span<std::byte> workspace) : device_(device), room_(workspace) {}
+    product_dispatch(Device const& device, std::span<std::byte> workspace) : device_(device), room_(workspace) {}
 
     /// y (rows, w.rows) = what `then` makes of x wᵀ.
     void linear(matrix const& w, finish const& then, normed const& x, std::size_t rows, float* y) const {
@@ -83,7 +83,7 @@ class product_words {
         std::size_t const piece = std::max<std::size_t>(room_.size() / 4 / (gate.rows * sizeof(float)), 1);
         auto* const second = reinterpret_cast<float*>(room_.data());
         std::size_t const taken = round_up(std::min(piece, rows) * gate.rows * sizeof(float), 256);
-        product_words const rest(device_, room_.subspan(taken));
+        product_dispatch const rest(device_, room_.subspan(taken));
         for (std::size_t r = 0; r < rows; r += piece) {
             std::size_t const n = std::min(piece, rows - r);
             float* const to = y + r * gate.rows;
@@ -93,7 +93,7 @@ class product_words {
         }
     }
 
-    /// y = the norm of x, in the type that a product reads.
+    /// y = the norm of x, in the type that the product reads.
     template <class To>
     void norm(normed const& x, std::size_t rows, std::size_t width, To* y) const {
         if (rows == 0) return;
@@ -109,13 +109,14 @@ class product_words {
         if (kernel.count > 0) device_.launch(kernel, kernel.blocks());
     }
 
-    /// From row r on.
+    /// The rows from row r on.
     static normed from(normed const& x, std::size_t r, std::size_t width) {
         return {x.x + r * width, x.weight, x.bias, x.eps};
     }
 
     static bool aligned(void const* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; }
-    /// For eight values at a time; a layer_norm takes more sums than a warp makes beside a product.
+    /// Whether kernels may read eight values at a time. A layer_norm is left out: it needs more sums than a warp makes
+    /// beside a product.
     static bool lies_well(matrix const& w, normed const& x) {
         return w.columns > 0 && w.columns % (in_blocks(w) ? 32 : 8) == 0 && aligned(w.data) && aligned(x.x)
                && aligned(x.weight) && !x.bias;
@@ -226,14 +227,14 @@ class product_words {
         return {by.cos + r * half, by.sin + r * half, by.head_dim};
     }
 
-    /// What activations become for a weight's product of many rows.
+    /// The type to which activations are rounded for a weight's product of many rows.
     [[nodiscard]] format read_as(matrix const& w) const {
         if (w.layout != &for_cores) return format::f32;
         if (!in_blocks(w)) return w.type;
         return device_.tensor_cores() == cores::bf16 ? format::bf16 : format::f16;
     }
 
-    /// Products that read the same type read the same rows of it.
+    /// Products that read the same type share the rounded rows.
     void many_at_once(std::span<one const> of, normed const& x, std::size_t rows, rotation const& by) const {
         format const type = read_as(of[0].w);
         std::size_t const columns = of[0].w.columns;
@@ -253,8 +254,8 @@ class product_words {
             products_of<float>(of, x.x, rows, by, room_);
     }
 
-    /// The norm of x, or x itself, in T, as many rows at a time as fit into half of the workspace:
-    /// then(rows, first, how many, the other half).
+    /// x or its norm in T, as many rows at a time as fit into half of the workspace. Calls then(rows, index of the
+    /// first, how many, the other half).
     template <class T, class Then>
     void prepare(normed const& x, std::size_t rows, std::size_t columns, Then const& then) const {
         std::size_t const half = room_.size() / 512 * 256,
@@ -270,7 +271,7 @@ class product_words {
         }
     }
 
-    /// Products of rows in T, and the rope after them.
+    /// Products of rows in T, and rope where `rotated`.
     template <class T>
     void products_of(std::span<one const> of, T const* x, std::size_t rows, rotation const& by,
                      std::span<std::byte> buffer) const {
@@ -305,12 +306,12 @@ class product_words {
         read_as(gate) == format::bf16 ? prepared(bf16{}) : prepared(f16{});
     }
 
-    /// Weights of the two outputs of each pair.
+    /// The weights of the first and of the second outputs of pairs.
     struct paired {
         matrix w, second;
         output_pairs to;
     };
-    /// @pre one type of weight; what takes a batch
+    /// @pre all weights have the same layout, and `takes_batch`
     template <class T>
     void batches(std::span<paired const> of, T const* x, std::size_t rows, rotation const& by,
                  std::span<std::byte> buffer) const {
@@ -343,7 +344,8 @@ class product_words {
         if (task.parts > 1) each(join_batch{{rows * task.pairs()}, task});
     }
 
-    /// The product of rows of x in T; the weight's rows become T, as many at a time as fit into the workspace.
+    /// The product of rows of x in T. Rows of the weight are unpacked to T, as many at a time as fit into the
+    /// workspace.
     template <class T>
     void pieces(std::span<std::byte> buffer, matrix const& w, finish const& then, T const* x, std::size_t rows,
                 float* y) const {
@@ -368,7 +370,8 @@ class product_words {
             product.columns = w.columns;
             product.y = y + o;
             product.stride = w.rows;
-            // What the library adds is not scaled: y + scale (x wᵀ + bias) is its own only where one of both is absent.
+            // The library does not scale the bias: it computes y + scale (x wᵀ + bias) only if scale is 1 or there is
+            // no bias.
             product.add = then.how == finish::kind::add;
             product.scale = product.add ? then.scale : 1.0f;
             bool const bias_apart = then.bias && product.scale != 1.0f;

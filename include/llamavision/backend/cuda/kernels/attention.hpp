@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the attention kernels are told, and the plain one for few rows: any head size, float arithmetic. A launch holds
-// a table of groups and key blocks by value, so that it may be recorded and played again. Keys may be split into parts,
-// whose results (largest score, sum of weights, weighted values) `merge_parts` joins in their order.
+// The arguments of the attention kernels, and the kernel for few rows: any head size, float arithmetic. The groups and
+// key blocks of a launch are a table in its arguments, so that it can be recorded and played again. Keys may be split
+// into parts; `merge_parts` joins their results (largest score, sum of exponentials, weighted values) in their order.
 #pragma once
 
 #include <cmath>
@@ -12,7 +12,7 @@
 
 namespace llamavision::gpu {
 
-/// A part of the keys that a group sees; see `key_block` and `query_group`.
+/// A block of keys that a group sees; see `key_block` and `query_group`.
 struct key_rows {
     void const *keys, *values;
     float const* bias;
@@ -20,10 +20,10 @@ struct key_rows {
 };
 struct query_rows {
     std::uint32_t first, rows; ///< of q and y
-    std::uint32_t slot;        ///< of the first row, among the rows of all groups of the launch
-    std::uint32_t tile;        ///< the group's first, among those of the launch
-    std::uint16_t begin, end;  ///< its blocks
-    std::uint16_t place;       ///< among the groups of the call
+    std::uint32_t slot;        ///< index of the first row among the rows of all groups of the launch
+    std::uint32_t tile;        ///< index of the group's first tile among those of the launch
+    std::uint16_t begin, end;  ///< its blocks are [begin, end)
+    std::uint16_t place;       ///< index among the groups of the call
     bool causal;
 };
 
@@ -34,11 +34,13 @@ struct attention_task {
     std::uint32_t heads, kv_heads, head_dim;
     float scale;
     std::uint32_t groups;
-    std::uint32_t first_part, launched_parts; ///< parts are counted over the launches of a group of very many blocks
-    std::uint32_t parts;                      ///< of each row; 1: y is written at once
-    std::uint32_t slots;                      ///< rows of all groups
-    float* partial; ///< (parts, slots, heads, head_dim) sums of weighted values, then (parts, slots, heads, 2)
-    std::uint32_t const* positions; ///< null, or: a causal group's last block has its place's rows and the group's own
+    std::uint32_t first_part,
+        launched_parts;  ///< a group of very many blocks has several launches: parts are numbered over all of them
+    std::uint32_t parts; ///< of each row; 1: y is written at once
+    std::uint32_t slots; ///< rows of all groups
+    float* partial;      ///< (parts, slots, heads, head_dim) sums of weighted values, then (parts, slots, heads, 2)
+    std::uint32_t const*
+        positions; ///< null, or: the last block of a causal group has positions[place] rows and those of the group
     query_rows group[most_groups];
     key_rows block[most_blocks];
 
@@ -47,15 +49,15 @@ struct attention_task {
         while (g + 1 < groups && group[g + 1].tile <= tile) ++g;
         return g;
     }
-    /// Rows of block b that the group's last row sees.
+    /// How many rows of block b the group's last row sees.
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t rows_of(query_rows const& g, std::uint32_t b) const {
         return positions && g.causal && b + 1 == g.end ? positions[g.place] + g.rows : block[b].rows;
     }
-    /// Rows of block b that row i of the group sees.
+    /// How many rows of block b row i of the group sees.
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t seen(query_rows const& g, std::uint32_t b, std::uint32_t i) const {
         return rows_of(g, b) - (g.causal && b + 1 == g.end ? g.rows - 1 - i : 0);
     }
-    /// Of the keys that row i of the group sees, counted over its blocks, those of one part.
+    /// The range of one part among the keys that row i of the group sees, numbered over its blocks.
     struct key_span {
         std::uint32_t from, to;
     };
@@ -66,7 +68,7 @@ struct attention_task {
         return {static_cast<std::uint32_t>(total * part / launched_parts),
                 static_cast<std::uint32_t>(total * (part + 1) / launched_parts)};
     }
-    /// Index of a head's result of one part.
+    /// Index of the result of one part for a row and a head.
     [[nodiscard]] LLAMAVISION_KERNEL std::size_t result(std::uint32_t part, std::uint32_t slot,
                                                         std::uint32_t head) const {
         return (static_cast<std::size_t>(first_part + part) * slots + slot) * heads + head;
@@ -77,11 +79,11 @@ struct attention_task {
     }
 };
 
-/// So many queries of a group that share a key head: the query heads of that key head count as further rows.
+/// A tile of queries that share a key head. Query heads of the same key head count as further rows.
 struct query_tile {
     query_rows const& group;
-    std::uint32_t heads, each, kv_head; ///< query heads, those of a key head, and which
-    std::uint32_t first, all;           ///< its first query, and the queries of the whole group
+    std::uint32_t heads, each, kv_head; ///< query heads in all, query heads of a key head, and the key head
+    std::uint32_t first, all;           ///< the tile's first query, and the queries of the whole group
 
     LLAMAVISION_KERNEL query_tile(attention_task const& of, std::uint32_t tile, std::uint32_t of_kv_head,
                                   std::uint32_t queries)
@@ -91,30 +93,31 @@ struct query_tile {
     [[nodiscard]] static constexpr std::uint32_t count(std::uint32_t rows, std::uint32_t each, std::uint32_t queries) {
         return (rows * each + queries - 1) / queries;
     }
-    /// The last row of so many queries.
+    /// The row of the last of so many queries.
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t last_row(std::uint32_t queries) const {
         return ((first + queries < all ? first + queries : all) - 1) / each;
     }
-    /// A query's head, in q and y.
+    /// Where the head of a query begins in q and y.
     [[nodiscard]] LLAMAVISION_KERNEL std::size_t place_of(std::uint32_t query) const {
         return static_cast<std::size_t>(group.first + query / each) * heads + head_of(query);
     }
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t head_of(std::uint32_t query) const {
         return kv_head * each + query % each;
     }
-    /// Row r of a thread, where four lanes make every eighth of a warp's queries.
+    /// The query of row r of a thread: four lanes share the queries g, g + 8, … of a warp.
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t query_of(unsigned t, unsigned r, unsigned of_warp = 16) const {
         return first + t / warp * of_warp + t % warp / 4 + 8 * r;
     }
 };
 
-/// Some keys of a block: `at` ..., of which those before `end` count.
+/// Keys of a block from `at` on; those from `end` on do not count.
 struct key_piece {
     std::uint32_t block, at, end;
-    bool is_first; ///< of that block
+    bool is_first; ///< the first piece of that block
 
     [[nodiscard]] LLAMAVISION_KERNEL bool is() const { return at < end; }
-    /// How many of the block's keys each of a thread's rows sees in this part. Queries beyond the last one see as many.
+    /// How many of the block's keys each of a thread's rows sees in this part. Rows after the last query see as many as
+    /// it.
     template <unsigned Rows>
     LLAMAVISION_KERNEL void look(attention_task const& of, query_tile const& tile, unsigned queries, unsigned t,
                                  std::uint32_t (&seen)[Rows], unsigned of_warp = 16) const {
@@ -128,7 +131,7 @@ struct key_piece {
     }
 };
 
-/// The keys that a tile of queries sees in its part, so many at a time.
+/// Goes through the keys that a tile of queries sees in its part, so many at a time.
 class key_walk {
   public:
     LLAMAVISION_KERNEL key_walk(attention_task const& of, query_tile const& tile, unsigned queries, std::uint32_t part,
@@ -138,7 +141,7 @@ class key_walk {
         next_ = from_ = from;
         to_ = to;
     }
-    /// The next ones; after the last ones, none.
+    /// The next keys; none after the last.
     LLAMAVISION_KERNEL key_piece next() {
         for (; block_ < group_.end; ++block_) {
             std::uint32_t const begin = from_ > before_ ? from_ : before_;
@@ -160,16 +163,16 @@ class key_walk {
     attention_task const& of_;
     query_rows const& group_;
     std::uint32_t last_row_, at_once_, block_;
-    std::uint32_t from_, to_, next_, before_ = 0; ///< counted over the group's blocks
+    std::uint32_t from_, to_, next_, before_ = 0; ///< numbers of keys over all blocks of the group
 };
 
-/// exp(score - largest), where -inf stands for nothing.
+/// exp(score - largest); 0 if both are -inf, when no key was seen.
 LLAMAVISION_KERNEL inline float weight_of(float score, float largest) {
     return score == -INFINITY ? 0.0f : expf(score - largest);
 }
 
-/// A block of threads makes one row for up to `Heads` query heads of one key head. Its warps take keys in turn, four at
-/// a time; lanes share out the head's values, `Each` apiece.
+/// A block of threads computes one row for up to `Heads` query heads of one key head. Its warps take keys in turn, four
+/// at a time. Each lane has `Each` values of the head.
 template <class Key, unsigned Heads, unsigned Each>
 struct attend_rows {
     static constexpr unsigned threads = 128, warps = threads / warp, keys_at_once = 4;
@@ -178,7 +181,7 @@ struct attend_rows {
     };
     attention_task of;
 
-    /// Slices of the query heads of one key head.
+    /// How many blocks of threads share the query heads of one key head.
     [[nodiscard]] LLAMAVISION_KERNEL std::uint32_t slices() const {
         std::uint32_t const each = of.heads / of.kv_heads;
         return (each + Heads - 1) / Heads;
@@ -229,7 +232,7 @@ struct attend_rows {
     }
 
   private:
-    /// Keys `at` ... of one block, up to `end`: scores, and the running softmax.
+    /// Adds keys from `at` up to `end` of one block to the online softmax.
     template <class Block, class Own>
     LLAMAVISION_KERNEL void meet(Block& block, Own& mine, key_rows const& keys, std::uint32_t at, std::uint32_t end,
                                  std::uint32_t kv_head, std::size_t stride) const {
@@ -288,7 +291,7 @@ struct attend_rows {
         });
     }
 
-    /// The warps' results into one, in their order: y, or a part.
+    /// Joins the results of the warps in their order, and writes y, or the result of a part.
     template <class Block, class Own, class HeadOf, class IsHead>
     LLAMAVISION_KERNEL void join(Block& block, Own& mine, shared& s, std::uint32_t slot, std::size_t row,
                                  HeadOf const& head_of, IsHead const& is_head) const {
@@ -327,7 +330,7 @@ struct attend_rows {
     }
 };
 
-/// Joins the parts of every row and head, in their order: a block for each.
+/// Joins the parts of each row and head in their order; a block of threads for each.
 struct merge_parts {
     static constexpr unsigned threads = 128;
     using shared = nothing;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of a batch of rows, or of a short prompt, with weights in blocks, on tensor cores: the weight is read once,
-// as it lies in memory, and becomes 16 bits in registers. Its integers are exact there; a block's scale meets the sum
-// of its 32 products, in float. So only the rows are rounded.
+// Products of a batch of rows, or of a short prompt, with weights in q8 or q4, on tensor cores. The weight is read
+// once, as it lies in memory, and its integers become 16-bit floats in registers, which is exact. A block's scale is
+// multiplied with the sum of its 32 products, in float. So only the rows of x are rounded.
 //
-// Outputs come in pairs, both of which one lane holds in the end: what needs two of them (rope, silu of a gate) is done
-// where the product was.
+// Outputs are computed in pairs, which end in the same lane: what needs two outputs (rope, silu of a gate) is done
+// there.
 #pragma once
 
 #include <cstddef>
@@ -17,15 +17,15 @@
 
 namespace llamavision::gpu {
 
-/// The outputs of one product, in pairs: neighbours; or k and k + half of a head that is rotated; or the gate's and the
-/// other product's, of which there is one output.
+/// The outputs of one product, in pairs: neighbours; or k and k + half of a head that gets rope; or the gate's output
+/// and the other product's, which become one.
 struct output_pairs {
     std::uint32_t outputs = 0;
     finish then{};
     float* y = nullptr;      ///< (rows, outputs)
-    std::uint32_t half = 0;  ///< of a head that is rotated after it; 0: none is
+    std::uint32_t half = 0;  ///< half of head_dim, if rope follows; else 0
     bool gated = false;      ///< y = silu(first) · second
-    std::uint32_t first = 0; ///< of its pairs, among those of the launch
+    std::uint32_t first = 0; ///< index of its first pair among those of the launch
 
     [[nodiscard]] constexpr std::uint32_t pairs() const { return gated ? outputs : (outputs + 1) / 2; }
     /// The outputs of a pair.
@@ -49,9 +49,9 @@ struct output_pairs {
     }
 };
 
-/// What a launch makes of its rows: up to three products, whose sums may be split into parts.
+/// The products of a launch, up to three; their sums may be split into parts.
 struct batch_task {
-    static constexpr unsigned most = 3, in_block = 64; ///< pairs that a block makes
+    static constexpr unsigned most = 3, in_block = 64; ///< pairs of one block of threads
     std::size_t rows = 0, columns = 0;
     angles by{};
     std::uint32_t parts = 1;
@@ -63,7 +63,7 @@ struct batch_task {
         product.first = static_cast<std::uint32_t>(pairs());
         of[products++] = product;
     }
-    /// Of all products; each begins with a block.
+    /// The pairs of all products; each product begins with a new block of threads.
     [[nodiscard]] constexpr std::size_t pairs() const {
         if (products == 0) return 0;
         output_pairs const& last = of[products - 1];
@@ -79,18 +79,18 @@ struct batch_task {
     }
 };
 
-/// Up to 8 · `Tiles` rows in T. A warp makes eight pairs for all of them: A of `mma` is the weight, the first outputs
-/// of its pairs before the second ones, and B is eight rows of x. Of a block of 32 columns lane 4g + c takes those
-/// from 8c on, four for each of two products, from x and weight alike: a sum may take its columns in any order.
+/// Up to 8 · `Tiles` rows in T. A warp computes eight pairs for all rows: A of `mma` is the weight, with the first
+/// outputs of the pairs before the second ones; B is eight rows of x. Lane 4g + c takes the columns 8c … 8c + 7 of a
+/// block of 32, four for each of two `mma`. x and the weight agree in this order of columns, and a sum may have any.
 ///
-/// Of every output 64 bytes of integers pass through shared memory at a time, and x's values for them; the next ones
-/// are on their way to registers meanwhile. Rows there are longer than what they hold, so that what a warp reads at
-/// once lies in different banks.
+/// Shared memory holds 64 bytes of integers of each output at a time, and the values of x for them, while the next ones
+/// are loaded to registers. Rows in shared memory are longer than their content, so that what a warp reads at once lies
+/// in different banks.
 template <class Values, class T, unsigned Tiles>
 struct batch_product {
     static constexpr unsigned threads = batch_task::in_block / 8 * warp;
     static constexpr unsigned outputs = 2 * batch_task::in_block;
-    static constexpr unsigned words = std::is_same_v<Values, q4_values> ? 1 : 2; ///< of eight integers
+    static constexpr unsigned words = std::is_same_v<Values, q4_values> ? 1 : 2; ///< words of eight integers
     static constexpr unsigned blocks_at_once = 4 / words, columns_at_once = 32 * blocks_at_once;
     static constexpr unsigned quarters = outputs * 4 / threads, in_quarter = columns_at_once / 4;
     static constexpr unsigned in_row = columns_at_once / 8, eights = 8 * Tiles * in_row;
@@ -110,7 +110,7 @@ struct batch_product {
         Values from;              ///< what the thread reads of the weight:
         std::size_t at[quarters]; ///< from there on, for the columns from 0 on
         bool is_output[quarters];
-        four_words integers[quarters], x[eights_each]; ///< those that come next
+        four_words integers[quarters], x[eights_each]; ///< the next ones
         float scale[quarters];
         std::uint32_t a[2][4];
         four_words columns;
@@ -134,7 +134,7 @@ struct batch_product {
             ask(mine[t], t, begin * columns_at_once);
         });
         for (std::size_t step = begin; step < end; ++step) {
-            block.sync(); // nobody reads the last ones any more
+            block.sync(); // all threads have read the previous ones
             block.each([&](unsigned t) { put(mine[t], t, s); });
             if (step + 1 < end) block.alone([&](unsigned t) { ask(mine[t], t, (step + 1) * columns_at_once); });
             multiply(block, mine, s);
@@ -143,11 +143,11 @@ struct batch_product {
     }
 
   private:
-    /// A thread brings 16 bytes of some outputs, all of them a pair's first or all its second. Of a warp's sixteen
-    /// outputs the first ones of its pairs come before the second ones.
+    /// A thread loads 16 bytes of some outputs, which are all first outputs of pairs, or all second ones. Among the
+    /// sixteen outputs of a warp the first ones come before the second ones.
     static LLAMAVISION_KERNEL unsigned output_of(unsigned t, unsigned k) { return (t + k * threads) / 4; }
     static_assert(threads / 4 % 16 == 0, "output_of(t, k) / 8 % 2 is the same for all k");
-    /// The first of its columns.
+    /// The first column that the thread loads.
     static LLAMAVISION_KERNEL std::uint32_t column_of(unsigned t) { return t % 4 * in_quarter; }
 
     LLAMAVISION_KERNEL void look(state& m, unsigned t, unsigned product, std::uint32_t first) const {
@@ -162,7 +162,7 @@ struct batch_product {
             m.at[k] = output * to.columns + column_of(t);
         }
     }
-    /// Columns `begin` ... of the block's outputs and of all rows, into registers; zeros where there are none.
+    /// Loads the columns from `begin` on, of the block's outputs and of all rows, to registers; zeros after the last.
     LLAMAVISION_KERNEL void ask(state& m, unsigned t, std::size_t begin) const {
         LLAMAVISION_CUDA_UNROLL
         for (unsigned k = 0; k < quarters; ++k) {
@@ -267,7 +267,7 @@ struct batch_product {
     }
 };
 
-/// Adds the parts of every pair up, in their order.
+/// Adds the parts of every pair in their order.
 struct join_batch : for_each_value<join_batch> {
     batch_task of;
     LLAMAVISION_KERNEL void at(std::size_t i) const {

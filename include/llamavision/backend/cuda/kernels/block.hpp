@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a kernel is written: once, for a GPU and for the host that tests it.
+// How a kernel is written, once, for a GPU and for the host that tests it.
 //
-// A kernel is a struct of pointers and extents whose operator() says what one block of threads does, step by step. In a
-// step every thread t does f(t): `block.each(f)`, after which all wait for all, or `block.alone(f)`, where none needs
-// what another has written since they last waited. What threads make together has a name: `sum` over a block,
-// `warp_sum`, `quad_max`, `mma`. What a step sends on its way to shared memory (`bring`: 16 bytes, or zeros) is there
-// for the thread itself after `wait_for_brought`, and for all after the next `sync`. What a thread keeps between steps
-// is `own` memory; what the block shares is the kernel's `shared`. On a GPU (device/block.cuh) a step is the thread's
-// own code and `own` its registers; on the host (tests/cuda/emulation/device.hpp) a step is a loop over threads and
-// `own` an array, so that tests run the very text that GPUs run.
+// A kernel is a struct of pointers and extents. Its operator() says what one block of threads does, step by step. A
+// step runs f(t) for every thread t: `block.each(f)`, after which all threads wait for each other, or `block.alone(f)`,
+// if no thread needs what another has written since they last waited. Operations of several threads have names: `sum`
+// over a block, `warp_sum`, `quad_max`, `mma`. `copy_async` starts a copy of 16 bytes, or of zeros, to shared memory:
+// the thread may read them after `wait_for_copies`, the others after the next `sync`. What a thread keeps between steps
+// is `own` memory; what the block shares is the kernel's `shared`.
 //
-// `mma` is tensor cores' product C (16, 8) += A (16, 16) B (16, 8) in every warp, in the registers of mma.m16n8k16. For
-// lane 4g + c: A holds (rows g and g + 8, columns 2c, 2c + 1, and 8 further), B (rows 2c, 2c + 1, and 8 further; column
-// g), C (rows g and g + 8; columns 2c, 2c + 1). Those of the products of 8 columns are their halves. Source: PTX ISA,
-// "Matrix fragments for mma.m16n8k16", "... mma.m16n8k8". `load_tiles` reads four tiles of (8, 8) from shared memory:
-// lane l says where row l % 8 of tile l / 8 lies, and lane 4g + c gets (row g; columns 2c, 2c + 1) of each;
-// `load_turned_tiles` gives it (rows 2c, 2c + 1; column g). Source: PTX ISA, "ldmatrix".
+// On a GPU (device/block.cuh) a step is the thread's own code, and `own` is its registers. On the host
+// (tests/cuda/emulation/device.hpp) a step is a loop over threads, and `own` is an array. So tests run the same code
+// that GPUs run.
+//
+// `mma` is the tensor cores' product C (16, 8) += A (16, 16) B (16, 8) in every warp, in the registers of mma.m16n8k16.
+// Lane 4g + c holds, of A, rows g and g + 8, columns 2c, 2c + 1, 2c + 8, 2c + 9; of B, rows 2c, 2c + 1, 2c + 8, 2c + 9,
+// column g; of C, rows g and g + 8, columns 2c, 2c + 1. For the product of 8 columns, A and B have half of these.
+// Source: PTX ISA, "Matrix fragments for mma.m16n8k16", "... mma.m16n8k8".
+//
+// `load_tiles` reads four tiles of (8, 8) from shared memory: lane l names the address of row l % 8 of tile l / 8, and
+// lane 4g + c gets row g, columns 2c, 2c + 1 of each tile; with `load_transposed_tiles` it gets rows 2c, 2c + 1, column
+// g. Source: PTX ISA, "ldmatrix".
 #pragma once
 
 #include <bit>
@@ -43,30 +47,30 @@ namespace llamavision::gpu {
 
 inline constexpr unsigned warp = 32;
 
-/// What kernels that share nothing share.
+/// The `shared` of kernels that need no shared memory.
 struct nothing {};
 
-/// What tensor cores multiply in kernels of our own: nothing before compute capability 7.5, f16 there, and bfloat16
+/// What our own kernels multiply by tensor cores: nothing before compute capability 7.5, f16 from 7.5 on, bfloat16
 /// from 8.0 on.
 enum class cores : unsigned char { none, f16, bf16 };
 
-/// Blocks of a launch.
+/// The numbers of blocks of a launch.
 struct grid {
     std::size_t x = 1, y = 1, z = 1;
 };
 
-/// Whether every GPU takes such a kernel: bytes of parameters and of shared memory, and threads of a block.
+/// Whether such a kernel runs on every GPU: bytes of arguments and of shared memory, and threads of a block.
 template <class Kernel>
 inline constexpr bool fits_a_launch = sizeof(Kernel) <= 4096 && sizeof(typename Kernel::shared) <= 49'152
                                       && Kernel::threads <= 1024;
-/// Whether a launch may have so many blocks. It may not have none.
+/// Whether a launch may have so many blocks: at least one, and not too many.
 constexpr bool fits_a_launch_of(grid blocks) {
     auto const within = [](std::size_t n, std::size_t most) { return n > 0 && n <= most; };
     return within(blocks.x, 0x7fffffff) && within(blocks.y, 0xffff) && within(blocks.z, 0xffff);
 }
 
-/// Into how many parts so long a sum is split: until every processor has two blocks of threads, and no part is shorter
-/// than `least`.
+/// Into how many parts a sum of that length is split, so that every processor has two blocks of threads; but no part is
+/// shorter than `least`.
 [[nodiscard]] constexpr std::uint32_t parts_for(std::size_t blocks, std::size_t processors, std::size_t length,
                                                 std::size_t least, std::size_t most) {
     std::size_t const wanted = ceil_div(2 * processors, blocks > 0 ? blocks : 1), filled = length / least;
@@ -75,12 +79,12 @@ constexpr bool fits_a_launch_of(grid blocks) {
 }
 
 #if defined(__CUDACC__)
-/// A value of another type at an address that is a multiple of its alignment: one wide access.
+/// Loads a value as another type, in one wide access. The address must be a multiple of that type's alignment.
 template <class T>
 LLAMAVISION_KERNEL T load(void const* p) {
     return *static_cast<T const*>(p);
 }
-/// The same of what one thread reads, and no other: it does not push out what the cache holds for all.
+/// The same for values that only one thread reads: they are not kept in the cache, where others would be evicted.
 template <class T>
 LLAMAVISION_KERNEL T load_once(void const* p) {
     static_assert(sizeof(T) % 4 == 0);
@@ -103,7 +107,7 @@ LLAMAVISION_KERNEL void save(void* p, T const& value) {
     *static_cast<T*>(p) = value;
 }
 #else
-/// @throws device_error where a GPU would stop: at an address that is no multiple of the alignment
+/// @throws device_error if the address is not a multiple of the alignment: a GPU would stop there
 template <class T>
 void aligned_for(void const* p) {
     if (reinterpret_cast<std::uintptr_t>(p) % alignof(T) != 0)
@@ -167,7 +171,7 @@ LLAMAVISION_KERNEL inline f16 narrow<f16>(float x) {
 #endif
 }
 
-/// 2^x to a few units of the last place; zero where that is no normal number.
+/// 2^x, with an error of a few units in the last place; zero if the result would be subnormal.
 LLAMAVISION_KERNEL inline float exp2_of(float x) {
 #if defined(__CUDA_ARCH__)
     float y;
@@ -178,10 +182,10 @@ LLAMAVISION_KERNEL inline float exp2_of(float x) {
 #endif
 }
 
-/// Two values of 16 bits in a word, the first in its lower half: what tensor cores read.
+/// Two values of 16 bits in a word, the first in its lower half, as tensor cores read them.
 template <class T>
 LLAMAVISION_KERNEL std::uint32_t pair_of(float first, float second) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800 // which has it as one instruction
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800 // one instruction there
     std::uint32_t pair;
     if constexpr (std::is_same_v<T, bf16>)
         asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
@@ -210,7 +214,7 @@ LLAMAVISION_KERNEL std::uint32_t minus(std::uint32_t a, std::uint32_t b) {
         asm("sub.f16x2 %0, %1, %2;" : "=r"(difference) : "r"(a), "r"(b));
         return difference;
     } else {
-#if __CUDA_ARCH__ >= 800 // -1 · b + a: bfloat16 has no difference of its own before 9.0
+#if __CUDA_ARCH__ >= 800 // -1 · b + a: bfloat16 has no subtraction before 9.0
         asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(difference) : "r"(b), "r"(0xbf80bf80u), "r"(a));
         return difference;
 #else

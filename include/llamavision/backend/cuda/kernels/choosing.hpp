@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels that choose a token, around what the device's library reduces, sorts and adds up. A score and its token
-// are one number, which is larger for a larger score, and of equal scores for the lower id: so the largest number is
-// the greedy choice, and sorted numbers are the order in which top-k and top-p keep tokens.
+// The kernels that choose a token, together with the device library's reduction, sort and prefix sums. A score and its
+// token's id are packed into one number, a rank, which is larger for a larger score, and for equal scores larger for
+// the lower id. So the largest rank is the greedy choice, and sorted ranks are in the order in which top-k and top-p
+// keep tokens.
 #pragma once
 
 #include <bit>
@@ -15,7 +16,8 @@
 
 namespace llamavision::gpu {
 
-/// Bits of a score whose order as integers is that of scores, then those of the id turned about. Zeros have one sign.
+/// The rank: the upper half is the score, as an integer of the same order (-0 and 0 are equal); the lower half is the
+/// complement of the id.
 LLAMAVISION_KERNEL inline std::uint64_t ranked(float score, std::uint32_t id) {
     auto const bits = std::bit_cast<std::uint32_t>(score == 0 ? 0.0f : score);
     std::uint32_t const ordered = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
@@ -29,17 +31,17 @@ LLAMAVISION_KERNEL inline std::uint32_t id_of(std::uint64_t rank) {
     return 0xffffffffu - static_cast<std::uint32_t>(rank & 0xffffffffu);
 }
 
-/// What a choice is made with, and what it leaves: in the device's memory from one to the next.
+/// Input and result of a choice, in the device's memory from one choice to the next.
 struct choice_state {
     std::uint64_t random;
-    std::uint64_t largest; ///< ranked
+    std::uint64_t largest; ///< the largest rank
     std::int32_t id;       ///< -1: none
 };
 
-/// What is known of a token.
+/// Marks of a token: forbidden, seen.
 enum mark : std::uint8_t { is_forbidden = 1, was_seen = 2 };
 
-/// Marks the tokens of a list; those without a logit are left out.
+/// Marks the tokens of a list; ids without a logit are skipped.
 struct mark_tokens : for_each_value<mark_tokens> {
     std::int32_t const* ids;
     std::uint8_t* marks; ///< (tokens)
@@ -50,8 +52,8 @@ struct mark_tokens : for_each_value<mark_tokens> {
     }
 };
 
-/// Logits to ranks: forbidden tokens are -inf, those seen are penalised (Hugging Face:
-/// RepetitionPenaltyLogitsProcessor). What is no number, or +inf, becomes the largest, so that nobody draws beside it.
+/// Logits to ranks. Forbidden tokens are -inf, tokens that were seen are penalised (Hugging Face:
+/// RepetitionPenaltyLogitsProcessor). NaN and +inf have the largest rank, so that they are found, and nothing is drawn.
 struct rank_tokens : for_each_value<rank_tokens> {
     float const* logits;
     std::uint8_t const* marks;
@@ -69,7 +71,7 @@ struct rank_tokens : for_each_value<rank_tokens> {
     }
 };
 
-/// The greedy choice. There is none among infinities.
+/// The greedy choice; none if the largest score is infinite.
 struct take_largest : for_each_value<take_largest> {
     choice_state* state;
     LLAMAVISION_KERNEL void at(std::size_t) const {
@@ -78,7 +80,7 @@ struct take_largest : for_each_value<take_largest> {
     }
 };
 
-/// Weights in the softmax, as tokens::sampler computes them.
+/// The weights of the softmax, as tokens::sampler computes them.
 struct weigh_tokens : for_each_value<weigh_tokens> {
     std::uint64_t const* ranks;
     choice_state const* state;
@@ -89,10 +91,10 @@ struct weigh_tokens : for_each_value<weigh_tokens> {
     }
 };
 
-/// Cuts and draws. If there is a cut, `ranks` are sorted; else they go by id.
+/// Cuts by top-k and top-p, and draws. With a cut, `ranks` are sorted; without, they are in the order of ids.
 struct draw_token : for_each_value<draw_token> {
     std::uint64_t const* ranks;
-    std::uint64_t const* sums; ///< of the weights up to each
+    std::uint64_t const* sums; ///< prefix sums of the weights
     std::size_t tokens, top_k; ///< top_k < tokens; 0: all
     double top_p;
     choice_state* state;
@@ -103,7 +105,7 @@ struct draw_token : for_each_value<draw_token> {
         if (!(top < INFINITY && top > -INFINITY)) return;
         std::size_t kept = tokens;
         if (top_k > 0) kept = top_k;
-        // A token is kept while what comes before it is at most top_p of all (Meta: sample_top_p).
+        // A token is kept if the tokens before it have at most top_p of all weight (Meta: sample_top_p).
         if (top_p < 1) {
             auto const limit = static_cast<std::uint64_t>(top_p * static_cast<double>(sums[kept - 1]));
             std::size_t const within = first_above(limit, kept); // the first whose sum is above the limit is kept
@@ -116,7 +118,7 @@ struct draw_token : for_each_value<draw_token> {
     }
 
   private:
-    /// The first of so many sums that is above a number; `among` if none is.
+    /// The index of the first of so many sums that is above a number; `among` if there is none.
     [[nodiscard]] LLAMAVISION_KERNEL std::size_t first_above(std::uint64_t number, std::size_t among) const {
         std::size_t begin = 0, end = among;
         while (begin < end) {

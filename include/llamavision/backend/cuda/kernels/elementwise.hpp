@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels in which every value is made by itself: functions of single values, rope, and all that moves or widens.
+// Kernels whose results are independent of each other: functions of single values, rope, copies and conversions.
 #pragma once
 
 #include <cmath>
@@ -13,7 +13,7 @@
 
 namespace llamavision::gpu {
 
-/// Kernels of `count` independent values: Kernel::at(i) makes value i.
+/// Kernels of `count` independent values: Kernel::at(i) computes and stores value i.
 template <class Kernel>
 struct for_each_value {
     static constexpr unsigned threads = 256;
@@ -31,9 +31,9 @@ struct for_each_value {
     }
 };
 
-/// Kernels of `count` independent results: result i is `made(i)`, and `put(i, result)` stores it, by itself into y[i].
-/// A thread makes four, and stores none before it has read for all: so much more of memory is on its way to a
-/// processor, which waits for it in the order of the code. @pre no result is stored where another one is read
+/// Kernels of `count` independent results: `made(i)` computes result i, and `put(i, result)` stores it, by default to
+/// y[i]. A thread computes four, and stores none before it has loaded for all four: a processor waits for loads in the
+/// order of the code, so more loads are in flight. @pre no result is stored where another one is read
 template <class Kernel>
 struct for_each_result {
     static constexpr unsigned threads = 256;
@@ -94,7 +94,7 @@ struct gate_values : for_each_result<gate_values> {
     float* y;
     [[nodiscard]] LLAMAVISION_KERNEL float made(std::size_t i) const { return silu_of(gate[i]) * up[i]; }
 };
-/// y = x + scale · f, where f has `period` values for all rows of so many.
+/// y = x + scale · f, where f has `period` values, which are repeated.
 struct add_values : for_each_result<add_values> {
     float const *x, *f;
     float scale;
@@ -103,7 +103,7 @@ struct add_values : for_each_result<add_values> {
     [[nodiscard]] LLAMAVISION_KERNEL float made(std::size_t i) const { return x[i] + scale * f[i % period]; }
 };
 
-/// Turns pair i: of row i / (heads · half), the values i % half and half further of one head.
+/// Rotates pair i: in row i / (heads · half), the values i % half and i % half + half of one head.
 struct rotate_pairs : for_each_result<rotate_pairs> {
     float* x;
     float const *cos, *sin; ///< (rows, half)
@@ -123,7 +123,7 @@ struct rotate_pairs : for_each_result<rotate_pairs> {
     }
 };
 
-/// Value i of the patches: (tile, patch, channel, row in the patch, column in the patch).
+/// Value i of the patches, which are (tile, patch, channel, row in the patch, column in the patch).
 struct unfold_values : for_each_value<unfold_values> {
     float const* x; ///< (tiles, channels, side, side)
     std::size_t channels, side, patch;
@@ -137,7 +137,7 @@ struct unfold_values : for_each_value<unfold_values> {
     }
 };
 
-/// y[r·stride + i·of + first + k] = part k's value (r, i): some of the `of` parts that are interleaved.
+/// y[r·stride + i·of + first + k] = value (r, i) of part k: a launch takes some of the `of` parts that are interleaved.
 struct interleave_values : for_each_value<interleave_values> {
     static constexpr std::size_t most = 8;
     float const* parts[most];
@@ -149,7 +149,7 @@ struct interleave_values : for_each_value<interleave_values> {
     }
 };
 
-/// Values first ... first + count - 1 of a weight, as another type.
+/// Converts values first ... first + count - 1 of a weight to another type.
 template <class Values, class To>
 struct unpack_values : for_each_result<unpack_values<Values, To>> {
     Values w;
@@ -158,7 +158,7 @@ struct unpack_values : for_each_result<unpack_values<Values, To>> {
     [[nodiscard]] LLAMAVISION_KERNEL To made(std::size_t i) const { return narrow<To>(w[first + i]); }
 };
 
-/// The rows of a table that ids name.
+/// Copies the rows of a table that ids name, as floats.
 template <class Values>
 struct embed_values : for_each_result<embed_values<Values>> {
     Values table;
@@ -170,18 +170,18 @@ struct embed_values : for_each_result<embed_values<Values>> {
     }
 };
 
-/// Keys and values of some rows into their places, in 16 bits or as floats.
+/// Writes keys and values of some rows to their places, in 16 bits or as floats.
 template <class Key>
 struct keep_values : for_each_result<keep_values<Key>> {
     static constexpr std::size_t most = 16;
-    /// Rows of the input from `row` on, up to the next place's, go to row `first` and those after it.
+    /// The input's rows from `row` on, up to the next place's, go to rows `first` and following.
     struct place {
         std::uint32_t row, first;
         Key *keys, *values;
     };
     float const *keys, *values; ///< (count / width, width)
     std::size_t width;
-    std::uint32_t const* positions; ///< null, or those of the places, read instead of `first` when the kernel runs
+    std::uint32_t const* positions; ///< null, or: read when the kernel runs, in place of `first`
     std::uint32_t places;
     place to[most];
     struct kept {
@@ -201,7 +201,7 @@ struct keep_values : for_each_result<keep_values<Key>> {
     }
 };
 
-/// Numbers where kernels find them.
+/// Writes some numbers to the device's memory.
 struct set_numbers : for_each_value<set_numbers> {
     static constexpr std::size_t most = 64;
     std::uint32_t* to;
@@ -209,7 +209,7 @@ struct set_numbers : for_each_value<set_numbers> {
     LLAMAVISION_KERNEL void at(std::size_t i) const { to[i] = number[i]; }
 };
 
-/// The numbers of a pass, if there are no more than a launch holds.
+/// The positions of a pass, if a launch's arguments hold so many.
 inline set_numbers numbers_at(std::uint32_t* to, std::span<std::size_t const> numbers) {
     set_numbers kernel{{numbers.size()}, to, {}};
     for (std::size_t i = 0; i < numbers.size(); ++i) kernel.number[i] = static_cast<std::uint32_t>(numbers[i]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention on tensor cores, for many query rows: scores and weighted values are products of 16 bits with float sums,
-// of bfloat16 (mma.m16n8k16, compute capability 8.0 and later) or of f16 (two of mma.m16n8k8, 7.5). The softmax runs
-// along with the keys, and its weights go from the first product's registers into the second's without touching memory
+// Attention on tensor cores, for many query rows. Scores and weighted values are products of 16 bits with sums in
+// float: of bfloat16 (mma.m16n8k16, compute capability 8.0 and later) or of f16 (twice mma.m16n8k8, 7.5). With online
+// softmax, the probabilities stay in registers: those of the first product's result are the second product's factor
 // (FlashAttention-2).
 #pragma once
 
@@ -14,10 +14,10 @@
 
 namespace llamavision::gpu {
 
-/// A block makes 64 · `Tiles` queries of one key head, 16 · `Tiles` a warp; the query heads that share the key head
-/// count as further rows. Keys come 64 at a time: values are on their way while scores are made, and the next keys
-/// while values are added up. What a warp reads of them serves all its queries. Registers are those of `mma`, for lane
-/// 4g + c (block.hpp); a lane's rows are g and g + 8 of each sixteen queries.
+/// A block of threads computes 64 · `Tiles` queries of one key head, each warp 16 · `Tiles`. Query heads that share the
+/// key head count as further rows. Keys are read 64 at a time: their values are copied while scores are computed, and
+/// the next keys while values are added. A warp uses what it reads for all its queries. Registers are those of `mma`,
+/// for lane 4g + c (block.hpp): a lane's rows are g and g + 8 of each sixteen queries.
 template <class Key, unsigned Dim, unsigned Tiles>
 struct flash_attend {
     static_assert(Dim % 16 == 0);
@@ -34,10 +34,10 @@ struct flash_attend {
 
     struct state {
         std::uint32_t q[Tiles][steps][4], weights[Tiles][4];
-        std::uint32_t b[4]; ///< of keys or values: two tiles of 8 columns and 16 rows
+        std::uint32_t b[4]; ///< two tiles of 8 columns and 16 rows, of keys or values
         float score[Tiles][key_tiles][4], sums[Tiles][value_tiles][4];
-        float largest[rows], total[rows]; ///< scores are in units of log(2)
-        std::uint32_t seen[rows];         ///< keys of the block at hand that these rows see
+        float largest[rows], total[rows]; ///< scores are to the base 2
+        std::uint32_t seen[rows];         ///< how many keys of the current block these rows see
     };
 
     template <class Block>
@@ -48,23 +48,24 @@ struct flash_attend {
         typename Block::template own<state> mine;
         block.alone([&](unsigned t) {
             begin(mine[t], tile, t);
-            if (now.is()) bring(block, t, s.key, of.block[now.block].keys, now, tile.kv_head);
+            if (now.is()) copy_async(block, t, s.key, of.block[now.block].keys, now, tile.kv_head);
         });
         while (now.is()) {
-            block.alone([&](unsigned t) { block.wait_for_brought(t); });
-            block.sync(); // the keys are there, and nobody reads the last values any more
+            block.alone([&](unsigned t) { block.wait_for_copies(t); });
+            block.sync(); // the keys are there, and all threads have read the previous values
             block.alone([&](unsigned t) {
                 key_rows const& from = of.block[now.block];
-                bring(block, t, s.value, from.values, now, tile.kv_head);
+                copy_async(block, t, s.value, from.values, now, tile.kv_head);
                 if (t < keys) s.bias[t] = from.bias && now.at + t < now.end ? from.bias[now.at + t] * log2_e : 0.0f;
                 if (now.is_first) now.look(of, tile, queries, t, mine[t].seen, of_warp);
             });
             score(block, mine, s);
-            block.alone([&](unsigned t) { block.wait_for_brought(t); });
-            block.sync(); // the values are there, and nobody reads the keys any more
+            block.alone([&](unsigned t) { block.wait_for_copies(t); });
+            block.sync(); // the values are there, and all threads have read the keys
             key_piece const next = walk.next();
             if (next.is())
-                block.alone([&](unsigned t) { bring(block, t, s.key, of.block[next.block].keys, next, tile.kv_head); });
+                block.alone(
+                    [&](unsigned t) { copy_async(block, t, s.key, of.block[next.block].keys, next, tile.kv_head); });
             measure_weights(block, mine, s, now.at);
             add_up(block, mine, s);
             now = next;
@@ -73,7 +74,7 @@ struct flash_attend {
     }
 
   private:
-    /// A thread's queries, and no keys seen.
+    /// Loads a thread's queries, and begins its softmax.
     LLAMAVISION_KERNEL void begin(state& m, query_tile const& tile, unsigned t) const {
         LLAMAVISION_CUDA_UNROLL
         for (unsigned r = 0; r < rows; ++r) {
@@ -98,22 +99,22 @@ struct flash_attend {
         }
     }
 
-    /// Sends a thread's share of a piece's keys, or values, on their way; zeros from its end on.
+    /// Starts to copy a thread's share of the keys, or values, of a piece; zeros from its end on.
     template <class Block>
-    LLAMAVISION_KERNEL void bring(Block& block, unsigned t, Key (&to)[keys][Dim + 8], void const* all,
-                                  key_piece const& piece, std::uint32_t kv_head) const {
+    LLAMAVISION_KERNEL void copy_async(Block& block, unsigned t, Key (&to)[keys][Dim + 8], void const* all,
+                                       key_piece const& piece, std::uint32_t kv_head) const {
         std::size_t const stride = static_cast<std::size_t>(of.kv_heads) * Dim;
         auto const* const from =
             static_cast<Key const*>(all) + piece.at * stride + static_cast<std::size_t>(kv_head) * Dim;
         LLAMAVISION_CUDA_UNROLL
         for (unsigned k = 0; k < keys * (Dim / 8) / threads; ++k) { // eight values of a row
             unsigned const i = t + k * threads, row = i / (Dim / 8), v = i % (Dim / 8) * 8;
-            block.bring(t, &to[row][v], from + row * stride + v, piece.at + row < piece.end);
+            block.copy_async(t, &to[row][v], from + row * stride + v, piece.at + row < piece.end);
         }
     }
     static_assert(keys * (Dim / 8) % threads == 0 && keys <= threads);
 
-    /// Scores of the queries and the keys in shared memory.
+    /// Computes the scores of the queries with the keys in shared memory.
     template <class Block, class Own>
     LLAMAVISION_KERNEL void score(Block& block, Own& mine, shared const& s) const {
         block.alone([&](unsigned t) {
@@ -146,7 +147,7 @@ struct flash_attend {
         }
     }
 
-    /// Scores of keys `at` ... become weights: the running softmax.
+    /// Online softmax: the scores of the keys from `at` on become probabilities.
     template <class Block, class Own>
     LLAMAVISION_KERNEL void measure_weights(Block& block, Own& mine, shared const& s, std::uint32_t at) const {
         float const scale = of.scale * log2_e;
@@ -178,7 +179,8 @@ struct flash_attend {
                         m.score[r / 2][j][k] = exp2_of(m.score[r / 2][j][k] - shift);
                         sum += m.score[r / 2][j][k];
                     });
-                    m.total[r] = m.total[r] * keep + sum; // of this lane's columns; joined at the end
+                    m.total[r] =
+                        m.total[r] * keep + sum; // of this lane's columns; the lanes' sums are added at the end
                     LLAMAVISION_CUDA_UNROLL
                     for (unsigned j = 0; j < value_tiles; ++j) {
                         m.sums[r / 2][j][r % 2 * 2] *= keep;
@@ -187,7 +189,7 @@ struct flash_attend {
                 });
         }
     }
-    /// Where a lane has the scores of its row r.
+    /// The registers with the scores of a lane's row r.
     template <class F>
     static LLAMAVISION_KERNEL void each_column(unsigned r, F const& f) {
         LLAMAVISION_CUDA_UNROLL
@@ -197,12 +199,12 @@ struct flash_attend {
         }
     }
 
-    /// The weighted values.
+    /// Adds the weighted values.
     template <class Block, class Own>
     LLAMAVISION_KERNEL void add_up(Block& block, Own& mine, shared const& s) const {
         LLAMAVISION_CUDA_UNROLL
         for (unsigned k = 0; k < keys / 16; ++k) {
-            block.alone([&](unsigned t) { // C's registers of 16 columns are A's of 16 keys
+            block.alone([&](unsigned t) { // C's registers for 16 columns are those of A for 16 keys
                 LLAMAVISION_CUDA_UNROLL
                 for (unsigned r = 0; r < rows; ++r) {
                     auto const& low = mine[t].score[r / 2][2 * k];
@@ -214,8 +216,8 @@ struct flash_attend {
             });
             LLAMAVISION_CUDA_UNROLL
             for (unsigned j = 0; j < value_tiles; j += 2) {
-                // A row is a key's values; B's rows are keys, and its columns their values: it is transposed.
-                block.load_turned_tiles(
+                // In memory a row is the values of a key; B's rows are keys as well, but `mma` wants them transposed.
+                block.load_transposed_tiles(
                     [&](unsigned t) { return &s.value[16 * k + t % 16][8 * j + t % warp / 16 * 8]; },
                     [&](unsigned t) -> std::uint32_t(&)[4] { return mine[t].b; });
                 LLAMAVISION_CUDA_UNROLL

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A product of many rows, as the device's library of products takes it.
+// The arguments of a product of many rows, which the device's library computes.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +8,9 @@
 
 namespace llamavision::gpu {
 
-/// y = scale · x wᵀ + bias, added to what y holds if `add`; sums in float.
+/// y = scale · x wᵀ + bias, or y += it with `add`; sums in float.
 struct many_rows {
-    format type = format::f32; ///< of w and x: f32, f16, bf16
+    format type = format::f32; ///< of w and of x: f32, f16 or bf16
     void const* w = nullptr;   ///< (outputs, columns)
     void const* x = nullptr;   ///< (rows, columns)
     std::size_t outputs = 0, rows = 0, columns = 0;

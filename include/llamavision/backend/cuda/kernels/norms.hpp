@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The norms: a block for each row. The sum's order depends on the width alone.
+// The norms: one block of threads for each row. The order of additions depends on the width alone.
 #pragma once
 
 #include <cmath>
@@ -21,7 +21,7 @@ LLAMAVISION_KERNEL float sum_over(Block& block, std::size_t width, F const& f) {
 }
 } // namespace detail
 
-/// y = x / sqrt(mean(x²) + eps) · weight, in the type that a product reads.
+/// y = x / sqrt(mean(x²) + eps) · weight, in the type that the product reads.
 template <class To>
 struct rms_norm_rows {
     static constexpr unsigned threads = 256;
@@ -44,7 +44,7 @@ struct rms_norm_rows {
     }
 };
 
-/// y = (x - mean(x)) / sqrt(var(x) + eps) · weight + bias; the variance from the differences, not from the squares.
+/// y = (x - mean(x)) / sqrt(var(x) + eps) · weight + bias; var is the mean of (x - mean(x))², so that no digits cancel.
 template <class To>
 struct layer_norm_rows {
     static constexpr unsigned threads = 256;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of few rows with a weight, as in decoding: the weight is read once, and activations stay in float. A warp
-// makes some outputs for all rows; the norm before the product happens as its rows are read, and what follows it while
-// it is in registers. Many rows are cuBLASLt's.
+// computes some outputs for all rows. The norm before the product is applied while rows are read, the epilogue while
+// sums are in registers. Many rows are left to cuBLASLt.
 #pragma once
 
 #include <cmath>
@@ -15,7 +15,7 @@
 
 namespace llamavision::gpu {
 
-/// What becomes of a product: y = v, gelu(v), or y + scale · v, where v = x wᵀ + bias.
+/// The epilogue of a product. With v = x wᵀ + bias: y = v, y = gelu(v), or y += scale · v.
 struct finish {
     enum class kind : unsigned char { store, gelu, add };
     kind how = kind::store;
@@ -31,8 +31,8 @@ struct finish {
 /// Values that a lane reads at once.
 inline constexpr std::size_t eight = 8;
 
-/// The rows that a product of few rows reads: x, or its rms_norm, which is made while x is read: the scale of a row
-/// stands before the whole product, x · weight · w / sqrt(mean(x²) + eps).
+/// The rows of a product of few rows: x, or its rms_norm, which is applied while x is read. The sums are those of
+/// (x · weight) · w; a row's factor 1 / sqrt(mean(x²) + eps) is multiplied at the end.
 struct few_rows {
     float const* x = nullptr; ///< (rows, columns)
     std::size_t rows = 0, columns = 0;
@@ -50,23 +50,24 @@ struct few_outputs {
     Values w;
     std::size_t outputs = 0;
     finish then{};
-    float* y = nullptr;     ///< (rows, outputs)
-    std::uint32_t half = 0; ///< of a head that is rotated after it: its outputs come in pairs, `half` apart; 0: none is
-    std::uint32_t first = 0; ///< of its blocks
+    float* y = nullptr;      ///< (rows, outputs)
+    std::uint32_t half = 0;  ///< half of head_dim, if rope follows: outputs are computed in pairs, `half` apart; else 0
+    std::uint32_t first = 0; ///< index of its first block of threads
 };
 
-/// By what they are rotated; see `rotate_pairs`.
+/// The angles of rope; see `rotate_pairs`.
 struct angles {
     float const *cos = nullptr, *sin = nullptr; ///< (rows, half)
 };
 
-/// Outputs that a warp makes at once of one row: more where a weight is small beside the activations that it meets.
+/// Outputs that a warp computes at once for one row: more if a weight takes few bytes, beside the activations that are
+/// read with it.
 template <class Values>
 inline constexpr unsigned outputs_for = 2;
 template <>
 inline constexpr unsigned outputs_for<q4_values> = 4;
 
-/// Any format, size and alignment: a warp makes one output of one row.
+/// For any format, size and alignment: a warp computes one output of one row.
 template <class Values>
 struct narrow_product {
     static constexpr unsigned threads = 128;
@@ -110,8 +111,8 @@ struct narrow_product {
 };
 
 namespace detail {
-/// A lane's columns of some rows of weights, eight at a time: use(column, values). The next ones are on their way while
-/// these are used; a thread with nothing but its own reads on the way would keep the memory waiting.
+/// Calls use(column, values) for a lane's columns of some rows of weights, eight at a time. The next eight are loaded
+/// while these are used: with only one load in flight for each thread, memory would not be busy.
 /// @param at where the rows begin @pre columns > 0
 template <unsigned Rows, class Values, class Use>
 LLAMAVISION_KERNEL void in_eights_of(Values const (&of)[Rows], std::size_t const (&at)[Rows], std::size_t columns,
@@ -133,7 +134,7 @@ LLAMAVISION_KERNEL void in_eights_of(Values const (&of)[Rows], std::size_t const
     }
 }
 
-/// Eight columns of every row, and what their norm asks for: use(row, values).
+/// Calls use(row, values) for eight columns of every row, multiplied by the norm's weight, and adds up their squares.
 template <unsigned Rows, class Use>
 LLAMAVISION_KERNEL void read_eight(few_rows const& in, std::size_t i, float (&squares)[Rows], Use const& use) {
     float norm[8] = {};
@@ -155,8 +156,9 @@ LLAMAVISION_KERNEL void read_eight(few_rows const& in, std::size_t i, float (&sq
 }
 } // namespace detail
 
-/// Columns a multiple of 8, all on 16 bytes: a lane reads eight values at a time, and a warp makes `Outputs` outputs,
-/// so that each activation read serves several weights. Up to `Rows` rows, and up to three products of them.
+/// For columns in multiples of 8, and data aligned to 16 bytes: a lane reads eight values at a time. A warp computes
+/// `Outputs` outputs, so that an activation is read once for several weights. Up to `Rows` rows, and up to three
+/// products of them.
 template <class Values, unsigned Rows, unsigned Outputs>
 struct wide_product {
     static constexpr unsigned threads = 128, in_block = threads / warp * Outputs, most = 3;
@@ -185,7 +187,7 @@ struct wide_product {
             float sum[Outputs][Rows], squares[Rows];
         };
         typename Block::template own<state> mine;
-        // Of a head that is rotated, the pairs (k, k + half) one after the other.
+        // With rope, outputs k and k + half follow each other.
         auto const output = [&](unsigned t, unsigned o) {
             std::uint32_t const n = (block.x() - of.first) * in_block + t / warp * Outputs + o;
             if (of.half == 0) return n;
@@ -194,7 +196,7 @@ struct wide_product {
         };
         block.alone([&](unsigned t) {
             state s{};
-            std::size_t at[Outputs]; // beyond the last output, the last one again: nobody stores it
+            std::size_t at[Outputs]; // after the last output, the last one again: it is not stored
             LLAMAVISION_CUDA_UNROLL
             for (unsigned o = 0; o < Outputs; ++o)
                 at[o] = (output(t, o) < of.outputs ? output(t, o) : of.outputs - 1) * in.columns;
@@ -245,7 +247,7 @@ struct wide_product {
     }
 };
 
-/// y = silu(x gateᵀ) · (x upᵀ), as `wide_product`: a warp makes both products of one output.
+/// y = silu(x gateᵀ) · (x upᵀ), in the way of `wide_product`: a warp computes both products of an output.
 template <class Values, unsigned Rows>
 struct wide_swiglu {
     static constexpr unsigned threads = 128;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention in float for many query rows: weights as stored, and GPUs before tensor cores. Keys pass through shared
-// memory, once for a tile of queries.
+// Attention in float for many query rows: for models whose keys may not be rounded, and for GPUs without tensor cores.
+// Keys are copied to shared memory once for each tile of queries.
 #pragma once
 
 #include <cmath>
@@ -13,9 +13,9 @@
 
 namespace llamavision::gpu {
 
-/// A block makes 64 queries of one key head, of up to 4 · `Each` values, and meets 32 keys at a time. Four lanes make
-/// two queries, g and g + 8 of a warp's sixteen, and share their values out: lane 4g + c has those of every sixteen
-/// from 4c on. Each key that it reads serves both; all lanes of a column read the same words.
+/// A block of threads computes 64 queries of one key head, of up to 4 · `Each` values, with 32 keys at a time. Four
+/// lanes compute two queries, g and g + 8 of a warp's sixteen, and divide their values: lane 4g + c has the values 4c …
+/// 4c + 3 of each sixteen. It uses each key that it reads for both queries. Lanes with the same c read the same words.
 template <class Key, unsigned Each>
 struct attend_tiles {
     static_assert(Each % 4 == 0);
@@ -30,7 +30,7 @@ struct attend_tiles {
         float q[2][Each], sums[2][Each];
         float score[2][at_once];
         float largest[2], total[2];
-        std::uint32_t seen[2]; ///< keys of the block at hand that these rows see
+        std::uint32_t seen[2]; ///< how many keys of the current block these rows see
     };
 
     template <class Block>
@@ -68,14 +68,14 @@ struct attend_tiles {
     }
 
   private:
-    /// Of a head's values, the e-th of a thread's.
+    /// Which value of the head is a thread's e-th.
     static LLAMAVISION_KERNEL unsigned value_of(unsigned t, unsigned e) { return e / 4 * 16 + t % 4 * 4 + e % 4; }
 
-    /// Keys `at` ... of a block, and their values, into shared memory; zeros from `end` on.
+    /// Copies the keys from `at` on of a block, and their values, to shared memory; zeros from `end` on.
     template <class Block>
     LLAMAVISION_KERNEL void fetch(Block& block, shared& s, key_rows const& from, std::uint32_t at, std::uint32_t end,
                                   std::uint32_t kv_head) const {
-        block.sync(); // nobody reads the last ones any more
+        block.sync(); // all threads have read the previous ones
         block.each([&](unsigned t) {
             for (unsigned i = t; i < keys * width; i += threads) {
                 unsigned const key = i / width, v = i % width;
@@ -89,8 +89,7 @@ struct attend_tiles {
         });
     }
 
-    /// Of the keys in shared memory, which begin with `at`, some from `first` on: scores, the running softmax, and the
-    /// weighted values.
+    /// Online softmax over some of the keys in shared memory, from `first` on; `at` is the first key there.
     template <class Block, class Own>
     LLAMAVISION_KERNEL void meet(Block& block, Own& mine, shared& s, std::uint32_t at, unsigned first) const {
         block.alone([&](unsigned t) {
@@ -140,7 +139,7 @@ struct attend_tiles {
                 });
         });
     }
-    /// A thread's values of a row, four words at a time: use(e, value).
+    /// Calls use(e, value) for a thread's values of a row, which are loaded four words at a time.
     template <class Use>
     static LLAMAVISION_KERNEL void four_values(float const (&row)[width], unsigned t, Use const& use) {
         LLAMAVISION_CUDA_UNROLL

@@ -32,7 +32,7 @@ struct bf16_values {
     LLAMAVISION_KERNEL float operator[](std::size_t i) const { return widen(data[i]); }
 };
 
-/// GGUF's blocks, as a file has them.
+/// GGUF's blocks, as in a file.
 template <class Block>
 struct stored_blocks {
     Block const* data = nullptr;
@@ -42,10 +42,10 @@ struct stored_blocks {
     }
 };
 
-/// Where value i of a word of so many lies: even ones in its lower half, odd ones in its upper half.
+/// The place of value i in a word of `of` values: even ones are in the lower half, odd ones in the upper half.
 constexpr std::size_t place_in_word(std::size_t i, std::size_t of) { return i % 2 * (of / 2) + i % of / 2; }
 
-/// Integers (count), four in a word, then from the next multiple of 16 bytes on the scales (count / 32).
+/// Integers (count), four in a word; then, from the next multiple of 16 bytes on, the scales (count / 32).
 struct q8_values {
     std::int8_t const* integers = nullptr;
     f16 const* scales = nullptr;
@@ -54,7 +54,7 @@ struct q8_values {
         return widen(scales[i / 32]) * static_cast<float>(integers[place]);
     }
 };
-/// The same with eight integers in a word, each 8 too large.
+/// The same with eight integers in a word; 8 is added to each.
 struct q4_values {
     std::uint8_t const* pairs = nullptr;
     f16 const* scales = nullptr;
@@ -77,8 +77,8 @@ struct alignas(8) two_words {
     std::uint32_t w[2];
 };
 
-// Values i ... i + 7, where i is a multiple of 8 and the data lies on 16 bytes: `eight_at` reads them as they are, so
-// that they may be on their way while others are computed with, and `widen_eight` makes floats of them.
+// Values i ... i + 7, where i is a multiple of 8 and the data is aligned to 16 bytes. `eight_at` loads them as they
+// are, so that they are in flight while others are used; `widen_eight` makes floats of them.
 
 struct f32_eight {
     four_words half[2];
@@ -138,13 +138,14 @@ LLAMAVISION_KERNEL inline void widen_eight(q4_eight const& v, float (&to)[8]) {
         to[k] = scale * static_cast<float>(static_cast<int>(v.integers >> (4 * place_in_word(k, 8)) & 15u) - 8);
 }
 
-/// Eight of many neighbours that several threads read.
+/// Loads eight floats that several threads read.
 LLAMAVISION_KERNEL inline void load_eight(float const* from, float (&to)[8]) {
     widen_eight(f32_eight{{load<four_words>(from), load<four_words>(from + 4)}}, to);
 }
 
-// The integers of values i ... i + 7 in pairs of a 16-bit type, exactly. 128 in bfloat16, and 1024 in f16, have a last
-// bit that counts ones: what is set below it is added, and the difference of two such numbers is exact.
+// The integers of values i ... i + 7 as pairs of a 16-bit float type, exactly. The last bit of 128 in bfloat16, and of
+// 1024 in f16, counts ones: an integer put into the lowest bits is added to that number, and a subtraction gives it
+// exactly.
 
 template <class T>
 inline constexpr std::uint32_t counted_from = std::is_same_v<T, bf16> ? 0x43004300u : 0x64006400u;
@@ -152,7 +153,7 @@ inline constexpr std::uint32_t counted_from = std::is_same_v<T, bf16> ? 0x430043
 template <class T>
 LLAMAVISION_KERNEL void integer_pairs(q8_values, two_words const& words, std::uint32_t (&to)[4]) {
     LLAMAVISION_CUDA_UNROLL
-    for (std::size_t k = 0; k < 4; ++k) { // bit 7 of two's complement counts -128
+    for (std::size_t k = 0; k < 4; ++k) { // in two's complement, bit 7 counts -128
         std::uint32_t const q = words.w[k / 2] >> (k % 2 * 8);
         to[k] = minus<T>(counted_from<T> | (q & 0x007f007fu), counted_from<T> | (q & 0x00800080u));
     }
@@ -193,13 +194,13 @@ template <class Values>
     return as;
 }
 
-/// Whether `eight_at` reads values of that type.
+/// Whether `eight_at` has an overload for that type.
 template <class Values>
 inline constexpr bool in_eights = requires(Values v) {
     eight_at(v, std::size_t{});
 };
 
-/// Whether `integer_pairs` reads values of that type.
+/// Whether `integer_pairs` has an overload for that type.
 template <class Values>
 inline constexpr bool in_integers = std::is_same_v<Values, q8_values> || std::is_same_v<Values, q4_values>;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The name of the instruction set that this translation unit is compiled for. All that depends on it lives in an inline
-// namespace of that name, so that objects compiled with different -m flags can be linked together: their functions have
-// different symbols. A backend that is compiled once (support/separate.hpp) has one name for all.
+// LLAMAVISION_ARCH: the instruction set that this translation unit is compiled for, as the name of an inline namespace.
+// The whole backend lies in it, because inline functions compiled with other -m flags are other functions: a linker
+// that found one symbol for both would keep either, and a program could run instructions that its machine lacks. With
+// LLAMAVISION_SEPARATE (support/separate.hpp) the backend is compiled once, and there is one name.
 #pragma once
 
 #if defined(LLAMAVISION_SEPARATE)

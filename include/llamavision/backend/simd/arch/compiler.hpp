@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernels need of a compiler: its intrinsics, and loops unrolled. Register tiles are arrays in loops of
-// constant length; they become registers only once the loops are gone.
+// What the kernels need from a compiler: intrinsics, and unrolled loops. A kernel's sums are an array that loops of
+// constant length go over; the compiler puts them into registers only after it has unrolled those loops.
 #pragma once
 
 #if defined(__x86_64__)
@@ -19,8 +19,9 @@
 
 namespace llamavision {
 
-/// Stores that went past the caches are in no order with others; after this, whoever is told of them finds them.
-inline void settle_streams() {
+/// To be called after non-temporal stores, before another thread is told that the values are there: such stores are not
+/// ordered with others.
+inline void fence_non_temporal_stores() {
 #if defined(__x86_64__)
     _mm_sfence();
 #endif

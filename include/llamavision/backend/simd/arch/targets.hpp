@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instruction sets chosen at run time: what the tiers are, what this machine has, and the table of kernels that every
-// tier fills. The kernels' text is kernels.inc, compiled once for each tier.
+// Instruction sets chosen at run time: which tiers there are, which this machine can run, and the tables of kernels
+// that each tier fills. The kernels are written in kernels.inc and panels.inc, and compiled for each tier.
 #pragma once
 
 #include <algorithm>
@@ -23,11 +23,11 @@
 
 namespace llamavision {
 
-/// What the products and attention are computed with: the instruction set that the program was compiled for, or a
-/// wider one that the machine turns out to have.
+/// The instructions of products and attention: those that the program was compiled for (`baseline`), or more that the
+/// machine has.
 ///
-/// x86-64: avx2 … amx, each with all before it. AArch64, whose baseline is NEON: neon_dot … neon_bf16, each with all
-/// before it back to neon_dot.
+/// x86-64: avx2, avx512, avx512_bf16, amx, each with all before it. AArch64, whose baseline is NEON: neon_dot,
+/// neon_i8mm, neon_bf16, each with all before it.
 enum class tier : std::uint8_t { baseline, avx2, avx512, avx512_bf16, amx, neon_dot, neon_i8mm, neon_bf16 };
 
 inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2,     tier::avx512,    tier::avx512_bf16,
@@ -39,7 +39,7 @@ inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2,     tier::avx51
     return names[static_cast<std::size_t>(level)];
 }
 
-/// Asks the system once for AMX's registers: Linux gives them to processes that say they want them.
+/// Whether the system lets this process use AMX's registers. Linux must be asked; that is done once.
 [[nodiscard]] inline bool amx_granted() {
 #if defined(__x86_64__) && defined(__linux__)
     constexpr auto request = 0x1023, tile_data = 18; // ARCH_REQ_XCOMP_PERM, the state component
@@ -51,7 +51,9 @@ inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2,     tier::avx51
 }
 
 #if defined(__aarch64__)
-/// One of NEON's extensions: its bit in what Linux says of the processor, its name in what macOS says.
+/// Whether the processor has an extension of NEON.
+/// @param type, bit where Linux has it: a word of the auxiliary vector, and its bit
+/// @param name what macOS calls it
 [[nodiscard]] inline bool has_extension([[maybe_unused]] unsigned long type, [[maybe_unused]] int bit,
                                         [[maybe_unused]] char const* name) {
 #if defined(__linux__)
@@ -104,7 +106,7 @@ inline constexpr tier all_tiers[] = {tier::baseline, tier::avx2,     tier::avx51
 
 /// The kernels of one tier. All strides count elements.
 struct kernel_table {
-    /// y (rows, 4) += x (rows, count) · weights (4, count)ᵀ, the number of rows fixed by the kernel.
+    /// y (rows, 4) += x (rows, count) · weights (4, count)ᵀ. Each kernel is for one number of rows.
     template <class W>
     using dots = void (*)(W const* weights, std::size_t weight_stride, float const* x, std::size_t x_stride,
                           std::size_t count, float* y, std::size_t y_stride);
@@ -123,95 +125,98 @@ struct kernel_table {
 
     // Attention: every lane is a query. Arrays over queries are (…, stride) with `width` queries a register.
     std::size_t width;
-    std::size_t vectors; ///< registers of queries in a wide tile; [0] below is one register, [1] is `vectors`
+    std::size_t vectors; ///< registers of queries in a wide tile. Below, [0] takes one register, [1] takes `vectors`
 
     /// s (keys, queries) = scale · keys (keys, dim) · q (dim, queries) + bias (keys, or null)
     void (*scores[2])(float const* q, std::size_t stride, std::size_t dim, float const* keys, std::size_t key_stride,
                       float const* bias, std::size_t count, float scale, float* s);
-    /// One register of queries: s becomes exp(s - largest), after `largest` took s in; `keep` is the factor that what
-    /// was summed before is multiplied by, as `total` is here.
-    void (*softmax)(float* s, std::size_t stride, std::size_t count, float* largest, float* total, float* keep);
-    /// o (dim, queries) = keep · o + valuesᵀ (dim, keys) · p (keys, queries)
+    /// One register of queries: `largest` becomes the maximum of itself and the scores, s becomes exp(s - largest), and
+    /// its sum is added to `total`. `rescale` becomes exp(the old maximum - the new one): earlier sums are multiplied
+    /// by it, `total` here, o in `values`.
+    void (*softmax)(float* s, std::size_t stride, std::size_t count, float* largest, float* total, float* rescale);
+    /// o (dim, queries) = rescale · o + valuesᵀ (dim, keys) · p (keys, queries)
     void (*values[2])(float const* p, std::size_t stride, std::size_t count, float const* values,
-                      std::size_t value_stride, std::size_t dim, float const* keep, float* o);
-    /// One register of queries: takes the sums (largest, total, o) over other keys into the first.
+                      std::size_t value_stride, std::size_t dim, float const* rescale, float* o);
+    /// One register of queries: adds the sums over other keys (largest, total, o) to the first ones.
     void (*merge)(float* largest, float* total, float* o, float const* other_largest, float const* other_total,
                   float const* other_o, std::size_t stride, std::size_t dim);
 };
 
-/// What a kernel asks memory for while it computes: some lines of what comes next.
-struct upcoming {
+/// Cache lines that a kernel prefetches while it computes, for the next calls.
+struct prefetch {
     struct lines {
         std::byte const* first = nullptr; ///< null: nothing
         std::size_t count = 0;
 
-        /// Those that whoever comes `i`th fetches, where each fetches so many.
+        /// The share of call i, where each call prefetches `each` lines.
         [[nodiscard]] lines share(std::size_t i, std::size_t each) const {
             std::size_t const from = std::min(i * each, count);
             return {first + from * 64, std::min(each, count - from)};
         }
     };
-    lines panels; ///< of as many as are at hand, each; null: those at hand are read once, and what is ahead in them is
-                  ///< asked for
-    lines rows;   ///< of the block of x, as many; null: none
-    std::size_t zeros = 0; ///< lines at the end of the last step at hand that are all zero, and need not be multiplied
+    lines panels; ///< of each panel of the next call; null: the panels of this call are read once, and the kernel
+                  ///< prefetches what lies ahead in them
+    lines rows;   ///< of the next block of x; null: none
+    std::size_t zeros = 0; ///< lines at the end of this call's last step that are zero, and need not be multiplied
 };
 
-/// What becomes of a product c: y = c + bias, its gelu (activated), y + scale (c + bias) (added), or, with a second
-/// product, silu(c) ⊙ c₂ (gated).
+/// The epilogue of a product c. plain: y = c + bias; activated: y = gelu(c + bias); added: y += scale · (c + bias);
+/// gated, with a second product: y = silu(c) ⊙ c₂.
 enum class finish { plain, activated, added, gated };
 
-/// Sums of some rows and outputs, and where they go.
+/// Sums of some rows and outputs, and the outputs that are made of them.
 struct finished_tile {
     finish what = finish::plain;
     struct sums {
-        float const* c = nullptr;             ///< or integers; in whole panels
-        float const* scales = nullptr;        ///< of integers: their outputs'
-        std::int32_t const* starts = nullptr; ///< what is added to integers; null: nothing
+        float const* c = nullptr;             ///< floats, or integers in the same place; in whole panels
+        float const* scales = nullptr;        ///< of integers: one for each output
+        std::int32_t const* starts = nullptr; ///< of integers: added to each output's sum; null: nothing
     };
     std::size_t rows = 1, count = 0;
-    sums first, second;                ///< `second`: of `gated`
+    sums first, second;                ///< `second` only for `gated`
     std::size_t stride = 0;            ///< from row to row of c
     float const* row_scales = nullptr; ///< null: c are floats; else c = (c + starts) · row_scale · scale
     float const* bias = nullptr;       ///< may be null
     float scale = 1.0f;                ///< of `added`
     float* y = nullptr;
-    std::size_t outputs = 0; ///< from row to row of y
-    bool past = false;       ///< writes whole lines past the caches, which saves reading them first
+    std::size_t outputs = 0;   ///< from row to row of y
+    bool non_temporal = false; ///< whole lines are stored past the caches, so that they are not read first
 };
 
 /// The kernels of one tier on panels (panels.hpp).
 struct panel_table {
-    bool wide;               ///< x as floats of rounded values, for tiers that widen w; else as bf16
-    std::size_t most_steps;  ///< of a call of `multiply`, so that what it reads again stays in a cache
+    bool wide;               ///< x is floats that were rounded to bf16, for tiers that widen w; else x is bf16
+    std::size_t most_steps;  ///< of one call of `multiply`: what it reads again stays in a cache
     std::size_t group;       ///< panels that are multiplied side by side
-    std::size_t together;    ///< blocks of x that a call of `multiply` is worth
+    std::size_t together;    ///< blocks of x in one call of `multiply`
     std::size_t most_panels; ///< of one part of an output
     std::size_t most_blocks; ///< of x in one part
 
-    /// Blocks of `scale` · x, rounded to bf16 to nearest even; `height` rows each, and in all at least `rows`.
+    /// Writes scale · x, rounded to bf16 to nearest even, as blocks of `height` rows; the last block is filled up.
     void (*round)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                   float scale, void* to);
-    /// c (blocks · height, panels · 16) = x wᵀ, or += with `add`, over `steps`; x and w point at their first step, and
-    /// their next block or panel lies so many bytes on.
+    /// c (blocks · height, panels · 16) = x wᵀ, or += with `add`, over `steps` steps of k. x and w point at the first
+    /// step; `block` and `panel` are the bytes to the next block of x and the next panel of w.
     using product = void (*)(void const* x, std::size_t block, std::size_t height, std::size_t blocks, void const* w,
                              std::size_t panel, std::size_t panels, std::size_t steps, float* c, std::size_t stride,
-                             bool add, upcoming const& next);
+                             bool add, prefetch const& next);
     product multiply;
-    bool biased; ///< whether x's integers come as q + 128 in the sums, or as q
-    /// Blocks of x as integers, and one scale a row.
+    bool biased; ///< whether the sums are those of q + 128, q being x's integers; else of q
+    /// Writes x as blocks of integers, and one scale for each row.
     void (*quantise)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                      void* to, float* scales);
     product multiply_i8; ///< with sums of integers
     /// Makes outputs of sums.
     void (*put)(finished_tile const&);
-    /// `round` to bf16 on every tier.
+    /// The same as `round`, but to bf16 on every tier.
     void (*narrow)(float const* x, std::size_t stride, std::size_t rows, std::size_t columns, std::size_t height,
                    float scale, void* to);
-    /// One row of scores, to the base 2: 2^(s[i] + bias[i] log2 e - shift), and zeros from `count` to `filled`, rounded
-    /// into the row's place in a block of x. The shift is the largest score of the first call for a row, which begins
-    /// with the lowest float; it moves on to the largest when sums become large. Adds to `total`, 16 parts of a row's
-    /// sum. Returns the factor for what was summed before, as `total` was here. Changes s.
+    /// One row of softmax, to the base 2: writes 2^(s[i] + bias[i] log2 e - shift), rounded, into the row's place in a
+    /// block of x, with zeros from `count` to `filled`, and adds the sum before rounding to `total`, 16 partial sums.
+    ///
+    /// Before a row's first call, `shift` is the lowest float; that call sets it to the row's largest score. It changes
+    /// again only when the sums become large. Returns the factor by which earlier sums must be multiplied, as `total`
+    /// was. Changes s.
     float (*softmax)(float* s, float const* bias, std::size_t count, std::size_t filled, float& shift, float* total,
                      std::size_t height, void* to);
     void (*scale)(float* o, float factor, std::size_t count);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few words of xsimd that changed their spelling between 8.1 and 14.
+// Operations of xsimd under one name each: some changed their names between 8.1 and 14.
 #pragma once
 
 #include <algorithm>
@@ -11,13 +11,13 @@
 #include <llamavision/backend/simd/arch/compiler.hpp>
 #include <xsimd/xsimd.hpp>
 
-namespace llamavision::inline LLAMAVISION_ARCH::simd_words {
+namespace llamavision::inline LLAMAVISION_ARCH::simd_ops {
 
 using floats = xsimd::batch<float>;
 using integers = xsimd::batch<std::int32_t>;
 inline constexpr std::size_t width = floats::size;
 
-/// a·b + c, rounded once wherever the instruction set can. (xsimd 8.1 multiplies and adds on AVX-512.)
+/// a·b + c, rounded once if the instruction set can do that. (xsimd 8.1 rounds twice on AVX-512.)
 inline floats fma(floats const& a, floats const& b, floats const& c) {
 #if defined(__AVX512F__)
     return _mm512_fmadd_ps(a, b, c);
@@ -34,7 +34,7 @@ inline float sum(floats const& a) {
 #endif
 }
 
-/// The same bits, seen as the other type. (xsimd named the batch in 8.1, and names its element since.)
+/// The same bits as another type. (The template argument was the batch in xsimd 8.1; later it is the element.)
 template <class To, class From>
 To cast_bits(From const& a) {
     using element = typename To::value_type;
@@ -44,7 +44,7 @@ To cast_bits(From const& a) {
         return xsimd::bitwise_cast<To>(a);
 }
 
-/// 16-bit values, which xsimd has no batches of, as integers.
+/// 16-bit values as 32-bit integers. (xsimd has no such conversion.)
 inline integers widen(std::uint16_t const* p) {
 #if defined(__SSE2__) && !defined(__AVX__)
     return _mm_unpacklo_epi16(_mm_loadl_epi64(reinterpret_cast<__m128i const*>(p)), _mm_setzero_si128());
@@ -57,8 +57,8 @@ inline integers widen(std::uint16_t const* p) {
 #endif
 }
 
-/// binary16 in the low halves: exponent and mantissa moved to a float's place are 2^-112 of the value, subnormals
-/// included; what comes out at 2^16 or above had the exponent of infinities and NaNs.
+/// From binary16 in the low halves. Its exponent and mantissa, moved to where a float has them, are 2^-112 times the
+/// value, for subnormal numbers too. A result of 2^16 or more comes from the exponent of infinities and NaNs.
 inline floats from_f16(integers const& h) {
 #if defined(__aarch64__)
     return vcvt_f32_f16(vreinterpret_f16_s16(vmovn_s32(h)));
@@ -85,8 +85,8 @@ inline void store(float* p, floats const& a, std::size_t count) {
     std::copy_n(values, count, p);
 }
 
-/// y[i] = f(x[i]...). Remainders go through the same vector operations, so that a value's bits do not depend on its
-/// place. y may equal an input.
+/// y[i] = f(x[i]...). The last values, which fill no vector, go through the same operations, so that a value's bits do
+/// not depend on its place. y may equal an input.
 template <class F, class... X>
 void map(std::size_t count, float* y, F const& f, X const*... x) {
     std::size_t i = 0;
@@ -94,4 +94,4 @@ void map(std::size_t count, float* y, F const& f, X const*... x) {
     if (i < count) store(y + i, f(load(x + i, count - i)...), count - i);
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::simd_words
+} // namespace llamavision::inline LLAMAVISION_ARCH::simd_ops

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights in blocks as products stream them: panels of sixteen outputs, in which four neighbouring columns of all
-// sixteen fill 64 consecutive bytes, a register of the widest instruction set. One layout serves every tier.
+// The layout of weights in q8 and q4: panels of sixteen outputs. Four neighbouring columns of all sixteen outputs are
+// 64 consecutive bytes, a register of the widest instruction set. The layout is the same for all tiers.
 #pragma once
 
 #include <algorithm>
@@ -23,12 +23,12 @@ inline constexpr std::size_t line = 64;    ///< bytes: four columns of all outpu
 /// Of matrices of q8 and q4.
 inline constexpr weight_layout block_panels{"panels of blocks"};
 
-/// One block of a panel, `lines` lines of integers. As bytes without sign they are the weight's integers plus `zero`.
+/// One block of a panel: `lines` lines of unsigned integers, which are the weight's integers plus `zero`.
 ///
 ///     q8   line i          columns 4i … 4i + 3
 ///     q4   line i          columns 4i … 4i + 3 in the low nibbles, 4i + 16 … 4i + 19 in the high ones
 ///
-/// That is how the blocks of a row hold them, too: laying out moves words of four bytes.
+/// A stored block of a row has its integers in the same order, so repacking moves words of four bytes.
 struct q8 {
     using block = q8_0;
     static constexpr format stored = format::q8;
@@ -42,7 +42,7 @@ struct q4 {
     static constexpr int zero = 8;
 };
 
-/// All blocks of sixteen outputs: first their integers, then their scales (blocks, outputs). Begins on a cache line.
+/// A panel: the integers of all its blocks, then the scales (blocks, outputs). It begins on a cache line.
 struct panel {
     std::uint8_t const* integers;
     f16 const* scales;
@@ -55,12 +55,12 @@ constexpr std::size_t panel_bytes(format type, std::size_t columns) {
     return round_up(columns / length * (integers_per_block(type) + outputs * sizeof(f16)), line);
 }
 
-/// Bytes of the whole matrix. Its last panel is filled up with outputs of zero.
+/// Bytes of the whole matrix. The last panel is filled up with outputs that are zero.
 constexpr std::size_t matrix_bytes(format type, std::size_t rows, std::size_t columns) {
     return ceil_div(rows, outputs) * panel_bytes(type, columns);
 }
 
-/// Panel i of a matrix that was laid out.
+/// Panel i of a repacked matrix.
 [[nodiscard]] inline panel panel_of(matrix const& w, std::size_t i) {
     auto const* const at = static_cast<std::uint8_t const*>(w.data) + i * panel_bytes(w.type, w.columns);
     return {at, reinterpret_cast<f16 const*>(at + w.columns / length * integers_per_block(w.type))};
@@ -68,7 +68,7 @@ constexpr std::size_t matrix_bytes(format type, std::size_t rows, std::size_t co
 
 namespace detail {
 
-/// Block b of a stored row, converted if it is stored otherwise.
+/// Block b of a stored row; converted, if the row is stored in another format.
 template <class F>
 typename F::block block_at(kernel_table const& t, matrix const& stored, std::size_t row, std::size_t b) {
     using block = typename F::block;
@@ -78,7 +78,7 @@ typename F::block block_at(kernel_table const& t, matrix const& stored, std::siz
     return block::encode(wide);
 }
 
-/// The block's integers, plus `zero`, four columns a word.
+/// The block's integers plus `zero`, as words of four columns.
 inline void words_of(q8_0 const& block, std::uint8_t (&bytes)[32]) {
     for (std::size_t i = 0; i < 32; ++i) bytes[i] = static_cast<std::uint8_t>(block.quants[i] + q8::zero);
 }
@@ -86,7 +86,7 @@ inline void words_of(q4_0 const& block, std::uint8_t (&bytes)[16]) { std::copy_n
 
 } // namespace detail
 
-/// Writes panel i of `stored`, a matrix of any row-major format, to `to`.
+/// Writes panel i of a matrix in any stored format.
 template <class F>
 void repack(kernel_table const& t, matrix const& stored, std::size_t i, std::byte* to) {
     std::size_t const blocks = stored.columns / length, first = i * outputs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with panels of blocks: which kernels this machine runs, and how a product is cut so that one row, or a few,
-// stream the weights at the speed of memory, and many rows use each unpacked panel again and again.
+// Products with panels of q8 and q4: which kernels this machine runs, and how a product is cut. A few rows read the
+// weights at the speed of memory; many rows use each panel, once it is unpacked, again and again.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 
-/// Whether the machine has dot products of bytes, which came later than the vectors that they work on.
+/// Whether the machine has VNNI, the dot products of bytes. Not every machine with AVX2 or AVX-512 has it.
 [[nodiscard]] inline bool has_vnni(tier level) {
 #if defined(__x86_64__)
     unsigned a = 0, b = 0, c = 0, d = 0;
@@ -34,12 +34,12 @@ namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 #endif
 }
 
-/// The kernels of a tier. @pre the machine has it, and dot products if they are asked for
+/// The kernels of a tier. @pre the machine has it, and VNNI if `vnni`
 [[nodiscard]] inline block_table const& table_of(tier level, bool vnni) {
 #if defined(__x86_64__)
     if (level >= tier::avx512 && vnni) return avx512::table;
     if (level == tier::avx2 && vnni) return avx2_vnni::table;
-    if (level != tier::baseline) return avx2::table; // AVX-512 cannot give bytes the signs of others
+    if (level != tier::baseline) return avx2::table; // AVX-512 lacks vpsignb, which these products need
 #elif defined(__aarch64__)
     if (level >= tier::neon_i8mm) return neon_i8mm::table;
     if (level == tier::neon_dot) return neon_dot::table;
@@ -54,7 +54,7 @@ namespace llamavision::inline LLAMAVISION_ARCH::blocks {
     return f == weight_format::q8 || f == weight_format::q4;
 }
 
-/// Bytes that the weight takes as panels of that format; 0 if it cannot be laid out so.
+/// Bytes of the weight as panels of that format; 0 if its rows are not whole blocks.
 [[nodiscard]] constexpr std::size_t repacked_bytes(matrix const& w, weight_format f) {
     bool const whole = w.columns > 0 && w.columns % length == 0;
     if (whole && f == weight_format::q8) return matrix_bytes(format::q8, w.rows, w.columns);
@@ -62,7 +62,7 @@ namespace llamavision::inline LLAMAVISION_ARCH::blocks {
     return 0;
 }
 
-/// Fills so many bytes, on all threads. @pre w is stored in rows, of any format
+/// Writes the panels, on all threads. @pre w is in a stored format
 inline matrix repack(thread_pool& pool, kernel_table const& t, matrix const& w, weight_format f, std::byte* to) {
     bool const eight = f == weight_format::q8;
     matrix const result{to, eight ? format::q8 : format::q4, w.rows, w.columns, &block_panels};
@@ -77,14 +77,14 @@ inline format_kernels const& kernels_for(block_table const& t, matrix const& w) 
     return w.type == format::q8 ? t.q8 : t.q4;
 }
 
-/// Most rows that read the weights where they lie; more are worth unpacking them.
+/// Up to so many rows, panels are read as they lie; for more, it is faster to unpack them.
 inline constexpr std::size_t few_rows = 12;
 
-/// Cuts (rows, outputs) as products::parts does, at whole panels.
+/// Cuts y (rows, outputs) as products::parts does, but at whole panels.
 class parts {
   public:
     parts(std::size_t rows, matrix const& w, std::size_t threads) : rows_(rows), outputs_(w.rows) {
-        if (rows <= few_rows) { // the weights' traffic decides: whole groups, of a quarter of a megabyte or more
+        if (rows <= few_rows) { // reading the weights takes the time: whole groups, of a quarter of a megabyte or more
             constexpr std::size_t most = products::most_outputs / few_rows / outputs;
             std::size_t const bytes = most_side_by_side * panel_bytes(w.type, w.columns);
             std::size_t panels = most_side_by_side * ceil_div(std::size_t{1} << 18, bytes);
@@ -158,7 +158,7 @@ class partial_product {
         }
     }
 
-    /// Blocks that are unpacked at a time: 16 KB for two panels stay in a first-level cache while all rows pass.
+    /// Blocks that are unpacked at a time: 16 KB for two panels stay in a first-level cache while all rows use them.
     static constexpr std::size_t chunk = 16;
 
     void tiles() const {
@@ -169,7 +169,7 @@ class partial_product {
         std::size_t const last = (w_.rows - 1) / outputs;
         for (std::size_t o = 0; o < p_.outputs; o += width) {
             std::size_t const first = (p_.output + o) / outputs;
-            // Past the last panel, it stands in for those that are not.
+            // A tile of two panels that begins at the last one takes it twice.
             auto const at = [&](std::size_t i) { return panel_of(w_, std::min(first + i, last)); };
             std::fill_n(sums, p_.rows * width, 0.0f);
             for (std::size_t b = 0; b < blocks; b += chunk) {
@@ -186,7 +186,7 @@ class partial_product {
         }
     }
 
-    /// All rows with `count` unpacked blocks; the first tiles fetch a line a block of what is next.
+    /// All rows with `count` unpacked blocks. The first tiles prefetch a line for each block from `next`.
     void multiply(std::uint8_t const* const* integers, float const (&scales)[2][chunk * outputs],
                   std::uint8_t const* (&next)[2], std::size_t b, std::size_t count, float* sums) const {
         float const* const their_scales[2] = {scales[0], scales[1]};
@@ -198,7 +198,7 @@ class partial_product {
         }
     }
 
-    /// Rows of sums, `width` apart, become outputs o … of rows `first` ….
+    /// Writes sums, whose rows are `width` apart, to y: from output o and row `first` on.
     void write(float const* sums, std::size_t width, std::size_t first, std::size_t rows, std::size_t o) const {
         std::size_t const count = std::min(width, p_.outputs - o);
         for (std::size_t r = 0; r < rows; ++r) {

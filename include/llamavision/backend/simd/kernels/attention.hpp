@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocked attention with online softmax (Milakov & Gimelshein 2018; Dao et al. 2022), every lane a query: scores lie as
-// (keys, queries), so that maxima and sums run down the lanes, keys and values are read as they lie, and what a query
-// gets does not depend on its neighbours.
+// Attention in float, in blocks, with online softmax (Milakov & Gimelshein 2018; Dao et al. 2022). Each lane of a
+// vector is one query: scores lie as (keys, queries), so that the maximum and the sum of a query stay in its lane, and
+// keys and values are read in the order in which they lie.
 //
-// The order of a query's sums: keys in pieces of 128 from the start of their block, pieces in sections of 8, a softmax
-// a section, sections merged in order. Keys that a causal row does not see yet add exact zeros at the end. So the bits
-// are the same alone or among others, and on any number of threads.
+// The order of a query's sums: keys in pieces of 128 from the start of their block, pieces in sections of 8, one
+// softmax for each section, and sections merged in order. Keys that a causal row does not see yet add exact zeros at
+// the end. So a query has the same bits alone or among others, and on any number of threads.
 #pragma once
 
 #include <algorithm>
@@ -25,14 +25,15 @@ namespace llamavision::inline LLAMAVISION_ARCH::flash {
 
 inline constexpr std::size_t piece_keys = 128, section_pieces = 8, item_queries = 128;
 
-/// Queries of one key head: query i is row i / ratio of the group and head i % ratio of those that share the key head.
+/// Some queries of one key head. Query i is that of row i / ratio of the group, and of head i % ratio among the `ratio`
+/// query heads that share the key head.
 struct item {
     query_group const* group;
     std::size_t kv_head, first, count, ratio;
 
     [[nodiscard]] std::size_t row(std::size_t i) const { return (first + i) / ratio; }
     [[nodiscard]] std::size_t head(std::size_t i) const { return kv_head * ratio + (first + i) % ratio; }
-    /// Rows of block b that a row of the group sees.
+    /// How many rows of block b a row of the group sees.
     [[nodiscard]] std::size_t seen(std::size_t b, std::size_t row) const {
         bool const grows = group->causal && b + 1 == group->blocks.size();
         return group->blocks[b].rows - (grows ? group->rows - 1 - row : 0);
@@ -59,8 +60,8 @@ inline piece piece_at(item const& it, std::size_t i) {
     }
 }
 
-/// What a set of keys amounts to for every query: the largest score, the sum of exp(score - largest), and the sum of
-/// the values weighted so, (dim, queries) tile by tile.
+/// The state of online softmax after some keys, for every query: the largest score, total = Σ exp(score - largest), and
+/// o = Σ exp(score - largest) · value, as (dim, queries) tile by tile.
 struct sums {
     float* largest;
     float* total;
@@ -75,7 +76,7 @@ class worker {
   public:
     worker(kernel_table const& t, attention_shape const& shape, item const& it) : t_(t), shape_(shape), it_(it) {}
 
-    /// Queries, filled up to whole tiles.
+    /// The number of queries, rounded up to whole tiles.
     [[nodiscard]] std::size_t lanes() const {
         std::size_t n = 0;
         for_tiles([&](std::size_t, std::size_t wide, int) { n += wide; });
@@ -83,7 +84,7 @@ class worker {
     }
     [[nodiscard]] std::size_t sections() const { return ceil_div(pieces(it_), section_pieces); }
 
-    /// Lays the queries out as (dim, queries) in `q`.
+    /// Transposes the queries to (dim, queries), tile by tile.
     void read(float const* rows, float* q) const {
         std::size_t const dim = shape_.head_dim;
         for_tiles([&](std::size_t first, std::size_t wide, int) {
@@ -94,7 +95,7 @@ class worker {
         });
     }
 
-    /// Floats that `section` works in: the scores of a tile, and the values of a piece.
+    /// Floats of working memory of `section`: the scores of a tile, and the values of a piece.
     [[nodiscard]] std::size_t scratch_floats() const { return piece_keys * (t_.width * t_.vectors + shape_.head_dim); }
 
     void section(std::size_t index, float const* q, float* work, sums const& to) const {
@@ -124,7 +125,7 @@ class worker {
         });
     }
 
-    /// Rows that saw nothing, or only biases of minus infinity, are zero.
+    /// Rows that see no key, or only biases of minus infinity, are zero.
     void write(sums const& from, float* rows) const {
         std::size_t const dim = shape_.head_dim;
         for_tiles([&](std::size_t first, std::size_t wide, int) {
@@ -138,7 +139,7 @@ class worker {
     }
 
   private:
-    /// f(first query, queries, 1 if it is a wide tile)
+    /// Calls f(first query, number of queries, 1 for a wide tile or 0) for each tile.
     template <class F>
     void for_tiles(F const& f) const {
         std::size_t const wide = t_.width * t_.vectors;
@@ -151,8 +152,8 @@ class worker {
         return ((it_.group->first + it_.row(i)) * shape_.heads + it_.head(i)) * shape_.head_dim;
     }
 
-    /// The values of the item's key head in one place: rows of all heads lie a power of two apart, and would evict each
-    /// other from a cache.
+    /// Copies the values of the item's key head, row after row. Where they come from, rows are a power of two apart,
+    /// and would evict each other from a cache.
     void copy_values(piece const& p, float* to) const {
         std::size_t const dim = shape_.head_dim, stride = shape_.kv_heads * dim;
         float const* const from = it_.group->blocks[p.block].values + p.start * stride + it_.kv_head * dim;
@@ -174,10 +175,10 @@ class worker {
             for (std::size_t k = std::max(seen, p.start) - p.start; k < p.count; ++k)
                 scores[k * wide + i - first] = -std::numeric_limits<float>::infinity();
         }
-        alignas(64) float keep[item_queries];
+        alignas(64) float rescale[item_queries];
         for (std::size_t i = 0; i < wide; i += t_.width)
-            t_.softmax(scores + i, wide, p.count, to.largest + first + i, to.total + first + i, keep + i);
-        t_.values[many](scores, wide, p.count, values, dim, dim, keep, to.o + first * dim);
+            t_.softmax(scores + i, wide, p.count, to.largest + first + i, to.total + first + i, rescale + i);
+        t_.values[many](scores, wide, p.count, values, dim, dim, rescale, to.o + first * dim);
     }
 
     kernel_table const& t_;
@@ -185,7 +186,8 @@ class worker {
     item it_;
 };
 
-/// The items of a call, those of one key head together: its keys stay in a cache that the threads share.
+/// The items of a call. Those of one key head follow each other, so that its keys stay in the cache that the threads
+/// share.
 class items {
   public:
     items(attention_shape const& shape, std::span<query_group const> groups)
@@ -212,7 +214,7 @@ class items {
     std::span<query_group const> groups_;
 };
 
-/// One item from its first key to its last.
+/// All keys of one item.
 inline void whole(kernel_table const& t, float const* q, attention_shape const& shape, item const& it, float* y) {
     worker const w(t, shape, it);
     std::size_t const lanes = w.lanes(), dim = shape.head_dim, size = sums::floats(lanes, dim);
@@ -229,7 +231,8 @@ inline void whole(kernel_table const& t, float const* q, attention_shape const& 
     w.write(total, y);
 }
 
-/// Few queries, many keys: the sections of every item side by side, then merged in their order.
+/// For few queries and many keys: the threads share the sections of an item, which are merged in their order
+/// afterwards.
 inline void split(thread_pool& pool, kernel_table const& t, float const* q, attention_shape const& shape,
                   items const& all, std::size_t sections, float* y) {
     std::size_t const dim = shape.head_dim, count = all.count();
@@ -259,7 +262,7 @@ inline void attend(thread_pool& pool, kernel_table const& t, float const* q, att
     items const all(shape, groups);
     std::size_t const count = all.count();
     std::size_t sections = 0;
-    if (count < 4 * pool.threads()) // splitting changes no bits, so it may depend on the threads
+    if (count < 4 * pool.threads()) // whether items are split changes no bits, so it may depend on the threads
         for (std::size_t i = 0; i < count; ++i) sections = std::max(sections, worker(t, shape, all[i]).sections());
     constexpr std::size_t most_floats = std::size_t{1} << 23;
     if (sections > 1 && count * sections * sums::floats(item_queries, shape.head_dim) <= most_floats)

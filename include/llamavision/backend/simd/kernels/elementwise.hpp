@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Functions of single values, and rope: xsimd's batches of the instruction set that the program is compiled for.
+// Functions of single values, and rope, with xsimd: the instructions that the program is compiled for.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH::elementwise {
 
-using simd_words::floats;
+using simd_ops::floats;
 
 inline floats silu(floats const& x) { return x / (floats(1.0f) + xsimd::exp(-x)); }
 inline floats gelu(floats const& x) {
@@ -17,30 +17,30 @@ inline floats gelu(floats const& x) {
 }
 
 inline void silu(float const* x, std::size_t count, float* y) {
-    simd_words::map(
+    simd_ops::map(
         count, y, [](floats const& a) { return silu(a); }, x);
 }
 inline void gelu(float const* x, std::size_t count, float* y) {
-    simd_words::map(
+    simd_ops::map(
         count, y, [](floats const& a) { return gelu(a); }, x);
 }
 inline void multiply(float const* a, float const* b, std::size_t count, float* y) {
-    simd_words::map(
+    simd_ops::map(
         count, y, [](floats const& u, floats const& v) { return u * v; }, a, b);
 }
 inline void swiglu(float const* gate, float const* up, std::size_t count, float* y) {
-    simd_words::map(
+    simd_ops::map(
         count, y, [](floats const& g, floats const& u) { return silu(g) * u; }, gate, up);
 }
 inline void add_scaled(float const* x, float scale, float const* f, std::size_t count, float* y) {
     floats const s(scale);
-    simd_words::map(
-        count, y, [&](floats const& a, floats const& b) { return simd_words::fma(s, b, a); }, x, f);
+    simd_ops::map(
+        count, y, [&](floats const& a, floats const& b) { return simd_ops::fma(s, b, a); }, x, f);
 }
 
-/// One head: (a, b) = (a cos - b sin, b cos + a sin), a and b the halves of its `2 half` values.
+/// Rotates one head of 2 · half values: with its halves a and b, (a, b) = (a cos - b sin, b cos + a sin).
 inline void rotate(float* head, std::size_t half, float const* cos, float const* sin) {
-    using simd_words::load, simd_words::store, simd_words::fma, simd_words::width;
+    using simd_ops::load, simd_ops::store, simd_ops::fma, simd_ops::width;
     for (std::size_t i = 0; i < half; i += width) {
         bool const whole = i + width <= half;
         std::size_t const rest = half - i;

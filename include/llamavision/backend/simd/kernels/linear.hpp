@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The blocking of products: how x · wᵀ is cut so that a block of weights, widened once, serves many rows of x from the
-// caches, and so that one row streams the weights at the speed of memory.
+// Products with weights as they are stored: how x · wᵀ is cut into blocks. Of many rows, all use a block of weights
+// that was widened once and stays in a cache; one row reads the weights at the speed of memory.
 #pragma once
 
 #include <algorithm>
@@ -14,29 +14,29 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH::products {
 
-/// Most columns that are summed before the lanes are: four widened weight rows of it (20 KB) stay in a first-level
-/// cache.
+/// The most columns that lanes sum before the lanes are added. Four widened rows of weights (20 KB) stay in a
+/// first-level cache.
 inline constexpr std::size_t most_columns = 1280;
-/// Rows of x that a block of weights serves: 96 × 1280 floats stay in a second-level cache.
+/// Rows of x that use a block of weights before the next is widened: 96 × 1280 floats stay in a second-level cache.
 inline constexpr std::size_t row_block = 96;
-/// Floats that one thread's part of an output may take where it is kept on the stack.
+/// Floats of one part of an output, at most: fused kernels keep such parts on the stack.
 inline constexpr std::size_t most_outputs = row_block * 64;
 
-/// Columns are cut into blocks of equal length. The cut depends on their number alone, and so do the sums' bits.
+/// Columns are cut into blocks of equal length, which depends on their number alone; so do the bits of sums.
 constexpr std::size_t column_block(std::size_t columns) {
     return ceil_div(ceil_div(columns, std::max<std::size_t>(1, ceil_div(columns, most_columns))), 64) * 64;
 }
 
-/// A part of the output: rows [row, row + rows) and columns [output, output + outputs).
+/// A part of y: rows [row, row + rows) and outputs [output, output + outputs).
 struct part {
     std::size_t row, rows, output, outputs;
 };
 
-/// Cuts (rows, outputs) into parts: row blocks outside, so that consecutive parts read the same rows of x.
+/// Cuts y (rows, outputs) into parts. Consecutive parts read the same rows of x.
 class parts {
   public:
     parts(std::size_t rows, matrix const& w) : rows_(rows), outputs_(w.rows) {
-        if (rows <= 8) { // the weights' traffic decides: a quarter of a megabyte each
+        if (rows <= 8) { // reading the weights takes the time: a quarter of a megabyte for each part
             std::size_t const row_bytes = std::max<std::size_t>(1, bytes_of(w.type, w.columns));
             width_ = std::clamp<std::size_t>((std::size_t{1} << 18) / row_bytes / 4 * 4, 4, most_outputs / 8);
         }
@@ -52,8 +52,8 @@ class parts {
     std::size_t rows_, outputs_, width_ = 64, across_;
 };
 
-/// y (4) += the products of four rows of w, from its value `first` on, with `count` values of x: where they lie.
-/// Returns false, and does nothing, for formats that must be widened first.
+/// y (4) += the products of `count` values of x with those of four rows of w, the first of which begin at value
+/// `first`. Returns false, and does nothing, if no kernel reads the weight's format: it must be widened first.
 inline bool multiply_stored(kernel_table const& t, matrix const& w, std::size_t first, float const* x,
                             std::size_t count, float* y) {
     switch (w.type) {
@@ -81,7 +81,7 @@ inline void widen(kernel_table const& t, matrix const& w, std::size_t first, std
     });
 }
 
-/// One part of a product with weights as they are stored, by blocks of columns and tiles of four outputs.
+/// One part of a product, by blocks of columns and tiles of four outputs.
 class partial_product {
   public:
     /// `x` points at the part's first row; y (p.rows, p.outputs) has its own stride.
@@ -95,7 +95,7 @@ class partial_product {
                 std::copy_n(bias + p_.output, p_.outputs, y_ + r * y_stride_);
             else
                 std::fill_n(y_ + r * y_stride_, p_.outputs, 0.0f);
-        // One tile of outputs takes all columns while x stays in a cache: the weights are read in their order.
+        // If x stays in a cache, a tile takes all columns before the next tile: weights are read in their order.
         std::size_t const columns = w_.columns;
         std::size_t const segment = p_.rows * columns <= row_block * most_columns ? columns : block_;
         for (std::size_t from = 0; from < columns; from += segment)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Flash attention in bfloat16, from the kernels of the products: scores of some queries and 288 keys, a softmax of
-// each row to the base 2, and its product with the values, summed in float over pieces of keys (Dao et al. 2022).
+// Flash attention in bfloat16 (Dao et al. 2022), made of the kernels of products: the scores of some queries with 288
+// keys, a softmax of each row to the base 2, and its product with the values; sums in float over all pieces of keys.
 //
-// Rounded to bf16: queries (times log2 e / sqrt(head_dim)), keys, values, and the weights 2^(s - shift) after their sum
-// was taken. A float and a bf16 have the same exponents, so any shift gives the same weights that leaves them in range:
-// the largest score of a query's first piece, as long as sums stay below 2⁴⁰. Other pieces need not look for theirs.
-// A query's pieces begin at its blocks' first keys, so its bits do not depend on the other queries.
+// Rounded to bf16: queries (times log2 e / sqrt(head_dim)), keys, values, and the probabilities 2^(s - shift), after
+// their sum was taken in float. bf16 has the exponents of float, so the shift need not be the largest score: any shift
+// gives the same digits, as long as nothing leaves the range. It is the largest score of a query's first piece, and is
+// set again only if sums reach 2⁴⁰; so the other pieces are not searched for their maximum.
+// A query's pieces begin at the first keys of its blocks, so its bits do not depend on the other queries.
 #pragma once
 
 #include <algorithm>
@@ -27,28 +28,29 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH::panels {
 
-/// 288 keys and values of 80 to 128 channels, 100 to 150 KB, stay in a second-level cache for all queries of an item;
-/// the scores of 16 queries (18 KB) and their weights (9 KB) stay in a first-level cache. They are whole groups of two
-/// and of three panels.
+/// Keys of a piece. 288 keys and values of 80 to 128 channels (100 to 150 KB) stay in a second-level cache for all
+/// queries of an item; the scores of 16 queries (18 KB) and their probabilities (9 KB) stay in a first-level cache. 288
+/// are whole groups of two panels, and of three.
 inline constexpr std::size_t attention_keys = 9 * step;
-/// Scores of a row, and a line more: rows a power of two apart would evict each other from a cache.
+/// From one row of scores to the next: a cache line more than a row, because rows a power of two apart would evict each
+/// other from a cache.
 inline constexpr std::size_t score_stride = attention_keys + 16;
 
-/// The panels of a group's blocks: where they were kept, or where they are laid out for this call.
+/// The panels of one block of keys: where the cache has them, or where they are made for this call.
 struct panel_block {
     bf16 const* keys;
     bf16 const* values;
     std::size_t capacity;
 };
 
-/// One item of queries, from its first key to its last.
+/// Attention of one item of queries, from its first key to its last.
 class attending {
   public:
     attending(panel_table const& t, attention_shape const& shape, flash::item const& it, panel_block const* blocks)
         : t_(t), shape_(shape), it_(it), blocks_(blocks), height_(height_of(it.count)),
           rows_(round_up(it.count, height_)), width_(round_up(shape.head_dim, side)), element_(t.wide ? 4 : 2) {}
 
-    void run(float const* q, float* y, bool past_caches) {
+    void run(float const* q, float* y, bool non_temporal) {
         std::size_t const dim = shape_.head_dim, q_bytes = rows_ * steps_of(dim) * step * element_;
         std::size_t const together = std::min(rows_, t_.together * height_),
                           p_bytes = together * attention_keys * element_;
@@ -76,10 +78,10 @@ class attending {
             row.count = dim;
             row.first.c = o_ + i * width_;
             row.y = y + offset(i);
-            row.past = past_caches;
+            row.non_temporal = non_temporal;
             t_.put(row);
         }
-        if (past_caches) settle_streams();
+        if (non_temporal) fence_non_temporal_stores();
     }
 
   private:
@@ -88,21 +90,21 @@ class attending {
     }
 
     void read(float const* q) {
-        std::size_t const dim = shape_.head_dim; // the scores' memory holds the queries side by side
+        std::size_t const dim = shape_.head_dim;
         for (std::size_t i = 0; i < it_.count; ++i) std::copy_n(q + offset(i), dim, scores_ + i * dim);
         float const scale = 1.44269504f / std::sqrt(static_cast<float>(dim));
         t_.round(scores_, dim, it_.count, dim, height_, scale, queries_);
     }
 
-    /// While some blocks of queries pass, each asks for a share of the panels that come next. One block reads straight
-    /// on.
-    [[nodiscard]] upcoming::lines next(bf16 const* panels, std::size_t steps, std::size_t block) const {
+    /// What a block of queries prefetches: its share of the panels of the next piece. A single block reads on in the
+    /// order of memory, and needs no help.
+    [[nodiscard]] prefetch::lines next(bf16 const* panels, std::size_t steps, std::size_t block) const {
         if (rows_ == height_) return {};
-        upcoming::lines const all{reinterpret_cast<std::byte const*>(panels), steps * side};
+        prefetch::lines const all{reinterpret_cast<std::byte const*>(panels), steps * side};
         return all.share(block / t_.together, ceil_div(all.count, ceil_div(rows_ / height_, t_.together)));
     }
 
-    /// Takes keys k … k + count - 1 of block b into shift, total and o, for a few queries at a time.
+    /// Adds keys k … k + count - 1 of block b to total and o, for a few blocks of queries at a time.
     void piece(std::size_t b, std::size_t k, std::size_t count) {
         panel_block const& kept = blocks_[b];
         kept_layout const layout(shape_, kept.capacity);
@@ -140,13 +142,13 @@ class attending {
     std::byte *queries_ = nullptr, *weights_ = nullptr;
 };
 
-/// Keeps rows of keys and values (count, kv_heads, head_dim) at `first` of a block of that capacity.
+/// Writes rows of keys and values (count, kv_heads, head_dim) as panels, at row `first` of a block of that capacity.
 inline void keep(thread_pool& pool, panel_table const& t, attention_shape const& shape, float const* keys,
                  float const* values, std::size_t first, std::size_t count, std::size_t capacity, bf16* to_keys,
                  bf16* to_values) {
-    if (count == 0) return; // and there need be no arrays
+    if (count == 0) return; // the pointers may be null
     kept_layout const layout(shape, capacity);
-    // A step's rows belong to one thread, with all heads: memory is read in its order.
+    // One thread takes all heads of a step's rows, so that memory is read in its order.
     std::size_t const lead = step - first % step, chunks = 1 + (count > lead ? ceil_div(count - lead, step) : 0);
     std::size_t const stride = shape.kv_heads * shape.head_dim;
     pool.run(chunks, [&](std::size_t part) {
@@ -159,8 +161,8 @@ inline void keep(thread_pool& pool, panel_table const& t, attention_shape const&
     });
 }
 
-/// The first place, among all blocks of all groups, of those keys and values as floats: the groups of a picture's tiles
-/// see the same rows.
+/// The index of the first of all groups' blocks that has the same keys and values in float. (The groups of a picture's
+/// tiles see the same rows.)
 inline std::size_t first_place(std::span<query_group const> groups, key_block const& block) {
     std::size_t i = 0;
     for (query_group const& g : groups)
@@ -179,7 +181,7 @@ inline void attend(thread_pool& pool, panel_table const& t, float const* q, atte
             if (b.capacity == 0 && first_place(groups, b) == count) floats += kept_layout(shape, b.rows).size();
             ++count;
         }
-    // [panel_block of every block][keys and values of those that come as floats, each once]
+    // [a panel_block for every block][panels of keys and values that are in float, each once]
     std::size_t const lists = round_up(count * sizeof(panel_block), 64);
     auto const borrowed = pool.lend(lists + floats * 2 * sizeof(bf16));
     std::byte* const memory = borrowed.data();
@@ -205,12 +207,12 @@ inline void attend(thread_pool& pool, panel_table const& t, float const* q, atte
     flash::items const all(shape, groups);
     std::size_t rows = 0;
     for (query_group const& g : groups) rows += g.rows;
-    bool const past_caches = rows * shape.heads * shape.head_dim * sizeof(float) > large;
+    bool const non_temporal = rows * shape.heads * shape.head_dim * sizeof(float) > large;
     pool.run(all.count(), [&](std::size_t n) {
         flash::item const it = all[n];
         std::size_t before = 0;
         for (query_group const* g = groups.data(); g != it.group; ++g) before += g->blocks.size();
-        attending(t, shape, it, blocks + before).run(q, y, past_caches);
+        attending(t, shape, it, blocks + before).run(q, y, non_temporal);
     });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys and values as panels of bfloat16: half the memory of floats, and the second factors of both products of
-// attention as they lie. For each key head the scores' w is keys (rows, head_dim), in panels of 16 keys; the outputs'
-// w is valuesᵀ (head_dim, rows), in panels of 16 channels whose steps are 32 keys.
+// Keys and values as panels of bfloat16. They take half the memory of floats, and attention's two products read them as
+// they lie: q · keysᵀ, where w is keys (rows, head_dim), in panels of 16 keys; and p · values, where w is valuesᵀ
+// (head_dim, rows), in panels of 16 channels, each step of which is 32 keys. Each key head has panels of its own.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH::panels {
 
-/// The places of a block's keys and values, `capacity` rows of them.
+/// Where the rows of a block lie, in memory for `capacity` rows.
 class kept_layout {
   public:
     kept_layout(attention_shape const& shape, std::size_t capacity)
@@ -31,10 +31,10 @@ class kept_layout {
     [[nodiscard]] std::size_t key_steps() const { return key_steps_; }
     [[nodiscard]] std::size_t keys_of_head() const { return value_steps_ * 2 * key_panel(); }
     [[nodiscard]] std::size_t values_of_head() const { return value_panels() * value_panel(); }
-    /// Values of bf16 that keys take, and no fewer than values do.
+    /// How many bf16 there is room for, for the keys, and for the values: the larger of the two.
     [[nodiscard]] std::size_t size() const { return heads_ * std::max(keys_of_head(), values_of_head()); }
 
-    /// Keeps rows first … first + count - 1 of one head; `keys` and `values` point at the head in the first of them.
+    /// Writes rows first … first + count - 1 of one head. `keys` and `values` point at that head in the first row.
     void keep(panel_table const& t, float const* keys, float const* values, std::size_t stride, std::size_t first,
               std::size_t count, std::size_t head, bf16* to_keys, bf16* to_values) const {
         bf16* const k = to_keys + head * keys_of_head();
@@ -54,7 +54,8 @@ class kept_layout {
   private:
     static constexpr std::size_t most_dim = 256;
 
-    /// 32 rows at once: rounded into two blocks of 16, then keys are transposed pair by pair, and values interleaved.
+    /// 32 rows: both are rounded into two blocks of 16 rows; then the pairs of keys are transposed, and the values of
+    /// each two rows are interleaved.
     void keep_step(panel_table const& t, float const* keys, float const* values, std::size_t stride, std::size_t row,
                    bf16* k, bf16* v) const {
         std::uint32_t pairs[2 * most_dim * side / 2]; // (2, k/32, 16 rows, 16 pairs)
@@ -89,7 +90,8 @@ class kept_layout {
             to[1] = d + 1 < dim_ ? bf16::round(from[d + 1]) : bf16{0};
         }
     }
-    /// The first row of a step clears it: what has no weight yet must be finite.
+    /// The first row of a step sets the step to zero: rows that are not there yet are multiplied by zero, and must be
+    /// finite.
     void keep_value(float const* from, std::size_t row, bf16* v) const {
         for (std::size_t d = 0; d < dim_; d += side) {
             bf16* const cell = v + d / side * value_panel() + row / step * step * side;

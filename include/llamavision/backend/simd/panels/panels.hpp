@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Panels: how the 16-bit products lay out their factors. The layout is one for all tiers, and no compile flag changes
-// it: a tile of 16 × 32 values is 1 KB in one piece, what AMX loads at once and what vectors walk through in order.
+// Panels: the layout of both factors of products in bfloat16 and in 8-bit integers. It is the same for all tiers and
+// all compile flags. A tile of 16 × 32 values is 1 KB in one piece: AMX loads it at once, vectors read it in order.
 //
-// x (rows, k): blocks of 16 rows; a block is (k/32, height, 32), its height 16, or 1, 2, 4 or 8 where there are fewer
-// rows. w (n, k): panels of 16 outputs; a panel is (k/2, 16, 2), pairs of neighbours along k side by side, as the
-// pairwise products of AMX and AVX-512 BF16 want them. Zeros fill up k to a multiple of 32, n to one of 16.
+// x (rows, k): blocks of 16 rows. A block is (k/32, height, 32); its height is 16, or 1, 2, 4 or 8 if there are fewer
+// rows. w (n, k): panels of 16 outputs. A panel is (k/2, 16, 2): neighbours along k are side by side, because AMX and
+// AVX-512 BF16 multiply pairs and add both products. Zeros fill up k to a multiple of 32, and n to a multiple of 16.
 //
-// Integers lie alike, with quadruples for pairs: x (k/64, height, 64), w (k/4, 16, 4); after w's panels comes, for
-// every output, its scale as a float, then -128 Σ w as an integer. x is one scale a row times integers in [-127, 127],
-// kept as u = q + 128 >= 0, since that is what the instructions multiply with signed bytes: Σ q w = Σ u w - 128 Σ w.
+// Integers lie in the same way, but in fours: x (k/64, height, 64), w (k/4, 16, 4). After w's panels there are the
+// scales of all outputs as floats, then -128 Σ w of all outputs as integers. A row of x is its scale times integers q
+// in
+// [-127, 127], stored as u = q + 128, because the instructions multiply unsigned bytes by signed ones:
+// Σ q w = Σ u w - 128 Σ w.
 #pragma once
 
 #include <algorithm>
@@ -28,16 +30,15 @@ namespace llamavision::inline LLAMAVISION_ARCH::panels {
 
 inline constexpr std::size_t side = 16;              ///< rows of a block, outputs of a panel
 inline constexpr std::size_t step = 32;              ///< values of bf16 along k that are multiplied at once
-inline constexpr std::size_t i8_step = 64;           ///< integers
+inline constexpr std::size_t i8_step = 64;           ///< the same for integers
 inline constexpr std::size_t tile = side * step * 2; ///< bytes of a panel's step
 
 inline constexpr weight_layout bf16_panels{"panels of bf16"}, i8_panels{"panels of i8"};
 
-/// Bytes of an output that is not found in a second-level cache again, and so need not be brought into one to be
-/// written.
+/// An output of more bytes does not stay in a second-level cache, so it is written past the caches.
 inline constexpr std::size_t large = std::size_t{1} << 21;
 
-/// A row's weights in attention are taken from a larger score when a part of their sum is above this.
+/// Attention takes a new shift for a row when one of the partial sums of its softmax is above this.
 inline constexpr float large_sum = 0x1p40f;
 
 constexpr std::size_t steps_of(std::size_t columns) { return ceil_div(columns, step); }
@@ -47,7 +48,7 @@ constexpr std::size_t bytes(std::size_t rows, std::size_t columns) {
     return ceil_div(rows, side) * steps_of(columns) * tile;
 }
 
-/// Bytes of w (rows, columns) as panels of integers, and where the scales begin.
+/// The byte at which the scales begin in w (rows, columns) as panels of integers; and all bytes.
 constexpr std::size_t i8_scales(std::size_t rows, std::size_t columns) {
     return ceil_div(rows, side) * ceil_div(columns, i8_step) * tile;
 }
@@ -58,7 +59,8 @@ constexpr std::size_t i8_bytes(std::size_t rows, std::size_t columns) {
 /// The height of the blocks that hold `rows` rows.
 constexpr std::size_t height_of(std::size_t rows) { return rows >= side ? side : std::bit_ceil(rows); }
 
-/// Calls f(k, values, count) for all columns k … k + count - 1 of a row of w, of any stored format, as floats.
+/// Calls f(k, values, count) with a row of w as floats, for columns k … k + count - 1 at a time. w is in any stored
+/// format.
 template <class F>
 void for_values(kernel_table const& t, matrix const& w, std::size_t row, F const& f) {
     float values[512];
@@ -69,7 +71,7 @@ void for_values(kernel_table const& t, matrix const& w, std::size_t row, F const
     }
 }
 
-/// Panel `index` of w.
+/// Writes panel `index` of w.
 inline void pack(kernel_table const& t, matrix const& w, std::size_t index, bf16* to) {
     std::fill_n(to, side * steps_of(w.columns) * step, bf16{0});
     for (std::size_t o = 0; o < std::min(side, w.rows - index * side); ++o)
@@ -78,7 +80,8 @@ inline void pack(kernel_table const& t, matrix const& w, std::size_t index, bf16
         });
 }
 
-/// The same as integers: an output's largest magnitude becomes 127. `scale` and `sum` are those of the panel.
+/// Writes panel `index` of w as integers: the largest magnitude of an output's weights becomes 127.
+/// @param scale, sum (16), of the panel's outputs: the scale, and -128 Σ w
 /// @throws format_error if a value is infinite or no number
 inline void pack_i8(kernel_table const& t, matrix const& w, std::size_t index, std::int8_t* to, float* scale,
                     std::int32_t* sum) {

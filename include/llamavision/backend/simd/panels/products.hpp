@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products on panels: x is rounded and laid out once, then parts of the output go to whoever is free. A part is some
-// rows times a few panels; their pieces of k stay in the second-level cache while they meet.
+// Products on panels: x is rounded to blocks once, then the threads share the parts of the output. A part is some
+// blocks of x times a few panels of w. It is computed in pieces of k, so that its panels stay in a second-level cache
+// while all its blocks use them.
 //
-// Each output is summed by one thread, along k: its bits depend on its row of x, its row of w and the tier alone.
+// One thread sums an output, in the order of k, so its bits depend only on its row of x, its row of w and the tier.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +23,7 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH::panels {
 
-/// What becomes of a product.
+/// What is made of a product (`finish`), and where it goes.
 struct epilogue {
     finish what = finish::plain;
     float const* bias = nullptr;
@@ -33,18 +34,18 @@ struct epilogue {
 /// One of several products of the same rows.
 struct product {
     matrix const* w;
-    matrix const* second; ///< the other weight of `swiglu`, else null
+    matrix const* second; ///< the other weight of `finish::gated`, else null
     epilogue e;
 };
 
-/// Where rows of x lie, or what was made of them in `room`: norms.hpp says how, in the instruction set of the
-/// compilation.
-using reader = float const* (*)(normed const& x, std::size_t width, std::size_t first, std::size_t count, float* room);
+/// Returns where rows of x lie, or norms them into `buffer` (`norms::read`).
+using reader = float const* (*)(normed const& x, std::size_t width, std::size_t first, std::size_t count,
+                                float* buffer);
 
-/// x as blocks of bf16 or of integers, rounded side by side.
+/// Rows of x as blocks of bf16 or of integers.
 class rounded_rows {
   public:
-    /// `rows` of x from `begin` on
+    /// Rounds `rows` of x, from row `begin` on.
     rounded_rows(thread_pool& pool, panel_table const& t, bool integers, normed const& x, reader read,
                  std::size_t begin, std::size_t rows, std::size_t columns)
         : height_(height_of(rows)), steps_(ceil_div(columns, integers ? i8_step : step)),
@@ -62,7 +63,7 @@ class rounded_rows {
         });
     }
     [[nodiscard]] std::size_t steps() const { return steps_; }
-    /// Of integers, one a row.
+    /// Of integers, one for each row.
     [[nodiscard]] float const* scales() const { return scales_; }
     [[nodiscard]] std::size_t height() const { return height_; }
     [[nodiscard]] std::size_t block() const { return block_; }
@@ -76,8 +77,8 @@ class rounded_rows {
     float* scales_;
 };
 
-/// Panels that one thread takes at a time, in whole groups: few rows, a quarter of a megabyte of w; many, as many as
-/// x and the sums leave room for, since x is read once for all of them. Less where threads would have nothing to do.
+/// Panels of one part, in whole groups. With few rows, a quarter of a megabyte of w; with many, as many as fit into a
+/// cache with x and the sums, since x is read once for all of them. Fewer if threads would have nothing to do.
 inline std::size_t panels_at_once(panel_table const& t, rounded_rows const& x, std::size_t count, std::size_t threads) {
     std::size_t const group_bytes = std::max<std::size_t>(1, x.steps()) * tile * t.group;
     std::size_t groups = x.blocks() <= 2 ? (std::size_t{1} << 18) / group_bytes : t.most_panels / t.group;
@@ -87,24 +88,24 @@ inline std::size_t panels_at_once(panel_table const& t, rounded_rows const& x, s
     return groups * t.group;
 }
 
-/// Some blocks of x times some panels of a weight, or of two. k is cut into pieces; a tile of sums waits in memory
-/// between them, and becomes outputs as soon as the last piece was added, while it is in the first-level cache.
+/// Some blocks of x times some panels of a weight, or of two. k is cut into pieces. Between pieces a tile of sums stays
+/// in memory; after the last piece it becomes outputs at once, while it is in a first-level cache.
 class part {
   public:
-    /// @param second the other weight of `swiglu`, else null
+    /// @param second the other weight of `finish::gated`, else null
     /// @param rows of x in all
     part(panel_table const& t, rounded_rows const& x, std::size_t rows, matrix const& w, matrix const* second,
          epilogue const& e, std::size_t threads)
         : t_(t), x_(x), rows_(rows), weights_{&w, second}, e_(e), integers_(w.layout == &i8_panels),
           bytes_(x.steps() * tile), threads_(threads),
-          past_caches_(rows * w.rows * sizeof(float) > large && e.what != finish::added) {}
+          non_temporal_(rows * w.rows * sizeof(float) > large && e.what != finish::added) {}
 
     void run(std::size_t block, std::size_t blocks, std::size_t panel, std::size_t panels) const {
         std::size_t const steps = x_.steps(), height = x_.height();
-        // Few rows read w once, in its order; many go through it in pieces.
+        // With few rows, w is read once, in its order; with many, in pieces.
         std::size_t const pieces = blocks <= 2 ? 1 : std::max<std::size_t>(1, ceil_div(steps, t_.most_steps));
         std::size_t const piece = ceil_div(steps, pieces), together = std::min(blocks, t_.together);
-        // (panel groups, blocks, group · 16) of each weight; one tile where nothing waits.
+        // Sums are (panel groups, blocks, group · 16) for each weight; with one piece, a single tile is used again.
         std::size_t const stride = t_.group * side, of_tile = together * height * stride;
         std::size_t const groups = ceil_div(panels, t_.group), heaps = ceil_div(blocks, together);
         std::size_t const lines = piece * side, rows_each = ceil_div(lines, groups),
@@ -117,7 +118,8 @@ class part {
             for (std::size_t g = 0; g < groups; ++g) {
                 std::size_t const p = g * t_.group;
                 span const across{panel + p, std::min(t_.group, panels - p)};
-                // What comes next: the group beside, the piece below, or a part that this thread may get.
+                // To prefetch: the next group of panels; after the last, the next piece; after that, a part that this
+                // thread may get.
                 std::size_t beside = panel + p + t_.group, below = k.first;
                 if (g + 1 == groups) {
                     below = last ? 0 : k.first + piece;
@@ -126,16 +128,16 @@ class part {
                 for (std::size_t h = 0; h < heaps; ++h) {
                     std::size_t const b = h * together;
                     span const down{block + b, std::min(together, blocks - b)};
-                    if (last && e_.what == finish::added) ask(down, across);
-                    upcoming next;
+                    if (last && e_.what == finish::added) prefetch_outputs(down, across);
+                    prefetch next;
                     if (blocks > 2 && !last)
-                        next.rows = upcoming::lines{x_.at(down.first) + (k.first + piece) * row_step(), lines}.share(
+                        next.rows = prefetch::lines{x_.at(down.first) + (k.first + piece) * row_step(), lines}.share(
                             g, rows_each);
                     for (std::size_t w = 0; w < 2 && weights_[w]; ++w) {
                         auto const* const first = static_cast<std::byte const*>(weights_[w]->data);
                         if (blocks > 2)
                             next.panels =
-                                upcoming::lines{first + beside * bytes_ + below * tile, lines}.share(h, panels_each);
+                                prefetch::lines{first + beside * bytes_ + below * tile, lines}.share(h, panels_each);
                         multiply(*weights_[w], down, across, k, c + w * of_tile, stride, next);
                     }
                     if (last) put(down, across, c, c + of_tile, stride);
@@ -143,7 +145,7 @@ class part {
                 }
             }
         }
-        if (past_caches_) settle_streams();
+        if (non_temporal_) fence_non_temporal_stores();
     }
 
   private:
@@ -157,14 +159,14 @@ class part {
     [[nodiscard]] static float const* scales(matrix const& w) {
         return reinterpret_cast<float const*>(static_cast<std::byte const*>(w.data) + i8_scales(w.rows, w.columns));
     }
-    /// Bytes of a block's step.
+    /// Bytes of a step of a block.
     [[nodiscard]] std::size_t row_step() const { return x_.block() / x_.steps(); }
     [[nodiscard]] std::size_t rows_of(span down) const {
         return std::min(down.count * x_.height(), rows_ - down.first * x_.height());
     }
 
-    /// For the outputs that a tile is added to: they come from memory while it is computed.
-    void ask(span down, span across) const {
+    /// Prefetches the outputs that a tile will be added to.
+    void prefetch_outputs(span down, span across) const {
         std::size_t const outputs = weights_[0]->rows, first = across.first * side;
         float const* y = e_.y + down.first * x_.height() * outputs + first;
         std::size_t const count = std::min(across.count * side, outputs - first);
@@ -173,7 +175,7 @@ class part {
     }
 
     void multiply(matrix const& w, span down, span across, span k, float* c, std::size_t stride,
-                  upcoming const& next) const {
+                  prefetch const& next) const {
         if (k.count == 0) {
             std::fill_n(c, down.count * x_.height() * stride, 0.0f);
             return;
@@ -192,7 +194,7 @@ class part {
         };
         t_.put({e_.what, rows_of(down), std::min(across.count * side, outputs - first), sums(0, c), sums(1, c2), stride,
                 integers_ ? x_.scales() + row : nullptr, e_.bias ? e_.bias + first : nullptr, e_.scale,
-                e_.y + row * outputs + first, outputs, past_caches_});
+                e_.y + row * outputs + first, outputs, non_temporal_});
     }
 
     panel_table const& t_;
@@ -203,16 +205,16 @@ class part {
     bool integers_;
     std::size_t bytes_; ///< of a panel
     std::size_t threads_;
-    bool past_caches_; ///< y is large, and not read before it is written
+    bool non_temporal_; ///< y is large, and not read before it is written
 };
 
-/// The rows of x that are laid out at a time: 8 MB of them, in whole parts.
+/// Rows of x that are rounded at a time: 8 MB of them, in whole parts.
 inline std::size_t rows_at_once(panel_table const& t, std::size_t columns) {
     std::size_t const bytes = std::max<std::size_t>(1, steps_of(columns)) * step * 2, part = t.most_blocks * side;
     return std::max<std::size_t>(1, (std::size_t{8} << 20) / bytes / part) * part;
 }
 
-/// A product of the rows that `rounded` holds: `now` of them, from `from` on.
+/// A product of the rows in `rounded`, which are `now` rows from row `from` on.
 inline void compute(thread_pool& pool, panel_table const& t, product const& p, rounded_rows const& rounded,
                     std::size_t from, std::size_t now) {
     std::size_t const panels = ceil_div(p.w->rows, side), blocks = rounded.blocks();
@@ -227,7 +229,7 @@ inline void compute(thread_pool& pool, panel_table const& t, product const& p, r
     });
 }
 
-/// Products of the same rows of x, which are rounded once. All weights are of one format, and equally wide.
+/// Products of the same rows of x, which are rounded once. All weights have the same layout and the same width.
 inline void compute(thread_pool& pool, panel_table const& t, std::span<product const> of, normed const& x, reader read,
                     std::size_t rows) {
     matrix const& w = *of[0].w;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AMX tier: one instruction multiplies a tile of 16 rows × 64 bytes with the tile of a panel's step. Four tiles of
-// sums, two of x and two of w are all eight registers; 4 KB are loaded for 4 products of 16 cycles.
+// The AMX tier: one instruction multiplies a tile of x, 16 rows × 64 bytes, with one step of a panel. The eight tile
+// registers are four of sums, two of x and two of w; 4 KB are loaded for 4 products of 16 cycles each.
 #pragma once
 
 #include <llamavision/backend/simd/arch/arch.hpp>
@@ -24,7 +24,7 @@ LLAMAVISION_TARGET inline void configure(std::size_t height) {
         shapes.row_bytes[t] = 64;
         shapes.rows[t] = static_cast<std::uint8_t>(t < 6 ? height : panels::side);
     }
-    __asm__ volatile("" : : "r"(&shapes) : "memory"); // g++'s intrinsic does not say that it reads all of it
+    __asm__ volatile("" : : "r"(&shapes) : "memory"); // g++'s intrinsic does not declare that it reads all of it
     _tile_loadconfig(&shapes);
     __asm__ volatile("" : : : "memory");
 }
@@ -72,7 +72,7 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t block, std::
 template <bool Integers>
 LLAMAVISION_TARGET inline void multiply(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
                                         void const* w, std::size_t panel, std::size_t count, std::size_t steps,
-                                        float* c, std::size_t stride, bool add, upcoming const&) {
+                                        float* c, std::size_t stride, bool add, prefetch const&) {
     auto const* const weights = static_cast<std::byte const*>(w);
     configure(height);
     for (std::size_t p = 0; p < count; p += 2)
@@ -98,7 +98,7 @@ inline constexpr panel_table table = [] {
     t.wide = false;
     t.most_steps = 16;
     t.group = 2;
-    t.together = 16; // setting up the tiles takes a while
+    t.together = 16; // to configure the tiles takes as long as some products
     t.most_panels = 24;
     t.most_blocks = 16;
     t.round = &avx512::round_rows<bf16>;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AVX2 tier: eight lanes, sixteen registers, fused multiply-add and the conversion of binary16.
+// The AVX2 tier: eight lanes, sixteen registers, fused multiply-add, conversion from binary16.
 #pragma once
 
 #include <cstring>
@@ -87,7 +87,8 @@ struct lanes {
 #include <llamavision/backend/simd/kernels/kernels.inc>
 #include <llamavision/backend/simd/panels/panels.inc>
 
-/// Products of signed bytes: |w| times x with w's sign, so that pairs fit 16 bits (2 · 127² < 2¹⁵).
+/// The instruction multiplies unsigned bytes with signed ones, and adds pairs in 16 bits: |w| times (x with the sign of
+/// w), where pairs fit (2 · 127² < 2¹⁵).
 template <std::size_t Rows>
 LLAMAVISION_TARGET inline void i8_tile(std::uint8_t const* x, std::size_t height, std::byte const* w, std::size_t steps,
                                        float* c, std::size_t stride, bool add) {
@@ -125,7 +126,7 @@ LLAMAVISION_TARGET inline void i8_tile(std::uint8_t const* x, std::size_t height
 
 LLAMAVISION_TARGET inline void multiply_i8(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
                                            void const* w, std::size_t panel, std::size_t count, std::size_t steps,
-                                           float* c, std::size_t stride, bool add, upcoming const&) {
+                                           float* c, std::size_t stride, bool add, prefetch const&) {
     for (std::size_t p = 0; p < count; ++p)
         for (std::size_t r = 0; r < blocks * height; r += height < 4 ? 1 : 4) {
             auto const* const rows =

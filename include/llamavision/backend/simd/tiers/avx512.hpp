@@ -20,7 +20,7 @@ struct lanes {
     using reg = __m512;
     static constexpr tier level = tier::avx512;
     static constexpr std::size_t width = 16, rows = 6, vectors = 4, panel_rows = 8, panel_group = 3;
-    // g++ 12 warns of its own unmasked intrinsics that they use an undefined register; a full mask costs nothing.
+    // g++ 12 warns that its own intrinsics without a mask use an undefined register; a full mask costs nothing.
     static constexpr __mmask16 all = 0xffff;
 
     LLAMAVISION_LANE static reg set(float a) { return _mm512_set1_ps(a); }
@@ -71,7 +71,7 @@ struct lanes {
                             _mm512_maskz_cvtepi32_epi16(all, _mm512_maskz_srli_epi32(all, rounded(a), 16)));
     }
 
-    /// A finite value >= 0, rounded: to nearest, and a half up.
+    /// A finite value >= 0, rounded to nearest bf16, halves up; in the upper halves.
     LLAMAVISION_LANE static __m512i rounded_up(reg a) {
         return _mm512_add_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(0x8000));
     }
@@ -82,7 +82,7 @@ struct lanes {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                             _mm512_maskz_cvtepi32_epi16(all, _mm512_maskz_srli_epi32(all, rounded_up(a), 16)));
     }
-    /// The upper halves of both, side by side.
+    /// Stores both, rounded up as above, one after the other.
     LLAMAVISION_LANE static void store_weights(bf16* p, reg a, reg b) {
         __m512i const halves = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29,
                                                 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);

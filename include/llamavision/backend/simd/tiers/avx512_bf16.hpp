@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AVX-512 BF16 tier: vdpbf16ps takes a pair of x and the pairs of sixteen outputs, and adds both products. Whatever
-// has it has VNNI too: vpdpbusd does so with quadruples of bytes.
+// The AVX-512 BF16 tier: vdpbf16ps multiplies a pair of x with the pairs of sixteen outputs, and adds both products.
+// Machines that have it also have VNNI, whose vpdpbusd does the same with four bytes.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,8 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH::avx512_bf16 {
 
-/// Sums as vectors of the compiler, not of its intrinsics: g++ 12 keeps these in registers, and spills arrays of
+/// The type of sums: a vector type of the compiler, since g++ 12 keeps arrays of these in registers, but spills arrays
+/// of
 /// __m512i.
 template <bool Integers>
 struct sum_of {
@@ -25,13 +26,14 @@ struct sum_of<true> {
     using type = std::int32_t __attribute__((vector_size(64)));
 };
 
-/// Lines to ask for while so many others pass: evenly, each a power of two times.
+/// Spreads the lines to prefetch evenly over a loop: line by line, each a power of two times.
 struct spread {
     std::byte const* first;
     std::size_t last, shift;
 
-    /// @param here asked for where there are none
-    spread(upcoming::lines const& of, std::size_t passing, std::byte const* here)
+    /// @param passing how many rounds the loop has
+    /// @param here what is prefetched if there are no lines
+    spread(prefetch::lines const& of, std::size_t passing, std::byte const* here)
         : first(of.count ? of.first : here), last(of.count ? of.count - 1 : 0),
           shift(passing > last ? static_cast<std::size_t>(std::bit_width(passing / (last + 1))) - 1 : 0) {}
     [[nodiscard]] std::byte const* at(std::size_t k) const { return first + std::min(k >> shift, last) * 64; }
@@ -40,7 +42,7 @@ struct spread {
 /// Rows × (16 Panels) of c. 8 × 3 sums, 3 registers of w and one of x are 28 of the 32.
 template <bool Integers, std::size_t Rows, std::size_t Panels>
 LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std::byte const* w, std::size_t panel,
-                                    std::size_t steps, float* c, std::size_t stride, bool add, upcoming const& next) {
+                                    std::size_t steps, float* c, std::size_t stride, bool add, prefetch const& next) {
     using sum = typename sum_of<Integers>::type;
     sum sums[Rows][Panels];
     LLAMAVISION_UNROLL
@@ -49,12 +51,11 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std:
         for (std::size_t v = 0; v < Panels; ++v)
             sums[r][v] = (sum)(add ? _mm512_loadu_ps(c + r * stride + v * panels::side) : _mm512_setzero_ps());
     }
-    // Panels that are read once: what is 4 KB ahead, or the next of short ones, will have left memory when it is
-    // needed.
+    // If these panels are read once, prefetch what is 4 KB ahead in them, or the next panels if they are short.
     bool const once = next.panels.first == nullptr;
     std::byte const* const ahead = w + (panel > 4 * panels::tile ? 4 * panels::tile : Panels * panel);
     std::size_t const lines = steps * panels::side - next.zeros;
-    spread const of_panels(once ? upcoming::lines{ahead, lines} : next.panels, lines, w), of_rows(next.rows, lines, x);
+    spread const of_panels(once ? prefetch::lines{ahead, lines} : next.panels, lines, w), of_rows(next.rows, lines, x);
     for (std::size_t k = 0; k < lines; ++k) {
         std::byte const* const ask = of_panels.at(k);
         LLAMAVISION_UNROLL
@@ -87,7 +88,7 @@ LLAMAVISION_TARGET inline void tile(std::byte const* x, std::size_t height, std:
 
 template <bool Integers, std::size_t Panels>
 LLAMAVISION_TARGET inline void rows(std::byte const* x, std::size_t height, std::byte const* w, std::size_t panel,
-                                    std::size_t steps, float* c, std::size_t stride, bool add, upcoming const& next) {
+                                    std::size_t steps, float* c, std::size_t stride, bool add, prefetch const& next) {
     if (height == 1) return tile<Integers, 1, Panels>(x, height, w, panel, steps, c, stride, add, next);
     if (height < 8) {
         for (std::size_t r = 0; r < height; r += 2)
@@ -104,14 +105,14 @@ LLAMAVISION_TARGET inline void rows(std::byte const* x, std::size_t height, std:
 template <bool Integers>
 LLAMAVISION_TARGET inline void multiply(void const* x, std::size_t block, std::size_t height, std::size_t blocks,
                                         void const* w, std::size_t panel, std::size_t count, std::size_t steps,
-                                        float* c, std::size_t stride, bool add, upcoming const& next) {
+                                        float* c, std::size_t stride, bool add, prefetch const& next) {
     auto const* const weights = static_cast<std::byte const*>(w);
     for (std::size_t p = 0; p < count; p += 3)
         for (std::size_t b = 0; b < blocks; ++b) {
             auto const* const at = static_cast<std::byte const*>(x) + b * block;
             auto const* const from = weights + p * panel;
             float* const to = c + b * height * stride + p * panels::side;
-            upcoming now = next;
+            prefetch now = next;
             if (next.panels.first) now.panels.first += p * panel;
             switch (count - p) {
             case 1: rows<Integers, 1>(at, height, from, panel, steps, to, stride, add, now); break;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with blocks on AVX2, with and without the dot products of AVX-VNNI.
+// Products with q8 and q4 on AVX2, with and without the dot products of AVX-VNNI.
 #pragma once
 
 #include <bit>
@@ -16,7 +16,7 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 
-/// What both have in common.
+/// What the kernels with and without VNNI have in common.
 struct avx2_lanes {
     using ints = __m256i;
     using floats = __m256;
@@ -56,8 +56,8 @@ struct lanes : avx2_lanes {
     static constexpr std::int32_t zero = F::lines == 8 ? 0 : F::zero;
 };
 
-/// Pairs of products are added in 16 bits: 2 · 128 · 127 fits if the weight's magnitude is the operand without sign,
-/// and the activation gets the weight's sign.
+/// The instruction multiplies unsigned bytes with signed ones, and adds pairs in 16 bits. 2 · 128 · 127 fits: |w| times
+/// (x with the sign of w).
 template <>
 struct lanes::sums<q8> {
     struct weights {
@@ -77,7 +77,7 @@ struct lanes::sums<q8> {
     LLAMAVISION_LANE floats finish(std::int32_t) const { return _mm256_castsi256_ps(sum); }
 };
 
-/// 16 · 15 · 127 fits into 16 bits: a whole block is added there.
+/// 16 · 15 · 127 fits into 16 bits, so a whole block is summed there.
 template <>
 struct lanes::sums<q4> {
     using weights = ints;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with blocks on AVX-512 with VNNI: one instruction multiplies 64 pairs of bytes and adds them to sixteen
+// Products with q8 and q4 on AVX-512 with VNNI: one instruction multiplies 64 pairs of bytes, and adds them to sixteen
 // sums.
 #pragma once
 
@@ -18,7 +18,7 @@
 namespace llamavision::inline LLAMAVISION_ARCH::blocks::avx512 {
 
 struct lanes {
-    /// Not __m512i: g++ 12 keeps arrays of these in registers, and spills arrays of those in every round.
+    /// A vector type of the compiler: g++ 12 keeps arrays of these in registers, but spills arrays of __m512i.
     using ints = int __attribute__((vector_size(64)));
     using floats = __m512;
     static constexpr std::size_t width = 16, rows = 6, panels = 2, rows_side_by_side = 4;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with blocks on any machine: SSE2's products of 16-bit pairs on x86, NEON's of bytes on AArch64.
+// Products with q8 and q4 on any machine: SSE2's products of 16-bit pairs on x86-64, NEON's of bytes on AArch64.
 #pragma once
 
 #include <bit>
@@ -38,7 +38,7 @@ struct lanes {
     LLAMAVISION_LANE static void store(std::uint8_t* p, ints a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), a); }
     LLAMAVISION_LANE static floats set(float a) { return _mm_set1_ps(a); }
     LLAMAVISION_LANE static floats fma(floats a, floats b, floats c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
-    /// Without a fused multiply-add, n·scale + shift would lose the digits that cancel.
+    /// SSE2 has no fused multiply-add: f·scale would be rounded, and its last digits lost when shift is added.
     LLAMAVISION_LANE static floats scaled(floats n, term const& t) {
         return _mm_mul_ps(_mm_sub_ps(n, _mm_set1_ps(magic)), _mm_set1_ps(t.scale));
     }
@@ -55,7 +55,8 @@ struct lanes {
 
     template <class F>
     static constexpr std::int32_t zero = F::zero;
-    /// Of neighbouring pairs: columns 0, 1 and 2, 3 of one output side by side.
+    /// The instruction adds neighbouring pairs of products, so that each output has two sums side by side: of columns
+    /// 0, 1 and of columns 2, 3.
     struct pair_sums {
         struct weights {
             ints first, last; ///< outputs 0, 1 and 2, 3 in 16 bits
@@ -113,7 +114,8 @@ struct lanes {
     static constexpr std::int32_t zero = F::lines == 8 ? 0 : F::zero;
 };
 
-/// Products of signed bytes in 16 bits, added in pairs: columns 0, 1 and 2, 3 of one output side by side.
+/// Products in 16 bits are added in pairs, so that each output has two sums side by side: of columns 0, 1 and of
+/// columns 2, 3.
 template <>
 struct lanes::sums<q8> {
     using weights = ints;
@@ -130,7 +132,7 @@ struct lanes::sums<q8> {
     }
 };
 
-/// 8 · 15 · 127 fits into 16 bits: a whole block is added there.
+/// 8 · 15 · 127 fits into 16 bits, so a whole block is summed there.
 template <>
 struct lanes::sums<q4> {
     using weights = ints;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products with blocks on NEON's extensions. The baseline rounds the activations, and few rows take their words from
-// registers, one sdot each; smmla multiplies squares of two rows and two outputs, which are put side by side where many
-// rows will read them.
+// Products with q8 and q4 on NEON's extensions. Activations are rounded by the baseline. For a few rows, sdot takes the
+// words of x from registers. For many rows, smmla multiplies two rows with two outputs at a time; unpacking puts the
+// bytes of the two outputs side by side.
 #pragma once
 
 #include <algorithm>
@@ -18,17 +18,17 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH::blocks {
 
-/// Weights as signed bytes: q8's own, and q4's 0 … 15, whose zero the sums begin with.
-namespace neon_words {
+/// Weights as signed bytes: those of q8 themselves, those of q4 as 0 … 15; q4's `zero` is part of `term::start`.
+namespace neon_ops {
 
-using llamavision::neon_words::first_halves, llamavision::neon_words::last_halves;
-using llamavision::neon_words::first_words, llamavision::neon_words::last_words;
-using llamavision::neon_words::load, llamavision::neon_words::sdot, llamavision::neon_words::smmla;
+using llamavision::neon_ops::first_halves, llamavision::neon_ops::last_halves;
+using llamavision::neon_ops::first_words, llamavision::neon_ops::last_words;
+using llamavision::neon_ops::load, llamavision::neon_ops::sdot, llamavision::neon_ops::smmla;
 
 template <class F>
 inline constexpr std::int32_t zero = F::lines == 8 ? 0 : F::zero;
 
-/// A block's 16 bytes i of line l, where q4 has two lines in one.
+/// Bytes 16i … 16i + 15 of line l of a block, as signed bytes. A stored line of q4 holds two lines.
 template <class F>
 LLAMAVISION_LANE int8x16_t line_of(std::uint8_t const* block, std::size_t l, std::size_t i) {
     int8x16_t const bytes = load(block + l % F::lines * line + i * 16);
@@ -49,16 +49,16 @@ LLAMAVISION_LANE void widen_scales(panel const& p, std::size_t first, std::size_
         vst1q_f32(scales + i, baseline::lanes::load(p.scales + first * outputs + i));
 }
 
-} // namespace neon_words
+} // namespace neon_ops
 
 #define LLAMAVISION_TARGET LLAMAVISION_NEON_DOT
 namespace neon_dot {
 
-using namespace neon_words;
+using namespace neon_ops;
 
 inline constexpr std::size_t tile_rows = 4;
 
-/// Lines Word and Word + 4: the words of two registers of x.
+/// Adds lines Word and Word + 4, with those words of x, which are in two registers.
 template <class F, int Word, std::size_t Rows>
 LLAMAVISION_LANE void add_lines(int32x4_t (&sums)[Rows], std::uint8_t const* block, std::size_t v,
                                 int8x16_t const (&words)[Rows][2]) {
@@ -113,14 +113,14 @@ LLAMAVISION_TARGET inline void stream_panel(panel const& p, std::size_t blocks, 
     }
 }
 
-/// One panel after the other: 16 totals stay in registers.
+/// One panel after the other, so that 16 totals stay in registers.
 template <class F, std::size_t Rows>
 LLAMAVISION_TARGET inline void stream(panel_group const& g, std::size_t blocks, activations const& x, float* y) {
     for (std::size_t i = 0; i < g.count; ++i)
         stream_panel<F, Rows>(g[i], blocks, x, g.count * outputs, y + i * outputs);
 }
 
-/// Eight lines a block.
+/// Eight lines for each block.
 template <class F>
 LLAMAVISION_TARGET inline std::uint8_t const* unpack(panel const& p, std::size_t first, std::size_t blocks,
                                                      std::uint8_t* integers, float* scales) {
@@ -133,7 +133,7 @@ LLAMAVISION_TARGET inline std::uint8_t const* unpack(panel const& p, std::size_t
     return integers;
 }
 
-/// One line, with a word of every row.
+/// Adds the products of one line and a word of each row.
 template <int Word, std::size_t Rows>
 LLAMAVISION_LANE void add_line(int32x4_t (&sums)[2][Rows], std::uint8_t const* w, int8x16_t const (&words)[Rows]) {
     LLAMAVISION_UNROLL
@@ -144,7 +144,7 @@ LLAMAVISION_LANE void add_line(int32x4_t (&sums)[2][Rows], std::uint8_t const* w
     }
 }
 
-/// Half a panel at a time: 8 sums and 8 totals stay in registers.
+/// Half a panel at a time, so that 8 sums and 8 totals stay in registers.
 template <std::size_t Rows>
 LLAMAVISION_TARGET inline void tile(std::uint8_t const* const* integers, float const* const* scales, std::size_t blocks,
                                     activations const& x, std::uint8_t const* const* next, float* y) {
@@ -209,11 +209,11 @@ inline constexpr block_table table = {tile_rows, 1, &baseline::round, kernels_of
 #define LLAMAVISION_TARGET LLAMAVISION_NEON_I8MM
 namespace neon_i8mm {
 
-using namespace neon_words;
+using namespace neon_ops;
 
 inline constexpr std::size_t tile_rows = 6;
 
-/// A block in four segments of 8 columns, each (16 outputs, 8): 512 bytes.
+/// Writes a block (512 bytes) as four segments of 8 columns, each (16 outputs, 8).
 template <class F>
 LLAMAVISION_TARGET inline std::uint8_t const* unpack(panel const& p, std::size_t first, std::size_t blocks,
                                                      std::uint8_t* integers, float* scales) {
@@ -230,11 +230,11 @@ LLAMAVISION_TARGET inline std::uint8_t const* unpack(panel const& p, std::size_t
     return integers;
 }
 
-/// Of two rows, for the two outputs of each.
+/// One value for two outputs of a row, another for two outputs of the next row.
 LLAMAVISION_LANE float32x4_t both(float a, float b) { return vcombine_f32(vdup_n_f32(a), vdup_n_f32(b)); }
 
-/// Half a panel at a time, squares of two rows and two outputs: 12 sums and 12 totals stay in registers. Where the
-/// number of rows is odd, the last one is its own neighbour.
+/// Half a panel at a time, in squares of two rows and two outputs, so that 12 sums and 12 totals stay in registers. If
+/// the number of rows is odd, the last square has the last row twice.
 template <std::size_t Rows>
 LLAMAVISION_TARGET inline void tile(std::uint8_t const* const* integers, float const* const* scales, std::size_t blocks,
                                     activations const& x, std::uint8_t const* const* next, float* y) {

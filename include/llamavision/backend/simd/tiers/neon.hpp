@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tiers of AArch64. Floats, rounding and epilogues are the baseline's; what NEON's extensions bring are products of
-// bytes and of bfloat16, with which the panels are multiplied:
+// The tiers of AArch64. Kernels in float, rounding and epilogues are the baseline's. NEON's extensions add products of
+// bytes and of bfloat16, which multiply the panels:
 //
 //     sdot, bfdot        four outputs × one row: a register of w as it lies, and 4 bytes of x chosen from a register
-//     smmla, bfmmla      two outputs × two rows: 8 bytes of each output side by side, and of each row
+//     smmla, bfmmla      two outputs × two rows: registers with 8 bytes of each output, and 8 bytes of each row
 //
-// Bits of bf16: a pair's two products are exact; their sum is rounded, then the sum with what was there, both times to
-// odd, subnormal numbers taken for zero (Arm ARM, BFDotAdd with FPCR.EBF = 0). bfmmla does that for one pair, then for
-// the next, so that a row has the same bits from either.
+// Bits of bf16: the two products of a pair are exact. Their sum is rounded to odd; then its sum with the accumulator is
+// rounded to odd. Subnormal numbers count as zero (Arm ARM, BFDotAdd with FPCR.EBF = 0). bfmmla does this for one pair,
+// then for the next, so a row has the same bits from both instructions.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 
 #if defined(__aarch64__)
 
-// g++ wants the architecture that an extension belongs to, and clang 14 does not know the word.
+// g++ needs the architecture before the extensions; clang 14 does not accept `arch=` in this attribute.
 #if defined(__clang__)
 #define LLAMAVISION_NEON_DOT __attribute__((target("dotprod")))
 #define LLAMAVISION_NEON_I8MM __attribute__((target("dotprod,i8mm")))
@@ -33,9 +33,9 @@
 
 namespace llamavision::inline LLAMAVISION_ARCH {
 
-/// Instructions of extensions, by their names: clang before 16 declares their intrinsics only where the whole
-/// translation unit may use them.
-namespace neon_words {
+/// Instructions of extensions, in assembler: clang before 16 declares their intrinsics only if the whole translation
+/// unit is compiled for them.
+namespace neon_ops {
 
 template <int Lane>
 LLAMAVISION_LANE int32x4_t sdot(int32x4_t sum, int8x16_t w, int8x16_t x) {
@@ -57,14 +57,14 @@ LLAMAVISION_LANE float32x4_t bfmmla(float32x4_t sum, int8x16_t x, int8x16_t w) {
 }
 
 LLAMAVISION_LANE int8x16_t load(void const* p) { return vld1q_s8(static_cast<std::int8_t const*>(p)); }
-/// The first halves of both, and the second.
+/// The first halves of a and b, and their second halves.
 LLAMAVISION_LANE int8x16_t first_halves(int8x16_t a, int8x16_t b) {
     return vreinterpretq_s8_s64(vzip1q_s64(vreinterpretq_s64_s8(a), vreinterpretq_s64_s8(b)));
 }
 LLAMAVISION_LANE int8x16_t last_halves(int8x16_t a, int8x16_t b) {
     return vreinterpretq_s8_s64(vzip2q_s64(vreinterpretq_s64_s8(a), vreinterpretq_s64_s8(b)));
 }
-/// Words of four bytes of both, in turn: of outputs 0 and 1, and of 2 and 3.
+/// Words of four bytes of a and b in turn: those of outputs 0 and 1, and those of outputs 2 and 3.
 LLAMAVISION_LANE int8x16_t first_words(int8x16_t a, int8x16_t b) {
     return vreinterpretq_s8_s32(vzip1q_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b)));
 }
@@ -72,16 +72,14 @@ LLAMAVISION_LANE int8x16_t last_words(int8x16_t a, int8x16_t b) {
     return vreinterpretq_s8_s32(vzip2q_s32(vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b)));
 }
 
-/// Sums of integers of four outputs, kept where floats will be. x comes as q + 128, and bytes without sign have none
-/// that multiply them with signed ones: the top bit makes them q.
+/// Integer sums of four outputs, stored in the place of floats. x is stored as q + 128, but sdot multiplies signed
+/// bytes: flipping the top bit gives q.
 struct integers {
     using sum = int32x4_t;
     LLAMAVISION_LANE static sum zero() { return vdupq_n_s32(0); }
     LLAMAVISION_LANE static sum load(float const* p) { return vreinterpretq_s32_f32(vld1q_f32(p)); }
     LLAMAVISION_LANE static void store(float* p, sum a) { vst1q_f32(p, vreinterpretq_f32_s32(a)); }
-    LLAMAVISION_LANE static int8x16_t row(std::byte const* p) {
-        return veorq_s8(neon_words::load(p), vdupq_n_s8(-128));
-    }
+    LLAMAVISION_LANE static int8x16_t row(std::byte const* p) { return veorq_s8(neon_ops::load(p), vdupq_n_s8(-128)); }
     template <int Lane>
     LLAMAVISION_LANE static sum dot(sum a, int8x16_t w, int8x16_t x) {
         return sdot<Lane>(a, w, x);
@@ -91,7 +89,7 @@ struct integers {
     LLAMAVISION_LANE static sum of(int8x16_t a) { return vreinterpretq_s32_s8(a); }
 };
 
-/// The same without instructions for it: |x|, |w| <= 127. Each output has two sums, of columns 0, 1 and 2, 3.
+/// The same without sdot, for |x|, |w| <= 127. Each output has two sums: of columns 0, 1 and of columns 2, 3.
 struct halved_integers {
     struct sum {
         int32x4_t first, last; ///< outputs 0, 1 and 2, 3
@@ -111,13 +109,13 @@ struct halved_integers {
     }
 };
 
-/// Pairs of bfloat16.
+/// The same with pairs of bfloat16, summed in float.
 struct pairs {
     using sum = float32x4_t;
     LLAMAVISION_LANE static sum zero() { return vdupq_n_f32(0); }
     LLAMAVISION_LANE static sum load(float const* p) { return vld1q_f32(p); }
     LLAMAVISION_LANE static void store(float* p, sum a) { vst1q_f32(p, a); }
-    LLAMAVISION_LANE static int8x16_t row(std::byte const* p) { return neon_words::load(p); }
+    LLAMAVISION_LANE static int8x16_t row(std::byte const* p) { return neon_ops::load(p); }
     template <int Lane>
     LLAMAVISION_LANE static sum dot(sum a, int8x16_t w, int8x16_t x) {
         return bfdot<Lane>(a, w, x);
@@ -127,12 +125,12 @@ struct pairs {
     LLAMAVISION_LANE static sum of(int8x16_t a) { return vreinterpretq_f32_s8(a); }
 };
 
-} // namespace neon_words
+} // namespace neon_ops
 
 #define LLAMAVISION_TARGET
 namespace neon {
 
-struct lanes : neon_words::halved_integers {
+struct lanes : neon_ops::halved_integers {
     static constexpr bool matrices = false;
     static constexpr std::size_t rows = 2; // 16 registers of sums
 };
@@ -152,7 +150,7 @@ inline constexpr panel_table panels_table = [] {
 #define LLAMAVISION_TARGET LLAMAVISION_NEON_DOT
 namespace neon_dot {
 
-struct lanes : neon_words::integers {
+struct lanes : neon_ops::integers {
     static constexpr bool matrices = false;
     static constexpr std::size_t rows = 4;
 };
@@ -171,7 +169,7 @@ inline constexpr panel_table panels_table = [] {
 #define LLAMAVISION_TARGET LLAMAVISION_NEON_I8MM
 namespace neon_i8mm {
 
-struct lanes : neon_words::integers {
+struct lanes : neon_ops::integers {
     static constexpr bool matrices = true;
 };
 
@@ -189,7 +187,7 @@ inline constexpr panel_table panels_table = [] {
 #define LLAMAVISION_TARGET LLAMAVISION_NEON_BF16
 namespace neon_bf16 {
 
-struct lanes : neon_words::pairs {
+struct lanes : neon_ops::pairs {
     static constexpr bool matrices = true;
 };
 
