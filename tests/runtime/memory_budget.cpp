@@ -156,8 +156,8 @@ TEST_CASE("what kernels borrow and keep is within what the plan counts for them"
         auto const pool = std::make_shared<lv::thread_pool>(2);
         auto const net = wide_network_on(lv::best_tier(), f, pool);
         lv::session s(net, {64, 32});
-        s.append(id_list(40, 3), {});
-        s.append(id_list{net->numbers().text.vocabulary == 64 ? 64 : 0, 5}, {picture_by(*net, 2, 2)});
+        s.append(id_list(40, 3));
+        s.append(id_list{s.image_id(), 5}, image_list{picture_by(*net, 2, 2)});
         std::size_t const planned = net->plan(32).kernels;
         CHECK(pool->memory().kept() > 0);
         CHECK(pool->memory().kept() <= planned);

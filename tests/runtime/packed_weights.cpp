@@ -201,7 +201,7 @@ TEST_CASE("which layer reads which weights") {
     std::vector<lv::bound_weight> encoder, reader;
     auto const bind = [&](auto half, std::vector<lv::bound_weight>& all) {
         for (lv::weight_facts const& w : lv::all_weights(half))
-            all.push_back({w, lv::format::bf16, std::span(bytes).subspan(all.size(), 1),
+            all.push_back({w, lv::format::bf16, nullptr, std::span(bytes).subspan(all.size(), 1),
                            w.kind.is_matrix() ? lv::home::file : lv::home::memory});
     };
     bind(lv::mllama<small>.encoder, encoder);

@@ -156,10 +156,11 @@ template <class B>
 }
 
 /// Says how much memory its kernels take beside their operands, at most, and keep for the next call:
-/// `working_memory(rows, width, widest)` for layers of that width whose products have at most `widest` columns.
+/// `working_memory(rows, shape, widest)` for layers with such attention, whose products have at most `widest` columns.
+/// Attention of few rows in float may take 32 MB more where the context is long.
 template <class B>
-concept has_working_memory = requires(B const& b, std::size_t n) {
-    { b.working_memory(n, n, n) } -> std::convertible_to<std::size_t>;
+concept has_working_memory = requires(B const& b, std::size_t n, attention_shape const& shape) {
+    { b.working_memory(n, shape, n) } -> std::convertible_to<std::size_t>;
 };
 
 /// Offers a smaller form of keys and values: `kept_floats(shape, capacity)` is how many floats of memory the keys of

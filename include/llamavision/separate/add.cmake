@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+# This folder is the only one of include/ with files that are no headers (.cpp, .cu, .cmake). They are installed with the
+# headers, since whoever links the library compiles them: with its own compiler, flags and GPUs.
+#
 # llamavision_add_separate(LIBRARY): targets that compile the library once, on top of the target of its headers alone.
 #   llamavision::parts     all that does not depend on a configuration
 #   llamavision::separate  the same, and the published models and `tiny` on the CPU (published*.cpp)

@@ -44,20 +44,29 @@ class memory_lender {
     memory_lender(memory_lender const&) = delete;
     memory_lender& operator=(memory_lender const&) = delete;
 
+    /// The smallest piece that suffices; if none does, the largest is freed, and a larger one takes its place. So there
+    /// are never more pieces than were borrowed at a time.
     /// @throws memory_error if the system refuses the bytes
     [[nodiscard]] lent lend(std::size_t bytes) {
+        piece found;
         {
             std::lock_guard const guard(mutex_);
-            auto best = kept_.end();
-            for (auto it = kept_.begin(); it != kept_.end(); ++it)
+            auto best = kept_.end(), largest = best;
+            for (auto it = kept_.begin(); it != kept_.end(); ++it) {
                 if (it->size >= bytes && (best == kept_.end() || it->size < best->size)) best = it;
+                if (largest == kept_.end() || it->size > largest->size) largest = it;
+            }
+            if (best == kept_.end() && bytes <= most_kept) best = largest;
             if (best != kept_.end()) {
-                piece found = std::move(*best);
+                found = std::move(*best);
                 kept_.erase(best);
-                return {*this, std::move(found.memory), found.size};
             }
         }
-        return {*this, aligned_bytes(bytes), bytes};
+        if (found.size < bytes) {
+            found = {};
+            found = {aligned_bytes(bytes), bytes};
+        }
+        return {*this, std::move(found.memory), found.size};
     }
 
     /// Bytes that nobody borrows at the moment, and that are kept.
@@ -69,7 +78,7 @@ class memory_lender {
   private:
     struct piece {
         std::shared_ptr<std::byte> memory;
-        std::size_t size;
+        std::size_t size = 0;
     };
     static constexpr std::size_t most_pieces = 16;
 

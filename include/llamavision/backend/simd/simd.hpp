@@ -55,7 +55,7 @@ class simd : private scalar { // privately: a kernel is the scalar one only wher
     [[nodiscard]] std::string kernels() const;
     [[nodiscard]] std::size_t threads() const { return pool_->threads(); }
     [[nodiscard]] std::shared_ptr<thread_pool> const& pool() const { return pool_; }
-    [[nodiscard]] std::size_t working_memory(std::size_t rows, std::size_t width, std::size_t widest) const;
+    [[nodiscard]] std::size_t working_memory(std::size_t rows, attention_shape const& shape, std::size_t widest) const;
 
     /// bf16, i8, q8 and q4 as panels, the same for every tier. q8 and q4 need rows of whole blocks; otherwise the
     /// weight stays as it is stored.

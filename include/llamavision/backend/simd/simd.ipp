@@ -76,20 +76,23 @@ LLAMAVISION_INLINE std::string simd::kernels() const {
            + xsimd::default_arch::name();
 }
 
-/// One call borrows the most for attention, whose keys and values become bf16, or for products of blocks, whose rows
-/// become integers with a scale for 32 of them. A thread keeps some rows, and the tiles of a part.
-LLAMAVISION_INLINE std::size_t simd::working_memory(std::size_t rows, std::size_t width, std::size_t widest) const {
-    std::size_t const attention = rows * width * 2 * sizeof(bf16),
-                      of_blocks = rows * widest * (blocks::length + sizeof(blocks::term)) / blocks::length;
-    std::size_t const of_thread = std::min(rows, panels::side) * widest * sizeof(float);
-    return std::min(std::max(attention, of_blocks), memory_lender::most_kept) + threads() * of_thread;
+/// One call borrows the most for attention, whose keys and values become bf16, or for products, whose rows become
+/// integers with a scale for 32 of them, or floats. A thread keeps some rows, and the tiles of a part.
+LLAMAVISION_INLINE std::size_t simd::working_memory(std::size_t rows, attention_shape const& shape,
+                                                    std::size_t widest) const {
+    std::size_t const columns = round_up(widest, panels::i8_step), filled = round_up(rows, panels::side);
+    std::size_t const attention = 2 * kept_floats(shape, rows) * sizeof(float) + 4096,
+                      of_blocks = filled * columns * (blocks::length + sizeof(blocks::term)) / blocks::length,
+                      of_rows = std::min(filled * columns * sizeof(float), std::size_t{8} << 20);
+    std::size_t const of_thread = std::min(filled, panels::side) * columns * sizeof(float);
+    return std::min(std::max({attention, of_blocks, of_rows}), memory_lender::most_kept) + threads() * of_thread;
 }
 
 /// Calls f(first, n) for all of [0, count), in chunks of about 32 Ki values; each of `count` is `cost` values.
 template <class F>
 void simd::spread(std::size_t count, std::size_t cost, F const& f) const {
     std::size_t const chunk = std::max<std::size_t>(1, (std::size_t{1} << 15) / std::max<std::size_t>(1, cost));
-    pool_->run((count + chunk - 1) / chunk, [&](std::size_t i) { f(i * chunk, std::min(chunk, count - i * chunk)); });
+    pool_->run(ceil_div(count, chunk), [&](std::size_t i) { f(i * chunk, std::min(chunk, count - i * chunk)); });
 }
 
 LLAMAVISION_INLINE std::size_t simd::repacked_bytes(matrix const& w, weight_format f) const {

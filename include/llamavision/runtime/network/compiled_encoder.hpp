@@ -33,12 +33,12 @@ class compiled_encoder {
     static constexpr auto expression = M::encoder;
     static constexpr attention_facts of_image = attention_of(M::reader, key_source::image);
     static constexpr tap_facts tapped = taps_of(M::encoder);
-    static constexpr std::size_t features_width = width_out<std::remove_const_t<decltype(M::encoder)>>;
     using reader_weights = weights<std::remove_const_t<decltype(M::reader)>>;
 
   public:
     using weights_type = weights<std::remove_const_t<decltype(M::encoder)>>;
     static constexpr std::size_t depth = depth_of(M::encoder);
+    static constexpr std::size_t features_width = width_out<std::remove_const_t<decltype(M::encoder)>>;
 
     /// @param rounded whether the encoder's attention may round to bfloat16
     /// @param kept whether keys and values of images are kept in the backend's form

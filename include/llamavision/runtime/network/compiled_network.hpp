@@ -174,12 +174,18 @@ class compiled_network final : public network {
     [[nodiscard]] std::size_t working_memory([[maybe_unused]] std::size_t rows) const {
         std::size_t bytes = 0;
         if constexpr (has_working_memory<B>) {
-            auto const& n = numbers_;
-            bytes = backend_.working_memory(rows, n.text.width, n.text.mlp);
+            auto const shape = [](auto const& of, std::size_t kv_heads) {
+                return attention_shape{of.heads, kv_heads, of.width / of.heads};
+            };
+            auto const& text = numbers_.text;
+            bytes = backend_.working_memory(rows, shape(text, text.kv_heads), std::max(text.width, text.mlp));
             if constexpr (encodes<M>)
-                if (encoder_)
-                    bytes =
-                        std::max(bytes, backend_.working_memory(encoder_->most_rows(), n.vision.width, n.vision.mlp));
+                if (encoder_) {
+                    auto const& vision = numbers_.vision;
+                    std::size_t const widest = std::max({vision.width, vision.mlp, encoder_->features_width});
+                    bytes = std::max(
+                        bytes, backend_.working_memory(encoder_->most_rows(), shape(vision, vision.heads), widest));
+                }
         }
         return bytes;
     }
