@@ -183,8 +183,9 @@ class compiled_network final : public network {
                 if (encoder_) {
                     auto const& vision = numbers_.vision;
                     std::size_t const widest = std::max({vision.width, vision.mlp, encoder_->features_width});
-                    bytes = std::max(
-                        bytes, backend_.working_memory(encoder_->most_rows(), shape(vision, vision.heads), widest));
+                    // Keys of each tile are a key block, which a layout may fill up to 32 rows.
+                    std::size_t const all = encoder_->most_rows() + 32 * vision.tiles;
+                    bytes = std::max(bytes, backend_.working_memory(all, shape(vision, vision.heads), widest));
                 }
         }
         return bytes;
