@@ -2,6 +2,10 @@
 // Any text as adapter_config.json, and any names and shapes as an adapter's tensors: refused with an error of the
 // library, or merged into a small model. Input: the configuration, a zero byte, a safetensors file.
 #include <llamavision/checkpoint/adapter/adapter.hpp>
+#include <llamavision/checkpoint/adapter/read_config.hpp>
+#include <llamavision/checkpoint/container/safetensors.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/json.hpp>
 
 #include <algorithm>
 #include <array>

@@ -9,7 +9,9 @@
 
 #include "../image/checksums.hpp"
 
+#include <llamavision/image/format.hpp>
 #include <llamavision/image/open.hpp>
+#include <llamavision/image/source.hpp>
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
     auto const given = std::as_bytes(std::span(data, size));

@@ -45,7 +45,9 @@ TEST_CASE("truncated files are refused, wherever they end") {
         CAPTURE(file);
         octets const whole = pictures::read(file);
         REQUIRE(attempt(whole) == outcome::read);
-        for (std::size_t length = 0; length < whole.size(); length += length < 400 ? 1 : 37) {
+        // All that a JPEG may lack is its end mark (jpeg_segments.cpp).
+        std::size_t const most = whole.size() - (file.ends_with("jpg") ? 2 : 0);
+        for (std::size_t length = 0; length < most; length += length < 400 ? 1 : 37) {
             CAPTURE(length);
             CHECK(attempt(std::span(whole).first(length)) == outcome::refused);
         }

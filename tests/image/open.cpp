@@ -143,7 +143,7 @@ TEST_CASE("BMP: rows from the top or the bottom; the fourth byte is no transpare
     CHECK(padding.rgb == std::vector<std::uint8_t>{1, 2, 3, 4, 5, 6});
     // Some writers leave out the padding of the last row.
     CHECK(image::decode(files::bmp(1, 1, 24, 0, {3, 2, 1}), "").rgb == std::vector<std::uint8_t>{1, 2, 3});
-    CHECK(contains(complaint(files::bmp(1, 1, 8, 1, {3, 2, 1, 0})), "compressed BMP"));
+    CHECK(contains(complaint(files::bmp(1, 1, 24, 4, {3, 2, 1, 0})), "a BMP that holds a JPEG"));
     CHECK(contains(complaint(files::bmp(1, 0x80000000, 24, 0, {3, 2, 1, 0})), "2^31"));
 }
 

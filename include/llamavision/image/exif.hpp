@@ -39,7 +39,7 @@ inline unsigned exif_orientation(std::span<std::byte const> tiff) {
 /// The orientation (1 to 8) in a JPEG's first EXIF segment; 1 if there is none.
 /// @throws image_error if the bytes are not a JPEG
 inline unsigned jpeg_orientation(std::span<std::byte const> jpeg) {
-    return exif_orientation(detail::read_jpeg_header({jpeg, "JPEG"}).exif);
+    return exif_orientation(detail::read_jpeg({jpeg, "JPEG"}).exif);
 }
 
 /// The picture, brought upright from an orientation of 1 to 8. 1: unchanged; 2: mirrored left to right; 3: rotated by

@@ -112,15 +112,19 @@ LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_v
         detail::check_png_checksums(file);
         out = detail::decode_plain(file, says, options.alpha);
         break;
-    case file_format::jpeg:
-        says = detail::read_jpeg_header(file);
+    case file_format::jpeg: {
+        detail::settled_jpeg const jpeg = detail::read_jpeg(file);
+        says = jpeg;
         check_size(file, says, options.max_pixels);
-        out = detail::decode_plain(file, says, options.alpha);
+        out = detail::decode_plain({jpeg.file, file.name}, says, options.alpha);
         break;
-    case file_format::bmp:
-        says = detail::read_bmp_header(file, options.max_pixels);
-        out = detail::decode_plain(file, says, options.alpha);
+    }
+    case file_format::bmp: {
+        detail::bmp_header const bmp = detail::read_bmp_header(file, options.max_pixels);
+        std::vector<std::uint8_t> const raw = detail::decode_bmp(file, bmp);
+        out = from_raw({raw.data(), bmp.width, bmp.height, 0, pixel_format::rgba}, options.alpha);
         break;
+    }
     case file_format::gif: {
         detail::gif_header const gif = detail::read_gif_header(file);
         check_size(file, gif, options.max_pixels);

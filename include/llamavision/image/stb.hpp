@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Includes stb_image for PNG, JPEG, BMP and GIF in memory, in a namespace of its own and with internal linkage, so that
+// Includes stb_image for PNG, JPEG and GIF in memory, in a namespace of its own and with internal linkage, so that
 // it does not conflict with another copy in the program. An allocation_limit restricts its memory.
 #pragma once
 
