@@ -67,7 +67,8 @@ TEST_CASE("a frame of a webcam has no Huffman tables: the standard ones are mean
 TEST_CASE("stray bytes before a segment are skipped; the first three bytes say that it is a JPEG") {
     octets const whole = pictures::read("baseline_420.jpg");
     image::pixels const wanted = image::decode(whole, "p.jpg");
-    for (auto const& [from, to] : segments(whole)) {
+    for (auto const& segment : segments(whole)) {
+        std::size_t const from = segment.first;
         if (from == 2) continue;
         CAPTURE(from);
         CHECK(image::decode(with(whole, from, {0}), "p.jpg") == wanted);
