@@ -23,6 +23,7 @@ struct model_settings {
     std::string adapter;       ///< a LoRA adapter's folder; empty: none
     std::string gguf = "auto"; ///< the dialect, of a GGUF file
     std::string format;        ///< how conversations are written; empty: as the checkpoint says
+    std::string date;          ///< the day that prompts name, "2024-07-26"; empty: today
     format_settings formats;
     std::size_t threads = 0;               ///< 0: as many as this process may use
     std::string device = "cpu";            ///< or "cuda", "cuda:1"
@@ -75,6 +76,7 @@ struct tokenize_options {
     std::string tokenizer;     ///< a tokenizer's file, or a checkpoint of any form; empty: the bundled model's
     std::string gguf = "auto"; ///< the dialect, of a GGUF file
     std::string format;        ///< of conversations: "meta", "hub", "hub-original", "converter"; empty: the folder's
+    std::string date;          ///< the day that prompts name, "2024-07-26"; empty: today
     std::vector<std::string> texts;
     bool jsonl = false, decode = false, chat = false, bos = false, special = false;
 };

@@ -112,11 +112,13 @@ std::string format_text(lv::tokens::preset form) {
 }
 
 void read_conversations(inspection& i) {
-    lv::checkpoint::chat_template const& chat = i.checkpoint.chat;
+    lv::checkpoint::template_source const& chat = i.checkpoint.chat;
     lv::chat_choice const choice = lv::choose_chat(chat, i.base);
     std::string const file = chat.text.empty() ? "" : " (" + chat.file.filename().string() + ")";
-    if (!choice.known) {
-        i.conversations = "a chat template that is not known" + file + "; used is " + format_text(choice.form);
+    if (choice.own) {
+        i.conversations = "the checkpoint's own chat template" + file;
+    } else if (!choice.warning.empty()) {
+        i.conversations = "a chat template that is not interpreted" + file + "; used is " + format_text(choice.form);
         i.warnings.push_back(choice.warning);
     } else if (chat.text.empty() && !i.base) {
         i.conversations = "no chat template; Meta's format is used";

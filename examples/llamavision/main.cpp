@@ -99,6 +99,7 @@ void add_tokenize(CLI::App& app, tokenize_options& o, run& chosen) {
     c->add_flag("--bos", o.bos, "Begin with <|begin_of_text|>")->excludes(decode);
     c->add_flag("--special", o.special, "Read special tokens in the text; otherwise they are text")->excludes(decode);
     add_chat_format(c, o.format);
+    add_date(c, o.date);
     c->callback([&o, &chosen] {
         if (o.jsonl && !o.texts.empty()) throw CLI::ValidationError("--jsonl reads standard input, not arguments");
         check_gguf(o.gguf, o.tokenizer);
@@ -154,6 +155,7 @@ void add_trace(CLI::App& app, trace_options& o, run& chosen) {
         c->add_option("--tokens", o.tokens, "The prompt's ids, with an image id for every image")->type_name("1,2,3");
     prompt->excludes(tokens);
     add_chat_format(c, o.format);
+    add_date(c, o.date);
     add_natural(c, "--max-tokens", o.max_tokens, "Length of the greedy continuation, 16 by default");
     c->add_option("--out", o.out, "Where to write")->required()->check(not_empty())->type_name("FILE.safetensors");
     add_parity(c, o.parity);

@@ -113,6 +113,7 @@ lv::model open_model(model_settings const& settings, std::shared_ptr<lv::image_c
     loading.adapter = settings.adapter;
     loading.gguf = dialect_of(settings.gguf);
     loading.chat = lv::tokens::preset_of(settings.format);
+    loading.date = lv::tokens::day_of(settings.date);
     loading.weights = formats_of(settings.formats);
     loading.packed = settings.packed;
     loading.images = std::move(images);

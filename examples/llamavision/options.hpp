@@ -122,10 +122,19 @@ inline void add_chat_format(CLI::App* app, std::string& format) {
     std::vector<std::string> names;
     for (auto const& entry : llamavision::tokens::presets) names.emplace_back(entry.second);
     app->add_option("--format", format,
-                    "How conversations are written; by default what the checkpoint's chat template says, else meta. "
+                    "How conversations are written; by default by the checkpoint's chat template, else meta. "
                     "base: a base model's prompt, without any frame")
         ->check(CLI::IsMember(names))
         ->type_name("NAME");
+}
+
+inline void add_date(CLI::App* app, std::string& date) {
+    auto const check = [](std::string const& word) -> std::string {
+        return llamavision::tokens::day_of(word) ? "" : "\"" + word + "\" is no day such as 2024-07-26";
+    };
+    app->add_option("--date", date, "The day that prompts name, where the chat template writes one; today by default")
+        ->check(CLI::Validator(check, ""))
+        ->type_name("YYYY-MM-DD");
 }
 
 inline void add_formats(CLI::App* app, format_settings& s) {
@@ -199,6 +208,7 @@ inline void check_loading(model_settings const& s) {
 inline void add_answers(CLI::App* app, answer_settings& s) {
     add_loading(app, s);
     add_chat_format(app, s.format);
+    add_date(app, s.date);
     app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
     add_natural(app, "--max-tokens", s.max_tokens,
                 "Longest answer; 1024 by default; 0: questions are read, and nothing is answered");

@@ -37,10 +37,10 @@ namespace {
 
 using ids = std::vector<lv::token>;
 
-/// A tokenizer, and the chat template beside it.
+/// A tokenizer, and what the checkpoint says beside it; of a folder in Hugging Face's form only its chat template.
 struct found_tokenizer {
     lv::tokens::tokenizer tokenizer;
-    lv::checkpoint::chat_template chat;
+    lv::checkpoint::description said;
 };
 
 /// A tokenizer's file, or a checkpoint: a folder in Hugging Face's form needs no weights for that; in the other forms
@@ -49,19 +49,23 @@ found_tokenizer find_tokenizer(tokenize_options const& o) {
     namespace cp = lv::checkpoint;
     auto const where = model_path(o.tokenizer);
     auto const form = cp::recognise(where);
-    if (form != cp::kind::gguf && form != cp::kind::meta)
-        return {lv::tokens::tokenizer::open(where),
-                lv::is_folder(where) ? cp::find_chat_template(where) : cp::chat_template()};
-    auto const d = cp::read_description(where, cp::faults::collected, dialect_of(o.gguf));
-    if (auto tokenizer = lv::open_tokenizer(d)) return {*std::move(tokenizer), d.chat};
+    if (form != cp::kind::gguf && form != cp::kind::meta) {
+        cp::description d;
+        if (o.chat && lv::is_folder(where)) d.chat = cp::find_chat_template(where);
+        return {lv::tokens::tokenizer::open(where), std::move(d)};
+    }
+    auto d = cp::read_description(where, cp::faults::collected, dialect_of(o.gguf));
+    if (auto tokenizer = lv::open_tokenizer(d)) return {*std::move(tokenizer), std::move(d)};
     throw lv::file_error(d.problems.empty() ? where.string() + ": holds no tokenizer" : d.problems.front());
 }
 
-lv::tokens::preset preset_of(tokenize_options const& o, lv::checkpoint::chat_template const& chat) {
-    if (auto const named = lv::tokens::preset_of(o.format)) return *named;
-    lv::chat_choice const choice = lv::choose_chat(chat);
-    if (o.chat && !choice.known) warn(choice.warning);
-    return choice.form;
+lv::tokens::chat_options chat_options_of(tokenize_options const& o, found_tokenizer const& found) {
+    std::vector<std::string> warnings;
+    auto options = lv::chat_options_of(found.said, found.tokenizer, lv::tokens::preset_of(o.format), warnings);
+    options.date = lv::tokens::day_of(o.date);
+    if (o.chat)
+        for (std::string const& warning : warnings) warn(warning);
+    return options;
 }
 
 class converter {
@@ -71,7 +75,7 @@ class converter {
     converter(tokenize_options const& o, found_tokenizer const& found)
         : tokenizer_(found.tokenizer), bos_(o.bos),
           specials_(o.special ? lv::tokens::special_text::recognised : lv::tokens::special_text::as_text) {
-        format_.form = preset_of(o, found.chat);
+        if (o.chat) format_ = chat_options_of(o, found);
         format_.content = specials_;
     }
 

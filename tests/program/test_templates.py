@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chat templates: one that is not known is named wherever a conversation is written, and only there."""
+"""Chat templates: a checkpoint's own is interpreted; one that cannot be is named wherever a conversation is written, and only there."""
 import json
 import pathlib
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
 from harness import Case, GIVEN, MODEL, copy_of_model, main, run
@@ -11,6 +12,8 @@ CHATML = ("{%- for m in messages %}{{- '<|im_start|>' + m['role'] + '\\n' + m['c
           "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}")
 HUB_LIKE = ("{{- bos_token }}{{- '<|start_header_id|>system<|end_header_id|>\\n\\nCutting Knowledge Date: December 2023\\n\\n"
             "You read meters.<|eot_id|>' }}{%- for m in messages %}{{- '<|image|>' }}{%- endfor %}")
+METERS = ("{{- bos_token }}{%- if messages[0]['role'] != 'system' %}{{- '<|start_header_id|>system<|end_header_id|>\\n\\nYou read meters."
+          "<|eot_id|>' }}{%- endif %}{%- for m in messages %}{{- m['content'] }}{%- endfor %}")
 DIALOG = json.dumps({"messages": [{"role": "user", "content": "Hello"}]})
 
 
@@ -45,17 +48,46 @@ class Templates(Case):
         self.assertIn("conversion script (chat_template.json)", report["conversations"])
         self.assertEqual(report["warnings"], [])
 
-    def test_unknown_ones_are_named(self):
-        for name, text, form in (("chatml", CHATML, "meta"), ("hub-like", HUB_LIKE, "hub"),
-                                 ("changed", original().replace("\\n\\n", "\\n"), "meta"),
-                                 ("trimmed", original().replace("message['content'] }}", "message['content'] | trim }}"), "meta")):
+    def test_own_templates_are_interpreted(self):
+        for name, text, expected in (
+                ("chatml", CHATML, "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"),
+                ("meters", METERS, "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nYou read meters.<|eot_id|>Hello"),
+                ("changed", original().replace("\\n\\n", "\\n"), "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\nHello<|eot_id|>"
+                 "<|start_header_id|>assistant<|end_header_id|>\n")):
             folder = with_template(name, text)
             for said in commands(folder):
-                self.assertEqual(said.count("the chat template is not one that is known"), 1, (name, said))
-                self.assertIn("chat_template.jinja", said)
+                self.assertNotIn("the chat template is not", said)
+            ids = self.succeeds(run("tokenize", "--tokenizer", folder, "--chat", DIALOG))
+            self.assertEqual(run("tokenize", "--tokenizer", folder, "--decode", ids).stdout, expected + "\n")
+            report = json.loads(self.succeeds(run("inspect", folder, "--json")))
+            self.assertIn("the checkpoint's own chat template (chat_template.jinja)", report["conversations"])
+
+    def test_what_is_not_interpreted_is_named(self):
+        for name, text, form in (("include", "{{ bos_token }}\n  {% include 'x' %}", "meta"),
+                                 ("hub-like", HUB_LIKE + "{% extends 'x' %}", "hub"), ("broken", "{% for m in messages %}", "meta")):
+            folder = with_template(name, text)
+            for said in commands(folder):
+                self.assertEqual(said.count("the chat template is not used"), 1, (name, said))
+                self.assertRegex(said, r"chat_template\.jinja:\d+:\d+: ")
                 self.assertIn(f'"{form}"', said)
             report = json.loads(self.succeeds(run("inspect", folder, "--json")))
-            self.assertIn("a chat template that is not known (chat_template.jinja)", report["conversations"])
+            self.assertIn("a chat template that is not interpreted (chat_template.jinja)", report["conversations"])
+
+    def test_what_the_template_refuses_is_an_error(self):
+        folder = with_template("refuses", "{{ raise_exception('Only pictures.') }}")
+        r = run("describe", "--model", folder, "--prompt", "Hello")
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("Only pictures.", r.stderr)
+
+    def test_dates(self):
+        folder = with_template("dates", "{{ strftime_now('%d %b %Y') }}")
+        def date(*options):
+            ids = self.succeeds(run("tokenize", "--tokenizer", folder, "--chat", DIALOG, *options))
+            return run("tokenize", "--tokenizer", folder, "--decode", ids).stdout
+        before = time.strftime("%d %b %Y\n")
+        self.assertIn(date(), (before, time.strftime("%d %b %Y\n")))
+        self.assertEqual(date("--date", "2024-07-26"), "26 Jul 2024\n")
+        self.assertEqual(run("tokenize", "--tokenizer", folder, "--chat", DIALOG, "--date", "2024-02-30").returncode, 2)
 
     def test_another_spelling_is_the_same_template(self):
         spaced = original().replace("{%-", "\n  {%-").replace("{{-", "\n{#- a comment #}\n    {{-").replace("'", '"')

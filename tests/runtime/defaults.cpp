@@ -132,18 +132,18 @@ TEST_CASE("the checkpoint's own sampling is used") {
     CHECK(ask(m, first) != ask(m, greedy));
 }
 
-TEST_CASE("a chat template that is not known is said to the callback, and kept by the model") {
+TEST_CASE("a chat template that cannot be interpreted is said to the callback, and kept by the model") {
     CHECK(bundled().warnings().empty());
     CHECK(bundled().defaults().chat.form == tokens::preset::converter);
     temporary_folder const folder;
-    nlohmann::json const file{{"chat_template", "{% for m in messages %}{{ m }}{% endfor %}"}};
+    nlohmann::json const file{{"chat_template", "{% for m in messages %}\n{% include m %}{% endfor %}"}};
     auto const path = changed(folder, "chat_template.json", file.dump());
     std::vector<std::string> said;
     load_options options;
     options.on_warning = [&](std::string const& warning) { said.push_back(warning); };
     model const m = opened(path, options);
     REQUIRE(said.size() == 1);
-    CHECK(contains(said[0], (path / "chat_template.json").string()));
+    CHECK(contains(said[0], (path / "chat_template.json").string() + ":2:"));
     CHECK(contains(said[0], "\"meta\""));
     CHECK(m.warnings() == said);
     CHECK(m.defaults().chat.form == tokens::preset::meta);
@@ -152,6 +152,26 @@ TEST_CASE("a chat template that is not known is said to the callback, and kept b
     options.chat = tokens::preset::converter;
     CHECK(opened(path, options).warnings().empty()); // the caller knows
     CHECK(said.empty());
+}
+
+TEST_CASE("a chat template of its own is what chats are asked and answered in") {
+    temporary_folder const folder;
+    std::string const source =
+        "{%- for m in messages %}{{- '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' }}{{- m['content'] }}"
+        "{{- '<|eot_id|>' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant"
+        "<|end_header_id|>\n\n' }}{%- endif %}";
+    auto const path = changed(folder, "chat_template.json", nlohmann::json{{"chat_template", source}}.dump());
+    model const m = opened(path);
+    CHECK(m.warnings().empty());
+    REQUIRE(m.defaults().chat.own.has_value());
+    chat own = m.chat(), usual = bundled().chat();
+    for (char const* const question : {how_many, "What is at the top left?", how_many}) {
+        answer const a = own.ask(question), b = usual.ask(question);
+        CHECK(a.text() == b.text()); // the same prompts: the processor adds <|begin_of_text|>
+        CHECK(own.state().length() == usual.state().length());
+    }
+    own.reset();
+    CHECK(own.ask(how_many).text() == bundled().chat().ask(how_many).text());
 }
 
 TEST_CASE("a model is loaded for a context, and its chats have it") {

@@ -23,6 +23,7 @@ chat_options options_for(preset form, special_text content = special_text::as_te
     chat_options options;
     options.form = form;
     options.content = content;
+    options.date = calendar_time{}; // 26 Jul 2024, the day of the vectors
     return options;
 }
 
@@ -211,7 +212,7 @@ TEST_CASE("hub: images, system prompts and refusals") {
     options.tools = {"{}"};
     CHECK_THROWS_AS(chat_format(t, options).render(std::vector{system}), token_error);
     options.tools_in_user_message = false;
-    options.date = "01 Jan 2030";
+    options.date = day_of("2030-01-01");
     CHECK(chat_format(t, options).render(std::vector{message{role::user, {"hi"}}}, false)
           == bos
                  + turn("system",
@@ -246,6 +247,90 @@ TEST_CASE("a further turn appended is the whole conversation encoded") {
         CHECK(join({begun, t.encode("a"), {t.eot()}, format.encode_turn(next, false)})
               == format.encode(std::vector{first, answer, next}));
     }
+}
+
+namespace {
+
+chat_options with_template(std::string_view source) {
+    chat_options options;
+    options.own.emplace(source, "chat_template.jinja");
+    options.words["bos_token"] = bos;
+    return options;
+}
+
+} // namespace
+
+TEST_CASE("a template of its own writes the conversation, and users' text holds no special tokens") {
+    auto const t = small_tokenizer();
+    constexpr std::string_view frame =
+        "{%- for m in messages %}{{- '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' }}"
+        "{%- if m['content'] is string %}{{- m['content'] | trim }}{%- else %}{%- for p in m['content'] %}"
+        "{{- '<|image|>' if p['type'] == 'image' else p['text'] }}{%- endfor %}{%- endif %}{{- '<|eot_id|>' }}"
+        "{%- endfor %}{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
+        "{%- endif %}";
+    chat_format const own(t, with_template("{{- bos_token }}" + std::string(frame)));
+    message const asked{role::user, {image_here, "the <|eot_id|> user"}}, said{role::assistant, {"\n as "}},
+        next{role::user, {"in<|image|>"}};
+    CHECK(own.render(std::vector{asked}) == bos + turn("user", "<|image|>the <|eot_id|> user") + reply);
+    auto const ids = own.encode(std::vector{asked});
+    CHECK(ids
+          == join({{t.bos(), t.start_header()},
+                   t.encode("user"),
+                   {t.end_header()},
+                   t.encode("\n\n"),
+                   {t.image()},
+                   t.encode("the <|eot_id|> user"),
+                   {t.eot(), t.start_header()},
+                   t.encode("assistant"),
+                   {t.end_header()},
+                   t.encode("\n\n")}));
+    // What follows the answer, whether the template trims it or not.
+    CHECK(own.encode_next(std::vector{asked, said}, next)
+          == join({{t.eot(), t.start_header()},
+                   t.encode("user"),
+                   {t.end_header()},
+                   t.encode("\n\nin<|image|>"),
+                   {t.eot(), t.start_header()},
+                   t.encode("assistant"),
+                   {t.end_header()},
+                   t.encode("\n\n")}));
+    auto open = with_template(frame);
+    open.content = special_text::recognised;
+    auto const recognised = chat_format(t, open).encode(std::vector{asked});
+    CHECK(std::count(recognised.begin(), recognised.end(), t.eot()) == 2);
+}
+
+TEST_CASE("a template that drops answers, and one that refuses") {
+    auto const t = small_tokenizer();
+    message const asked{role::user, {"the"}}, said{role::assistant, {"as"}};
+    chat_format const last_only(t, with_template("{{ messages[-1]['content'] }}"));
+    CHECK_THROWS_WITH_AS(last_only.encode_next(std::vector{asked, said}, asked),
+                         doctest::Contains("does not write the last answer"), token_error);
+    chat_format const refuses(t, with_template("{{ raise_exception('Only pictures.') }}"));
+    CHECK_THROWS_WITH_AS(refuses.encode(std::vector{asked}), "Only pictures.", token_error);
+    chat_format const faulty(t, with_template("\n{{ messages[0].content + 1 }}"));
+    CHECK_THROWS_WITH_AS(faulty.encode(std::vector{asked}), doctest::Contains("chat_template.jinja:2:"), token_error);
+}
+
+TEST_CASE("dates: today's, or the one that is fixed") {
+    auto const t = small_tokenizer();
+    auto options = with_template("{{ strftime_now('%d %b %Y') }}{{ ' ' + date_string if date_string is defined }}");
+    message const asked{role::user, {"the"}};
+    std::string unknown;
+    auto const today = [&] { return strftime(local_time(), "%d %b %Y", unknown).value(); };
+    auto const before = today();
+    auto const written = chat_format(t, options).render(std::vector{asked});
+    CHECK((written == before || written == today())); // at midnight
+    options.date = day_of("2024-02-29");
+    CHECK(chat_format(t, options).render(std::vector{asked}) == "29 Feb 2024 29 Feb 2024");
+    chat_options hub = options_for(preset::hub);
+    hub.date.reset();
+    auto const first = today(), text = chat_format(t, hub).render(std::vector{asked});
+    CHECK((text.find("Today Date: " + first) != std::string::npos
+           || text.find("Today Date: " + today()) != std::string::npos));
+    for (char const* wrong : {"", "2024-2-29", "2023-02-29", "2024-13-01", "2024-00-10", "2024-04-31", "0000-01-01",
+                              "2024-01-0x", "24 Jul 2024", "2024/01/01"})
+        CHECK_MESSAGE(!day_of(wrong), wrong);
 }
 
 TEST_CASE("conversations from JSON that are wrong") {

@@ -18,10 +18,11 @@
 
 namespace llamavision::checkpoint {
 
-/// A chat template (Jinja), and the file that holds it. Both are empty if the checkpoint has none.
-struct chat_template {
+/// The text of a chat template (Jinja), and the file that holds it. Both are empty if the checkpoint has none.
+struct template_source {
     std::string text;
     std::filesystem::path file;
+    std::map<std::string, std::string> words{}; ///< special tokens that it may name: "bos_token" and others
 };
 
 /// How answers are sampled and where they end. The initial values are transformers' defaults: greedy. (Where a file
@@ -73,7 +74,7 @@ struct description {
     std::optional<model_config> model; ///< empty only if faults were collected
     generation_defaults generation;    ///< of config.json where generation_config.json lacks them: stop_ids, bos, pad
     preprocessor pictures;
-    chat_template chat;
+    template_source chat;
     std::filesystem::path tokenizer_json, tokenizer_model; ///< empty if there is no such file
     embedded_tokenizer tokenizer;                          ///< takes precedence over the two files above
     std::string dialect;                                   ///< GGUF alone: name_of(gguf_dialect)

@@ -64,9 +64,8 @@ inline model_defaults defaults_of(checkpoint::description const& d, std::optiona
     checkpoint::preprocessor const& p = d.pictures;
     m.pictures = {p.tile, p.tiles, {p.mean, p.deviation, p.rescale}};
     m.warnings = d.warnings;
-    chat_choice const choice = choose_chat(d, tokenizer);
-    m.chat.form = options.chat.value_or(choice.form);
-    if (!options.chat && !choice.known) m.warnings.push_back(choice.warning);
+    m.chat = chat_options_of(d, tokenizer, options.chat, m.warnings);
+    m.chat.date = options.date;
     checkpoint::generation_defaults const& g = d.generation;
     m.answers.greedy = !g.do_sample;
     m.answers.sampling.temperature = g.temperature;

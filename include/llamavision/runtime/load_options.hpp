@@ -13,6 +13,7 @@
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/tokens/chat_template.hpp>
+#include <llamavision/tokens/template/calendar.hpp>
 #include <llamavision/weights/formats.hpp>
 
 namespace llamavision {
@@ -28,8 +29,10 @@ struct load_options {
     std::shared_ptr<thread_pool> pool{};
     bool taps_after_layer = false;        ///< for weights fine-tuned with transformers 4.56 or later
     std::optional<tokens::preset> chat{}; ///< instead of what the checkpoint's chat template says
+    /// The day that prompts name, where the chat template writes one; nothing: today.
+    std::optional<tokens::calendar_time> date{};
     /// Called with each sentence about what runs, but perhaps not as expected: files that are absent, a chat template
-    /// that is not known. `model::warnings` keeps them, so that none is lost where this is empty.
+    /// that is not interpreted. `model::warnings` keeps them, so that none is lost where this is empty.
     std::function<void(std::string const&)> on_warning{};
     progress on_progress{}; ///< weight files read, of all
     /// What the parts' weights are kept in; as stored is exact, the others are faster and smaller.

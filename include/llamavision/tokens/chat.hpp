@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conversations to ids: in Meta's format, as one of the three chat templates that published checkpoints carry, or
-// without a frame, for base models.
+// Conversations to ids: in Meta's format, as one of the three chat templates that published checkpoints carry, by any
+// other template that is interpreted, or without a frame, for base models.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <llamavision/support/error.hpp>
+#include <llamavision/support/separate.hpp>
 #include <llamavision/tokens/chat_template.hpp>
 #include <llamavision/tokens/message.hpp>
 #include <llamavision/tokens/python_text.hpp>
+#include <llamavision/tokens/template/calendar.hpp>
+#include <llamavision/tokens/template/template.hpp>
 #include <llamavision/tokens/tokenizer.hpp>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,8 +26,12 @@ namespace llamavision::tokens {
 
 struct chat_options {
     preset form = preset::meta;
-    std::string date = "26 Jul 2024";  ///< "Today Date" of the hub's templates; this is what they write without a clock
-    std::vector<std::string> tools{};  ///< hub only: definitions, JSON indented by 4 as json.dumps does
+    std::optional<chat_template> own{};         ///< a checkpoint's own template: it writes, in place of `form`
+    std::map<std::string, std::string> words{}; ///< own only: variables, "bos_token" and other special tokens by name
+    /// The date that the hub's formats write, that strftime_now gives, and, if it is fixed here, that a template finds
+    /// as date_string; nothing: today's.
+    std::optional<calendar_time> date{};
+    std::vector<std::string> tools{};  ///< hub and own only: definitions, JSON indented by 4 as json.dumps does
     bool tools_in_user_message = true; ///< hub only: definitions in the first user message, else in the system block
     /// Hugging Face recognises special tokens inside the content of messages; here that must be asked for.
     special_text content = special_text::as_text;
@@ -35,7 +43,7 @@ class chat_format {
     /// @throws argument_error for tools with a preset that has no place for them
     explicit chat_format(llamavision::tokens::tokenizer tokenizer, chat_options options = {})
         : tokenizer_(std::move(tokenizer)), options_(std::move(options)) {
-        if (!options_.tools.empty() && !is_hub())
+        if (!options_.tools.empty() && !is_hub() && !options_.own)
             throw argument_error("tool definitions need one of the hub's chat formats");
     }
 
@@ -44,13 +52,16 @@ class chat_format {
     ///
     /// Two oddities of the hub's templates are kept: a system prompt that is a list is printed as a Python list; and
     /// with tools in the user message, so is a first message with an image, which then shows no image.
-    /// @throws token_error with the template's own message for what the template refuses
+    /// @throws token_error with the template's own message for what the template refuses, and with a place in it for
+    ///         what is not interpreted
     std::vector<token> encode(std::span<message const> messages, bool add_generation_prompt = true) const {
+        if (options_.own) return ids(cut(run(messages, add_generation_prompt)));
         return ids(write(messages, add_generation_prompt));
     }
 
     /// The same as text, special tokens by name.
     std::string render(std::span<message const> messages, bool add_generation_prompt = true) const {
+        if (options_.own) return run(messages, add_generation_prompt).text;
         std::string text;
         for (auto const& p : write(messages, add_generation_prompt).pieces)
             text += p.special ? tokenizer_.bytes(p.id) : p.text;
@@ -62,7 +73,23 @@ class chat_format {
         return options_.form == preset::base ? std::nullopt : std::optional(tokenizer_.eot());
     }
 
-    /// One further turn and the assistant's header, for a session whose ids so far end with turn_end(): all of them
+    /// What follows the last answer: its end, one further turn, and the assistant's header. A session reads it on top
+    /// of the conversation so far, whose last message is that answer.
+    ///
+    /// A template may write earlier turns in another way when the conversation goes on (without the thoughts before an
+    /// answer, for example); the session keeps what it has read.
+    /// @throws token_error as encode(), and if the template does not write that answer
+    std::vector<token> encode_next(std::span<message const> so_far, message const& turn) const {
+        if (options_.own) return ids(cut(run_next(so_far, turn)));
+        std::vector<token> next;
+        if (auto const end = turn_end()) next.push_back(*end);
+        auto const rest = encode_turn(turn, false);
+        next.insert(next.end(), rest.begin(), rest.end());
+        return next;
+    }
+
+    /// Of the formats, not of an own template: one further turn and the assistant's header, for a session whose ids so
+    /// far end with turn_end(): all of them
     /// together are what encode() makes of the conversation. If `first`, the conversation begins with this message.
     /// (One difference: the hub's templates write no dates if any turn shows an image; a session keeps the dates that
     /// it has read.)
@@ -110,6 +137,14 @@ class chat_format {
                 pieces.push_back({false, 0, std::string(text)});
         }
     };
+
+    /// The conversation as the own template writes it.
+    rendering run(std::span<message const> messages, bool add_generation_prompt) const;
+    /// The same from behind the last answer on.
+    rendering run_next(std::span<message const> so_far, message const& turn) const;
+    /// Cut at the special tokens that the template wrote, not at those in users' text.
+    script cut(rendering const& made) const;
+    std::string date() const;
 
     bool is_hub() const { return options_.form == preset::hub || options_.form == preset::hub_original; }
     bool joins_text() const { return options_.form != preset::meta && options_.form != preset::base; }
@@ -241,7 +276,7 @@ class chat_format {
     void write_hub_system(script& s, std::string_view system) const {
         write_header(s, role_name(role::system));
         if (!options_.tools.empty()) s.add("Environment: ipython\n");
-        s.add("Cutting Knowledge Date: December 2023\nToday Date: " + options_.date + "\n\n");
+        s.add("Cutting Knowledge Date: December 2023\nToday Date: " + date() + "\n\n");
         if (!options_.tools.empty() && !options_.tools_in_user_message) {
             s.add("You have access to the following functions. To call a function, please respond with JSON for a "
                   "function call.");
@@ -290,3 +325,7 @@ class chat_format {
 };
 
 } // namespace llamavision::tokens
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/tokens/chat.ipp>
+#endif

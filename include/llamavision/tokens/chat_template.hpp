@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A checkpoint's chat template is a Jinja program, which this library does not run. It knows four of them, and
-// recognises each by a hash of its text; of any other template it can say at most which of the four it resembles.
+// A checkpoint's chat template is a Jinja program. Four of them are known, each by a hash of its text: their
+// conversations are written without running them. Every other one is interpreted (template/template.hpp); of one that
+// cannot be, this can say at most which of the four it resembles.
 #pragma once
 
 #include <algorithm>
@@ -158,14 +159,14 @@ inline std::string plain_template(std::string_view text) {
 
 /// The preset that writes what a checkpoint's chat template (its Jinja text) writes; nothing unless the text is one
 /// that is known, whatever its comments, indentation and quotes.
-inline std::optional<preset> recognise(std::string_view chat_template) {
+inline std::optional<preset> recognise(std::string_view source) {
     constexpr std::array<std::pair<std::string_view, preset>, 4> known{{
         {"9d435676916033177f36070519eb12a46dc3484ba444d1ab3f18a6d3b9fa530b", preset::hub},
         {"4e31bd56f1bbfbdc30ece4499aa0a3d29944986a5efefb5e238222e6aefa6aff", preset::hub_original},
         {"56c44f214234a3e7aa35da4adf5ca511b5b6b39318138719db5ebbeef7296efc", preset::converter},
         {"7be56b89328a802caf4770281fdd2c2098e7a1fbab51cdf0859e6b33c71e5782", preset::converter}, // the bundled model's
     }};
-    std::string const text = detail::plain_template(chat_template);
+    std::string const text = detail::plain_template(source);
     sha256 digest;
     digest.update(std::as_bytes(std::span(text)));
     std::string const hash = digest.hex();
@@ -176,8 +177,8 @@ inline std::optional<preset> recognise(std::string_view chat_template) {
 
 /// The preset that a template which is not known resembles, by phrases in it; nothing if it is none of these. What it
 /// writes may differ.
-inline std::optional<preset> resembles(std::string_view chat_template) {
-    auto const has = [&](std::string_view text) { return chat_template.find(text) != std::string_view::npos; };
+inline std::optional<preset> resembles(std::string_view source) {
+    auto const has = [&](std::string_view text) { return source.find(text) != std::string_view::npos; };
     if (!has("<|start_header_id|>") || !has("<|eot_id|>") || !has("<|image|>")) return std::nullopt;
     if (has("Cutting Knowledge Date"))
         return has("Prompting with images is incompatible with system messages") ? preset::hub_original : preset::hub;

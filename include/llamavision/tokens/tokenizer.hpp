@@ -78,8 +78,16 @@ class tokenizer {
                           + " tokens");
     }
 
+    /// Whether bytes() has something for the id.
+    bool contains(token id) const { return (id >= 0 && id < ordinary()) || is_special(id); }
+
     /// The id of a special token by name. It is n + 11 for `<|image|>` in Meta's file; the model's input takes image().
     std::optional<token> special(std::string_view name) const { return t_->specials.find(name); }
+
+    /// The first special token in `text` from byte `from` on; its length is 0 if there is none.
+    special_tokens::match next_special(std::string_view text, std::size_t from) const {
+        return t_->specials.next(text, from);
+    }
 
     /// Whether the id is a special token's, image() included.
     bool is_special(token id) const { return id == image() || t_->specials.name(id).has_value(); }

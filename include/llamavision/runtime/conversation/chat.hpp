@@ -38,6 +38,7 @@ struct conversation {
     conversation_options options;
     session state; ///< what was said and shown so far
     tokens::chat_format format;
+    std::vector<tokens::message> said{};  ///< the system prompt, and the turns but for the last answer
     std::shared_ptr<generation> latest{}; ///< the last answer; the next turn begins with what the session lacks of it
 };
 
@@ -191,6 +192,7 @@ class chat {
 
     /// Forgets everything said and shown, and ends an answer that is not complete.
     void reset() {
+        now_->said.clear();
         now_->latest.reset();
         now_->state.reset();
     }
@@ -201,9 +203,11 @@ class chat {
   private:
     friend std::vector<answer> ask_together(std::span<question const> questions, read_options const& options);
 
+    /// The conversation without this turn: with the last answer, or at the beginning with the system prompt.
+    [[nodiscard]] std::vector<tokens::message> so_far() const;
     /// What the session has not read yet, up to the point where the assistant speaks: the end of the last answer and
     /// this turn; or, at the beginning, the system prompt and this turn.
-    [[nodiscard]] std::vector<token> prompt(tokens::message const& turn) const;
+    [[nodiscard]] std::vector<token> prompt(std::vector<tokens::message> said, tokens::message const& turn) const;
 
     std::shared_ptr<detail::conversation> now_;
 };

@@ -3,6 +3,7 @@
 // read.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -29,23 +30,44 @@ LLAMAVISION_INLINE answer chat::ask(tokens::message const& turn, std::span<sessi
     return ask_together({&asked, 1}, reading).front();
 }
 
+namespace detail {
+
+/// A prompt of a template that writes no <|begin_of_text|>, with one behind the pictures at its beginning:
+/// transformers' processor of this model adds it to every text that lacks it (build_string_from_input). For text
+/// models, whose tokenizer adds none to a template's text, the prompt as it is.
+[[nodiscard]] inline std::vector<token> with_bos(std::vector<token> prompt, model const& m) {
+    token const bos = m.tokenizer().bos(), picture = m.tokenizer().image();
+    bool const sees = m.net().numbers().kind == config::family::mllama;
+    if (!sees || std::find(prompt.begin(), prompt.end(), bos) != prompt.end()) return prompt;
+    prompt.insert(std::find_if(prompt.begin(), prompt.end(), [picture](token id) { return id != picture; }), bos);
+    return prompt;
+}
+
+} // namespace detail
+
 LLAMAVISION_INLINE std::vector<answer> ask_together(std::span<question const> questions, read_options const& options) {
     std::vector<std::vector<token>> prompts;
     prompts.reserve(questions.size()); // the inputs refer to its elements
     std::vector<session::input> inputs;
+    std::vector<std::vector<tokens::message>> said;
     std::vector<answer> answers;
     answers.reserve(questions.size());
     for (question const& q : questions) {
         if (!q.to) throw argument_error("a question names no chat to answer it");
         detail::conversation& now = *q.to->now_;
-        prompts.push_back(q.to->prompt(q.turn));
+        said.push_back(q.to->so_far());
+        prompts.push_back(q.to->prompt(said.back(), q.turn));
+        said.back().push_back(q.turn);
         inputs.push_back({&now.state, prompts.back(), q.pictures});
         // Made before anything is read: this throws for options that no answer can have.
         answers.push_back({q.to->now_, std::make_shared<generation>(now.state, now.asked.tokenizer(),
                                                                     now.asked.defaults().answers, q.answer)});
     }
     session::append_together(inputs, options);
-    for (answer const& a : answers) a.of_->latest = a.generation_;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+        answers[i].of_->latest = answers[i].generation_;
+        answers[i].of_->said = std::move(said[i]);
+    }
     return answers;
 }
 
@@ -71,18 +93,26 @@ LLAMAVISION_INLINE std::vector<session::image_ptr> chat::encode(std::span<image:
     return seen;
 }
 
-LLAMAVISION_INLINE std::vector<token> chat::prompt(tokens::message const& turn) const {
+LLAMAVISION_INLINE std::vector<tokens::message> chat::so_far() const {
     detail::conversation const& now = *now_;
-    if (now.state.length() == 0) {
-        std::vector<tokens::message> messages;
-        if (!now.options.system.empty()) messages.push_back({tokens::role::system, {now.options.system}});
-        messages.push_back(turn);
-        return now.format.encode(messages);
+    std::vector<tokens::message> messages = now.said;
+    if (now.latest)
+        messages.push_back({tokens::role::assistant, {now.asked.tokenizer().decode(now.latest->ids(), true)}});
+    else if (!now.options.system.empty())
+        messages.push_back({tokens::role::system, {now.options.system}});
+    return messages;
+}
+
+LLAMAVISION_INLINE std::vector<token> chat::prompt(std::vector<tokens::message> said,
+                                                   tokens::message const& turn) const {
+    detail::conversation const& now = *now_;
+    if (!now.latest) {
+        said.push_back(turn);
+        return detail::with_bos(now.format.encode(said), now.asked);
     }
     std::vector<token> ids;
-    if (now.latest && now.latest->has_pending_token()) ids.push_back(now.latest->ids().back());
-    if (auto const end = now.format.turn_end()) ids.push_back(*end);
-    std::vector<token> const rest = now.format.encode_turn(turn, false);
+    if (now.latest->has_pending_token()) ids.push_back(now.latest->ids().back());
+    std::vector<token> const rest = now.format.encode_next(said, turn);
     ids.insert(ids.end(), rest.begin(), rest.end());
     return ids;
 }

@@ -19,6 +19,9 @@ struct calendar_time {
     int second = 0;
 };
 
+/// The beginning of a day written as 2024-07-26; nothing if it is written in another way or no such day exists.
+[[nodiscard]] std::optional<calendar_time> day_of(std::string_view text);
+
 /// What the clock says, in the machine's time zone.
 [[nodiscard]] calendar_time local_time();
 

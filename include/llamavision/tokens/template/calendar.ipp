@@ -39,6 +39,24 @@ inline std::string digits(int number, std::size_t width, char fill = '0') {
 
 } // namespace jinja::detail
 
+LLAMAVISION_INLINE std::optional<calendar_time> day_of(std::string_view text) {
+    constexpr std::array<int, 12> lengths{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (text.size() != 10 || text[4] != '-' || text[7] != '-') return std::nullopt;
+    auto const number = [text](std::size_t begin, std::size_t length) {
+        int value = 0;
+        for (char const c : text.substr(begin, length)) {
+            if (c < '0' || c > '9') return 0; // no year, month or day has this number
+            value = value * 10 + (c - '0');
+        }
+        return value;
+    };
+    calendar_time const t{number(0, 4), number(5, 2), number(8, 2)};
+    if (t.year < 1 || t.month < 1 || t.month > 12 || t.day < 1) return std::nullopt;
+    int const leap = t.month == 2 && jinja::detail::is_leap_year(t.year) ? 1 : 0;
+    if (t.day > lengths[static_cast<std::size_t>(t.month - 1)] + leap) return std::nullopt;
+    return t;
+}
+
 LLAMAVISION_INLINE std::optional<std::string> strftime(calendar_time const& when, std::string_view format,
                                                        std::string& unknown) {
     using jinja::detail::digits;

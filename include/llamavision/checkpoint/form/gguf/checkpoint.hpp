@@ -172,6 +172,7 @@ inline void read_own_files(description& d, gguf_content const& content) {
         return parse_json(at->second, file + ": " + name, {.bytes = std::size_t{4} << 20});
     };
     if (auto const document = parsed("config.json")) d.model = read_config(*document, file + ": config.json");
+    if (auto const document = parsed("tokenizer_config.json")) d.chat.words = read_template_words(*document);
     if (auto const document = parsed("generation_config.json"))
         d.generation = read_generation(*document, file + ": generation_config.json");
     for (char const* const name : {"preprocessor_config.json", "processor_config.json"})
@@ -217,7 +218,7 @@ inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
         if (s.projector) d.weights.files.push_back(s.paths.projector);
         d.dialect = std::string(name_of(s.dialect));
         if (auto const* const text = s.model.find("tokenizer.chat_template"))
-            d.chat = {std::string(text->text()), s.paths.model};
+            d.chat = {std::string(text->text()), s.paths.model, {}};
         step([&] { detail::read_own_files(d, s.model); });
         step([&] {
             if (!d.model) {

@@ -96,11 +96,10 @@ inline void warn_of_guard(description& d) {
     if (d.chat.text.find("unsafe content") == std::string::npos
         && d.chat.text.find("UNSAFE CONTENT") == std::string::npos)
         return;
-    d.warnings.push_back(
-        d.folder.string()
-        + ": is a Llama Guard, which judges whether a conversation is safe, and does not converse; its "
-          "own prompt (in "
-        + d.chat.file.filename().string() + ") is not written for you: give it, filled in, as the prompt");
+    d.warnings.push_back(d.folder.string()
+                         + ": is a Llama Guard, which judges whether a conversation is safe, and does not converse; "
+                           "its chat template (in "
+                         + d.chat.file.filename().string() + ") makes a question to it of what it is asked");
 }
 
 } // namespace detail
