@@ -333,6 +333,12 @@ TEST_CASE("dates: today's, or the one that is fixed") {
         CHECK_MESSAGE(!day_of(wrong), wrong);
 }
 
+TEST_CASE("a long list of objects is read in time that grows with its length") {
+    std::string text = "[{}"; // with time that grows with the square, this would take minutes
+    for (int i = 0; i < 300'000; ++i) text += ",{}";
+    CHECK(parse_ordered_json(text + "]").size() == 300'001);
+}
+
 TEST_CASE("conversations from JSON that are wrong") {
     auto const complaint = [](std::string const& text) {
         try {

@@ -27,6 +27,42 @@ namespace detail {
 constexpr int deepest_json = 64;
 constexpr std::size_t most_members = 1000; // ordered_json searches members one by one
 
+// Counts what a JSON text holds while it is read. (A parser with a callback would look through a whole list after each
+// object in it, nlohmann/json 3.11.2: json_sax_dom_callback_parser::end_object.)
+class json_census : public nlohmann::json_sax<json_value> {
+  public:
+    bool null() override { return true; }
+    bool boolean(bool) override { return true; }
+    bool number_integer(number_integer_t) override { return true; }
+    bool number_unsigned(number_unsigned_t) override { return true; }
+    bool number_float(number_float_t, string_t const&) override { return true; }
+    bool string(string_t&) override { return true; }
+    bool binary(binary_t&) override { return true; }
+    bool start_object(std::size_t) override { return open(); }
+    bool key(string_t&) override {
+        if (++members_.back() > most_members)
+            throw token_error("a JSON object of more than " + std::to_string(most_members) + " members");
+        return true;
+    }
+    bool end_object() override { return close(); }
+    bool start_array(std::size_t) override { return open(); }
+    bool end_array() override { return close(); }
+    bool parse_error(std::size_t, std::string const&, nlohmann::json::exception const&) override { return false; }
+
+  private:
+    bool open() {
+        if (members_.size() > static_cast<std::size_t>(deepest_json)) throw token_error("JSON nested too deep");
+        members_.push_back(0);
+        return true;
+    }
+    bool close() {
+        members_.pop_back();
+        return true;
+    }
+
+    std::vector<std::size_t> members_; // of each open object; lists have none
+};
+
 // The \uhhhh escape at `at`, or nothing.
 inline std::optional<unsigned> unicode_escape(std::string_view json, std::size_t at) {
     if (json.substr(at, 2) != "\\u" || json.size() < at + 6) return std::nullopt;
@@ -112,17 +148,11 @@ inline void append_python_json(std::string& out, json_value const& value, int in
 /// numbers.) Not called parse_json: inside this namespace, that name would hide llamavision::parse_json.
 /// @throws token_error for what is not JSON, nested deeper than 64, or an object of more than 1000 members
 inline json_value parse_ordered_json(std::string_view text) {
-    std::array<std::size_t, detail::deepest_json + 2> members{};
-    auto const watch = [&](int depth, json_value::parse_event_t event, json_value const&) {
-        if (depth > detail::deepest_json) throw token_error("JSON nested too deep");
-        auto& count = members[static_cast<std::size_t>(depth)];
-        if (event == json_value::parse_event_t::key && ++count > detail::most_members)
-            throw token_error("a JSON object of more than " + std::to_string(detail::most_members) + " members");
-        if (event == json_value::parse_event_t::object_start) members[static_cast<std::size_t>(depth) + 1] = 0;
-        return true;
-    };
+    auto const repaired_text = detail::without_lone_surrogates(text);
+    detail::json_census census;
+    json_value::sax_parse(repaired_text, &census); // what is wrong with it is found below
     try {
-        return json_value::parse(detail::without_lone_surrogates(text), watch);
+        return json_value::parse(repaired_text);
     } catch (json_value::parse_error const& problem) {
         throw token_error("not valid JSON from byte " + std::to_string(problem.byte) + " on");
     } catch (json_value::exception const&) { throw token_error("a number in the JSON text is out of range"); }
