@@ -48,10 +48,11 @@ lv::conversation_options options_of(answer_settings const& s, std::shared_ptr<lv
 }
 
 /// What the command line says about answers; the rest is the checkpoint's.
-lv::generate_options generate_options_of(answer_settings const& s) {
+lv::generate_options generate_options_of(answer_settings const& s, lv::model const& model) {
     lv::generate_options answer;
     answer.sampling = {s.greedy ? std::optional(0.0) : s.temperature, s.top_p, s.top_k, s.repetition_penalty, s.seed};
     answer.max_tokens = s.max_tokens;
+    if (!answer.max_tokens && !model.defaults().answers.max_tokens) answer.max_tokens = 1024;
     answer.stop_strings = s.stop;
     return answer;
 }
@@ -118,7 +119,7 @@ reply conversation::ask(std::span<lv::image::pixels const> pictures, std::string
     std::optional<lv::answer> answer;
     {
         progress_bar bar("Reading the question");
-        lv::ask_options options{generate_options_of(settings_)};
+        lv::ask_options options{generate_options_of(settings_, model_)};
         options.on_prompt = bar.report();
         options.stop = std::move(stop);
         answer = chat.ask(seen.images, question, std::move(options));
@@ -150,7 +151,7 @@ timing conversation::ask_together(std::span<inquiry const> questions,
             inquiry const& q = questions[i];
             chats_[i].reset();
             asked.push_back({&chats_[i], lv::chat::turn_of(q.seen.images.size(), q.text), q.seen.images,
-                             generate_options_of(settings_)});
+                             generate_options_of(settings_, model_)});
         }
         lv::read_options reading;
         reading.on_progress = bar.report();

@@ -35,13 +35,13 @@ struct model_settings {
 
 /// How an answer is made, in `describe` and `chat`; what is absent is the checkpoint's.
 struct answer_settings : model_settings {
-    std::string system;
-    std::string parity = "default"; ///< "meta", "hf", "default"
-    std::size_t max_tokens = 1024;
-    std::size_t context = 0; ///< 0: the model's, at most 8192
+    std::optional<std::string> system;
+    std::string parity = "default";        ///< "meta", "hf", "default"
+    std::optional<std::size_t> max_tokens; ///< absent: the checkpoint's, else 1024
+    std::size_t context = 0;               ///< 0: the model's, at most 8192
     std::optional<double> temperature, top_p, repetition_penalty;
     std::optional<std::size_t> top_k;
-    std::uint64_t seed = 0;
+    std::optional<std::uint64_t> seed;
     bool greedy = false;
     std::vector<std::string> stop;
     std::string image_cache;                       ///< a folder for encoded pictures; empty: none

@@ -57,7 +57,8 @@ std::optional<std::pair<lv::tokens::tokenizer_contents, std::string>> tokenizer_
     auto const& inside = d.tokenizer;
     if (!inside.text.empty()) return std::pair(lv::tokens::parse_tokenizer(inside.text, inside.file), inside.file);
     if (!inside.tokens.empty())
-        return std::pair(lv::tokens::tokenizer_from_lists(inside.tokens, inside.types, inside.file), inside.file);
+        return std::pair(lv::tokens::tokenizer_from_lists(inside.tokens, inside.types, inside.merges, inside.file),
+                         inside.file);
     auto const& file = d.tokenizer_json.empty() ? d.tokenizer_model : d.tokenizer_json;
     if (file.empty()) return std::nullopt;
     return std::pair(lv::tokens::read_tokenizer(file), file.string());
@@ -78,7 +79,7 @@ std::string tokenizer_config(description const& d, bool base) {
 /// The names of the special tokens from the first id on; empty where there is a gap.
 std::vector<std::string> special_names(lv::tokens::tokenizer_contents const& contents) {
     std::vector<std::string> names;
-    for (auto const& [id, name] : contents.specials.names()) {
+    for (auto const& [id, name] : contents.added.names().names()) {
         if (static_cast<std::size_t>(id) != contents.vocabulary.size() + names.size()) return {};
         names.push_back(name);
     }

@@ -209,22 +209,25 @@ inline void add_answers(CLI::App* app, answer_settings& s) {
     add_loading(app, s);
     add_chat_format(app, s.format);
     add_date(app, s.date);
-    app->add_option("--system", s.system, "System prompt")->type_name("TEXT");
-    add_natural(app, "--max-tokens", s.max_tokens,
-                "Longest answer; 1024 by default; 0: questions are read, and nothing is answered");
+    app->add_option("--system", s.system, "System prompt; by default the checkpoint's (ollama); empty: none")
+        ->type_name("TEXT");
+    add_natural(
+        app, "--max-tokens", s.max_tokens,
+        "Longest answer; by default the checkpoint's, else 1024; 0: questions are read, and nothing is answered");
     CLI::Option* const temperature =
         add_number(app, "--temperature", s.temperature, "0 is greedy; by default the checkpoint's", "of at least 0",
                    [](double t) { return t >= 0; })
             ->type_name("T");
     CLI::Option* const top_p =
-        add_number(app, "--top-p", s.top_p, "Draw from the most likely tokens that have this share",
-                   "above 0, at most 1", [](double p) { return p > 0 && p <= 1; })
+        add_number(app, "--top-p", s.top_p, "Draw from the most likely tokens that have this share", "from 0 to 1",
+                   [](double p) { return p >= 0 && p <= 1; })
             ->type_name("P");
     CLI::Option* const top_k = add_natural(app, "--top-k", s.top_k, "Draw from so many tokens; 0: all");
     add_number(app, "--repetition-penalty", s.repetition_penalty, "1 is none", "above 0", [](double r) {
         return r > 0;
     })->type_name("R");
-    add_natural(app, "--seed", s.seed, "Of the draws; the same seed, the same answer. 0 by default");
+    add_natural(app, "--seed", s.seed,
+                "Of the draws; the same seed, the same answer. By default the checkpoint's, else 0");
     app->add_flag("--greedy", s.greedy, "Always the most likely token")
         ->excludes(temperature)
         ->excludes(top_p)

@@ -64,7 +64,8 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
         if (!read.find("tokenizer.ggml.tokens")) return;
         attempt([&] { checkpoint::detail::read_gguf_tokenizer(said, read); });
         attempt([&] {
-            static_cast<void>(tokens::tokenizer_from_lists(said.tokenizer.tokens, said.tokenizer.types, "input"));
+            static_cast<void>(tokens::tokenizer_from_lists(said.tokenizer.tokens, said.tokenizer.types,
+                                                           said.tokenizer.merges, "input"));
         });
     });
     return 0;

@@ -37,8 +37,8 @@ class Usage(Case):
         self.refuses(run("describe", "a.png", "--seed", 2**64), str(2**64))
         for temperature in (-1, "nan", "inf", "", "1x"):
             self.refuses(run("describe", "a.png", "--temperature", temperature), "is no number of at least 0")
-        for share in (0, 1.5, "nan"):
-            self.refuses(run("describe", "a.png", "--top-p", share), "is no number above 0, at most 1")
+        for share in (-0.1, 1.5, "nan"):
+            self.refuses(run("describe", "a.png", "--top-p", share), "is no number from 0 to 1")
         self.refuses(run("describe", "a.png", "--repetition-penalty", 0), "above 0")
         self.refuses(run("describe", "a.png", "--parity", "exact"), "exact")
         self.refuses(run("describe", "a.png", "--threads", "0"))

@@ -174,6 +174,37 @@ TEST_CASE("a chat template of its own is what chats are asked and answered in") 
     CHECK(own.ask(how_many).text() == bundled().chat().ask(how_many).text());
 }
 
+TEST_CASE("another max_position_embeddings is another limit, not another model") {
+    for (std::size_t const positions : {1024, 4096}) {
+        temporary_folder const folder;
+        std::ifstream file(std::filesystem::path(checkpoint_path) / "config.json");
+        auto config = nlohmann::json::parse(file);
+        config["text_config"]["max_position_embeddings"] = positions;
+        model const m = opened(changed(folder, "config.json", config.dump()));
+        chat const asked = m.chat();
+        CHECK(asked.state().context() == positions);
+        CHECK(m.chat().ask(how_many).text() == bundled().chat().ask(how_many).text());
+        CHECK_THROWS_AS(static_cast<void>(m.chat({.session = {.context = positions + 1}})), argument_error);
+    }
+}
+
+TEST_CASE("the checkpoint's own limit and stop strings are used, and what is said counts") {
+    temporary_folder const folder;
+    auto const path = changed(folder, "generation_config.json",
+                              R"({"eos_token_id": [513, 521], "max_new_tokens": 6, "stop_strings": ["<|eom_id|>"]})");
+    model const m = opened(path);
+    CHECK(m.defaults().answers.stop_strings.empty()); // the name of a special token is its id
+    CHECK(m.defaults().answers.stop_ids.back() == m.tokenizer().eom());
+    auto const ids = [&](ask_options options) { return m.chat().ask("Describe it.", std::move(options)).text(); };
+    chat c = m.chat();
+    answer const limited = c.ask("Name every colour that there is, one after the other, please.");
+    static_cast<void>(limited.text());
+    CHECK(limited.ids().size() <= 6);
+    ask_options none;
+    none.max_tokens = 0;
+    CHECK(ids(none).empty());
+}
+
 TEST_CASE("a model is loaded for a context, and its chats have it") {
     model const m = opened(checkpoint_path, {.context = 96});
     CHECK(m.chat().ask("Hi", {{.max_tokens = 0}}).ids().empty());

@@ -103,6 +103,11 @@ TEST_CASE("top-p keeps a token if the sum of those before it is at most p") {
     CHECK(kept(with(0.5, 0.68), logits) == std::vector<token>{1});
 }
 
+TEST_CASE("top-p of 0 keeps the most likely token") {
+    sampler s(with(1, 0));
+    for (int i = 0; i < 20; ++i) CHECK(s(std::vector<float>{1, 3, 2.99f, 0}) == 1);
+}
+
 TEST_CASE("top-p against the rule in floating point, over many tokens") {
     std::mt19937 random(5);
     std::normal_distribution<float> normal(0, 3);
@@ -219,7 +224,7 @@ TEST_CASE("settings and logits that are refused") {
         CHECK_THROWS_AS(sampler(with(1, bad)), argument_error);
         CHECK_THROWS_AS(sampler(with(1, 1, 0, bad)), argument_error);
     }
-    CHECK_THROWS_AS(sampler(with(1, 0)), argument_error);
+    CHECK_THROWS_AS(sampler(with(1, -0.01)), argument_error);
     CHECK_THROWS_AS(sampler(with(1, 1.01)), argument_error);
     CHECK_THROWS_AS(sampler(with(1, 1, 0, 0)), argument_error);
     CHECK(sampler(with(1e-300, 0.5))(std::vector<float>{1, 2}) == 1);

@@ -88,6 +88,35 @@ TEST_CASE("tokenizer.json: wrong in every part") {
                "split"));
     CHECK(says(json_complaint([](json& r) { r["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\s+"; }),
                "split"));
+    auto const step = [](int i, char const* key, json const& value) {
+        return json_complaint([&](json& r) { r["pre_tokenizer"]["pretokenizers"][i][key] = value; });
+    };
+    CHECK(says(step(0, "behavior", "Removed"), "does not split"));
+    CHECK(says(step(0, "invert", true), "does not split"));
+    CHECK(says(step(1, "add_prefix_space", true), "add_prefix_space"));
+    CHECK(says(step(1, "use_regex", true), "use_regex"));
+    CHECK(says(step(1, "type", "Digits"), "no ByteLevel"));
+    CHECK(says(json_complaint([](json& r) { r["pre_tokenizer"] = json(r["pre_tokenizer"]["pretokenizers"][0]); }),
+               "no ByteLevel"));
+    CHECK(says(json_complaint([](json& r) {
+                   r["pre_tokenizer"]["pretokenizers"].push_back({{"type", "Digits"}, {"individual_digits", true}});
+               }),
+               "\"Digits\" is a step that Llama 3 does not have"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["dropout"] = 0.1; }), "model.dropout"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["end_of_word_suffix"] = "</w>"; }), "end_of_word_suffix"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["continuing_subword_prefix"] = "##"; }), "subword_prefix"));
+    CHECK(says(json_complaint([](json& r) { r["model"]["ignore_merges"] = false; }), "ignore_merges"));
+    CHECK(says(json_complaint([](json& r) { r["decoder"] = {{"type", "Metaspace"}}; }), "\"Metaspace\""));
+    CHECK(says(json_complaint([](json& r) { r["post_processor"] = {{"type", "RobertaProcessing"}}; }), "Roberta"));
+    auto const after = [](char const* name) {
+        return json_complaint([name](json& r) {
+            json mark{{"SpecialToken", {{"id", name}, {"type_id", 0}}}}, text{{"Sequence", {{"id", "A"}}}};
+            r["post_processor"] = {{"type", "TemplateProcessing"}, {"single", json::array({mark, text})}};
+        });
+    };
+    CHECK(after("<|begin_of_text|>").empty());
+    CHECK(says(after("<|eot_id|>"), "post_processor"));
+    CHECK(says(json_complaint([](json& r) { r["added_tokens"][9]["lstrip"] = 1; }), "lstrip"));
     CHECK(says(json_complaint([](json& r) { r.erase("added_tokens"); }), "added_tokens"));
     CHECK(says(json_complaint([](json& r) { r["added_tokens"] = json::array(); }), "<|begin_of_text|>"));
     CHECK(says(json_complaint([](json& r) { r["added_tokens"][9]["content"] = "<|x|>"; }), "<|eot_id|>"));

@@ -5,6 +5,7 @@
 
 #include "../support/message.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <doctest/doctest.h>
 #include <fstream>
@@ -45,7 +46,7 @@ lists const& of_the_bundled_model() {
 }
 
 std::string fault(lists const& l) {
-    return message_of<format_error>([&] { return tokenizer(tokenizer_from_lists(l.tokens, l.types, "x"), "x"); });
+    return message_of<format_error>([&] { return tokenizer(tokenizer_from_lists(l.tokens, l.types, {}, "x"), "x"); });
 }
 
 } // namespace
@@ -56,7 +57,7 @@ TEST_CASE("lists and file give the same tokenizer") {
     lists untyped = l;
     untyped.types.clear();
     for (lists const* const given : {&l, static_cast<lists const*>(&untyped)}) {
-        tokenizer const is(tokenizer_from_lists(given->tokens, given->types, "x"), "x");
+        tokenizer const is(tokenizer_from_lists(given->tokens, given->types, {}, "x"), "x");
         CHECK(is.ordinary() == expected.ordinary());
         CHECK(is.image() == expected.image());
         CHECK(is.size() == expected.size());
@@ -81,4 +82,26 @@ TEST_CASE("wrong lists are refused") {
     CHECK(contains(changed([](lists& l) { l.tokens[7] = "\xe2\x82\xac"; }), "not in the byte alphabet of GPT-2"));
     CHECK(contains(changed([](lists& l) { l.tokens.back() = l.tokens[l.tokens.size() - 2]; }), "occurs twice"));
     CHECK(contains(changed([](lists& l) { l.types[l.types.size() - 250] = 5; }), "no special token"));
+}
+
+TEST_CASE("a list's merges must lead to its tokens, and user-defined tokens are words") {
+    lists l = of_the_bundled_model();
+    std::ifstream stream(file);
+    std::vector<std::string> merges;
+    auto const root = nlohmann::json::parse(stream);
+    for (auto const& pair : root.at("model").at("merges"))
+        merges.push_back(pair.is_string() ? pair.get<std::string>()
+                                          : pair[0].get<std::string>() + " " + pair[1].get<std::string>());
+    CHECK_NOTHROW(static_cast<void>(tokenizer_from_lists(l.tokens, l.types, merges, "x")));
+    std::swap(merges[0], merges[200]);
+    CHECK(message_of<format_error>([&] {
+              static_cast<void>(tokenizer_from_lists(l.tokens, l.types, merges, "x"));
+          }).find("x: merges does")
+          == 0);
+    auto const place = static_cast<std::size_t>(
+        std::find(l.tokens.begin(), l.tokens.end(), "<|reserved_special_token_5|>") - l.tokens.begin());
+    l.tokens[place] = "<loc_1>";
+    l.types[place] = 4;
+    tokenizer const t(tokenizer_from_lists(l.tokens, l.types, {}, "x"), "x");
+    CHECK(t.encode("<loc_1>") == std::vector<token>{static_cast<token>(place)});
 }

@@ -23,6 +23,9 @@ struct template_source {
     std::string text;
     std::filesystem::path file;
     std::map<std::string, std::string> words{}; ///< special tokens that it may name: "bos_token" and others
+    /// True if ollama's TEMPLATE layer writes what transformers' conversion script writes; the text does not count
+    /// then.
+    bool as_converter = false;
 };
 
 /// How answers are sampled and where they end. The initial values are transformers' defaults: greedy. (Where a file
@@ -30,11 +33,14 @@ struct template_source {
 struct generation_defaults {
     bool do_sample = false;
     double temperature = 1.0;         ///< >= 0
-    double top_p = 1.0;               ///< in (0, 1]
+    double top_p = 1.0;               ///< in [0, 1]; 0 keeps the most likely token
     std::optional<std::size_t> top_k; ///< >= 1
     double repetition_penalty = 1.0;  ///< > 0; 1 changes nothing
     std::vector<std::int32_t> stop_ids;
     std::optional<std::int32_t> bos, pad;
+    std::vector<std::string> stop_strings; ///< texts that end an answer
+    std::optional<std::size_t> max_tokens; ///< the longest answer
+    std::optional<std::uint64_t> seed;     ///< of the draws
 };
 
 /// How a picture becomes tiles. The initial values are the defaults of transformers' MllamaImageProcessor, for keys
@@ -61,6 +67,7 @@ struct embedded_tokenizer {
     std::string text;                ///< a whole tokenizer.json or tokenizer.model
     std::vector<std::string> tokens; ///< in GPT-2's byte alphabet, by id
     std::vector<std::size_t> types;  ///< the type of each token: 1 ordinary, 3 and 4 special, 5 unused; or empty
+    std::vector<std::string> merges; ///< pairs of tokens that are joined, "left right"; or empty
     std::string file;                ///< for errors
 };
 
@@ -75,6 +82,7 @@ struct description {
     generation_defaults generation;    ///< of config.json where generation_config.json lacks them: stop_ids, bos, pad
     preprocessor pictures;
     template_source chat;
+    std::string system;                                    ///< ollama alone: the system prompt where none is given
     std::filesystem::path tokenizer_json, tokenizer_model; ///< empty if there is no such file
     embedded_tokenizer tokenizer;                          ///< takes precedence over the two files above
     std::string dialect;                                   ///< GGUF alone: name_of(gguf_dialect)

@@ -73,6 +73,17 @@ inline model_defaults defaults_of(checkpoint::description const& d, std::optiona
     m.answers.sampling.top_k = g.top_k.value_or(0);
     m.answers.sampling.repetition_penalty = g.repetition_penalty;
     m.answers.stop_ids.assign(g.stop_ids.begin(), g.stop_ids.end());
+    for (std::string const& text : g.stop_strings) {
+        // Answers' text has no special tokens in it, so the name of one means its id.
+        auto const mark = tokenizer ? tokenizer->special(text) : std::nullopt;
+        if (mark)
+            m.answers.stop_ids.push_back(*mark);
+        else
+            m.answers.stop_strings.push_back(text);
+    }
+    m.answers.max_tokens = g.max_tokens;
+    m.answers.seed = g.seed.value_or(0);
+    m.system = d.system;
     m.taps_after_layer = options.taps_after_layer;
     return m;
 }
@@ -125,6 +136,9 @@ model assemble(checkpoint::opened folder, B kernels, load_options const& options
     how.memory_budget = available_to(kernels);
     if constexpr (owns_memory<B>) how.host_memory_budget = available_memory();
     how.beyond_memory = options.beyond_memory;
+    auto const& silent = folder.model->unstated;
+    if (std::find(silent.begin(), silent.end(), "text.context") == silent.end())
+        how.positions = folder.model->values.text.context;
     how.planned = {options.context, options.pictures, options.conversations};
     auto net = make_network<C>(std::move(folder.tensors), std::move(kernels), how);
     return model(std::move(net), std::move(tokenizer), std::move(defaults), options.images);

@@ -25,6 +25,7 @@ struct model_defaults {
     image::preprocess_options pictures{};
     tokens::chat_options chat{};
     answer_defaults answers{};
+    std::string system{};          ///< a system prompt where none is given; empty: none
     bool taps_after_layer = false; ///< see encode_options
     /// What runs, but perhaps not as expected: the place for warnings that no callback took (load_options::on_warning).
     std::vector<std::string> warnings{};

@@ -35,6 +35,7 @@ struct chat_options {
     bool tools_in_user_message = true; ///< hub only: definitions in the first user message, else in the system block
     /// Hugging Face recognises special tokens inside the content of messages; here that must be asked for.
     special_text content = special_text::as_text;
+    text_cuts cuts = text_cuts::none; ///< of long texts
 };
 
 /// Writes conversations for one tokenizer. Immutable; safe to share among threads.
@@ -152,7 +153,8 @@ class chat_format {
     std::vector<token> ids(script const& s) const {
         std::vector<token> out;
         for (auto const& p : s.pieces) {
-            auto const some = p.special ? std::vector<token>{p.id} : tokenizer_.encode(p.text, options_.content);
+            auto const some =
+                p.special ? std::vector<token>{p.id} : tokenizer_.encode(p.text, options_.content, options_.cuts);
             out.insert(out.end(), some.begin(), some.end());
         }
         // Meta: _model_input_from_tokens_images

@@ -31,7 +31,8 @@ struct merge {
 };
 
 /// One entry of the list: "left right", or a pair. @throws format_error
-inline merge read_merge(nlohmann::json const& entry, std::size_t index, std::string const& file) {
+inline merge read_merge(nlohmann::json const& entry, std::size_t index, std::string const& file,
+                        std::string const& key) {
     merge result;
     if (entry.is_string()) {
         std::string_view const text = entry.get_ref<std::string const&>();
@@ -41,13 +42,15 @@ inline merge read_merge(nlohmann::json const& entry, std::size_t index, std::str
         result = {entry[0].get_ref<std::string const&>(), entry[1].get_ref<std::string const&>()};
     }
     if (result.left.empty() || result.right.empty())
-        throw format_error(file + ": entry " + std::to_string(index) + " of model.merges is not two tokens");
+        throw format_error(file + ": entry " + std::to_string(index) + " of " + key + " is not two tokens");
     return result;
 }
 
+/// @param key where the list stands in the file, for errors
 /// @throws format_error if joining by the list could give other ids than joining by rank
-inline void check_merges(nlohmann::json const& list, vocabulary const& known, std::string const& file) {
-    if (!list.is_array()) throw format_error(file + ": no model.merges");
+inline void check_merges(nlohmann::json const& list, vocabulary const& known, std::string const& file,
+                         std::string const& key) {
+    if (!list.is_array()) throw format_error(file + ": no " + key);
     auto const characters = characters_of_bytes();
     bpe by_rank(known);
     std::string written;             // the token in the alphabet
@@ -68,7 +71,7 @@ inline void check_merges(nlohmann::json const& list, vocabulary const& known, st
         }
         std::size_t left = splits.size(); // pairs that were not listed yet
         for (; next < list.size(); ++next) {
-            auto const [first, second] = read_merge(list[next], next, file);
+            auto const [first, second] = read_merge(list[next], next, file, key);
             if (first.size() + second.size() != written.size() || !written.starts_with(first)
                 || !written.ends_with(second))
                 break;
@@ -81,15 +84,26 @@ inline void check_merges(nlohmann::json const& list, vocabulary const& known, st
         std::size_t const needed = by_rank.last_join(r);
         for (std::size_t i = 0; i < splits.size(); ++i)
             if (splits[i] == needed && places[i] != 0)
-                throw format_error(file + ": model.merges does not lead to token " + std::to_string(r) + ", "
+                throw format_error(file + ": " + key + " does not lead to token " + std::to_string(r) + ", "
                                    + in_quotes(written) + ", in the order of the ranks: no entry "
                                    + in_quotes(std::string(written, 0, places[i]) + " " + written.substr(places[i])));
     }
     if (next < list.size()) {
-        auto const [first, second] = read_merge(list[next], next, file);
-        throw format_error(file + ": entry " + std::to_string(next) + " of model.merges, " + in_quotes(first) + " and "
+        auto const [first, second] = read_merge(list[next], next, file, key);
+        throw format_error(file + ": entry " + std::to_string(next) + " of " + key + ", " + in_quotes(first) + " and "
                            + in_quotes(second) + ", makes no token of model.vocab, or not in the order of the ranks");
     }
+}
+
+/// `bpe` takes a piece that is a token for that token, as the tokenizers library does with ignore_merges. Without it,
+/// the ids are the same if joining leads to every token.
+/// @throws format_error that names a token to which it does not
+inline void check_reachable(vocabulary const& known, std::string const& file) {
+    bpe by_rank(known);
+    for (vocabulary::rank r = 0; r < known.size(); ++r)
+        if (known[r].size() > 1 && by_rank.last_join(r) == 0)
+            throw format_error(file + ": model.ignore_merges is not true, and no merges lead to token "
+                               + std::to_string(r) + ", " + in_quotes(known[r]) + ", which Llama 3 has");
 }
 
 } // namespace llamavision::tokens::detail

@@ -133,9 +133,11 @@ inline std::string json_list(std::vector<part> const& content) {
     return out + "]";
 }
 
-/// text.strip(): white space here is \s and U+001C … U+001F.
+/// str.isspace() of a character: \s and U+001C … U+001F.
+inline bool is_space(char32_t code) { return classify(code) == char_class::space || (code >= 0x1C && code <= 0x1F); }
+
+/// text.strip()
 inline std::string_view strip(std::string_view text) {
-    auto const is_space = [](char32_t c) { return classify(c) == char_class::space || (c >= 0x1C && c <= 0x1F); };
     while (!text.empty()) {
         auto const step = next_character(text, 0);
         if (!is_space(step.code)) break;

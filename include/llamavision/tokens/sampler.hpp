@@ -20,7 +20,7 @@ namespace llamavision::tokens {
 /// How tokens are chosen. The defaults are Meta's (generation.py), and those of Instruct checkpoints.
 struct sampling {
     double temperature = 0.6;        ///< ≥ 0; 0 is greedy: the most likely token, of equals the lowest id
-    double top_p = 0.9;              ///< in (0, 1]; 1 keeps all
+    double top_p = 0.9;              ///< in [0, 1]; 1 keeps all, 0 the most likely one
     std::size_t top_k = 0;           ///< keep this many; 0 keeps all
     double repetition_penalty = 1.0; ///< > 0; 1 is none. As Hugging Face's: each token of prompt and answer once
     std::uint64_t seed = 0;
@@ -41,7 +41,7 @@ class sampler {
         };
         auto const finite = [](double x) { return std::isfinite(x); };
         refuse(!finite(settings.temperature) || settings.temperature < 0, "temperature must be at least 0");
-        refuse(!(settings.top_p > 0 && settings.top_p <= 1), "top_p must be above 0 and at most 1");
+        refuse(!(settings.top_p >= 0 && settings.top_p <= 1), "top_p must be from 0 to 1");
         refuse(!finite(settings.repetition_penalty) || settings.repetition_penalty <= 0,
                "repetition_penalty must be above 0");
     }

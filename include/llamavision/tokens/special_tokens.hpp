@@ -34,6 +34,16 @@ inline std::vector<std::string> meta_special_names() {
     return names;
 }
 
+/// Whether a conversation needs the token of this name as a mark. It is special whatever a file says, so that no user
+/// can write it.
+inline bool is_mark(std::string_view name) {
+    for (std::string_view const mark :
+         {"<|begin_of_text|>", "<|end_of_text|>", "<|finetune_right_pad_id|>", "<|start_header_id|>",
+          "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>", "<|python_tag|>", "<|image|>"})
+        if (name == mark) return true;
+    return false;
+}
+
 /// Names to ids and back, and the next name in a text.
 class special_tokens {
   public:

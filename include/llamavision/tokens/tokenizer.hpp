@@ -9,6 +9,7 @@
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/separate.hpp>
 #include <llamavision/tokens/bpe.hpp>
+#include <llamavision/tokens/meta_cuts.hpp>
 #include <llamavision/tokens/pretokenize.hpp>
 #include <llamavision/tokens/token.hpp>
 #include <llamavision/tokens/tokenizer_contents.hpp>
@@ -29,6 +30,13 @@ enum class special_text {
     recognised ///< the special token (what Hugging Face's tokenizer does)
 };
 
+/// Whether long texts are cut before they are encoded.
+enum class text_cuts {
+    none,   ///< Hugging Face's tokenizer
+    as_meta ///< Meta's encode(): every 400 000 characters, and in runs of more than 25 000 that are all white space, or
+            ///< all not
+};
+
 /// A tokenizer of Llama 3's kind, of any vocabulary size. With n ordinary tokens, the special tokens begin at n, and
 /// the image's id at the model's input is n + 256. Copies share immutable tables: cheap to copy, safe to use from
 /// several threads.
@@ -42,20 +50,24 @@ class tokenizer {
         : t_(std::make_shared<tables const>(std::move(contents), file)) {}
 
     /// The ids of `text`. Each maximal invalid prefix of a UTF-8 character counts as U+FFFD. Takes O(n log m) time for
-    /// n bytes and a longest piece of m. No <|begin_of_text|> is added, and long runs are not cut: Meta's encode()
-    /// splits runs of 25 000 characters, Hugging Face's does not.
-    std::vector<token> encode(std::string_view text, special_text specials = special_text::as_text) const {
+    /// n bytes and a longest piece of m. No <|begin_of_text|> is added. Added tokens that are not special are words,
+    /// found everywhere.
+    std::vector<token> encode(std::string_view text, special_text specials = special_text::as_text,
+                              text_cuts cuts = text_cuts::none) const {
         std::string storage;
         if (valid_prefix(text) < text.size()) text = storage = repaired(text);
         std::vector<token> ids;
         bpe pieces(t_->vocabulary);
-        for (std::size_t at = 0; at < text.size();) {
-            auto const found = specials == special_text::recognised ? t_->specials.next(text, at)
-                                                                    : special_tokens::match{text.size(), 0, 0};
-            for_each_piece(text.substr(at, found.at - at), [&](std::string_view p) { pieces.encode(p, ids); });
-            if (found.length > 0) ids.push_back(found.id);
-            at = found.at + found.length;
-        }
+        auto const on_text = [&](std::string_view some) {
+            for_each_piece(some, [&](std::string_view p) { pieces.encode(p, ids); });
+        };
+        auto const on_part = [&](std::string_view some) {
+            t_->added.cut(some, specials == special_text::recognised, on_text, [&](token id) { ids.push_back(id); });
+        };
+        if (cuts == text_cuts::as_meta)
+            cut_as_meta(text, on_part);
+        else
+            on_part(text);
         return ids;
     }
 
@@ -72,14 +84,16 @@ class tokenizer {
     /// @throws token_error for an id that is not in the vocabulary
     std::string_view bytes(token id) const {
         if (id >= 0 && id < ordinary()) return t_->vocabulary[static_cast<vocabulary::rank>(id)];
-        if (auto const name = t_->specials.name(id)) return *name;
+        if (auto const name = t_->added.names().name(id)) return *name;
         if (id == image()) return "<|image|>";
         throw token_error("token " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(size())
                           + " tokens");
     }
 
     /// Whether bytes() has something for the id.
-    bool contains(token id) const { return (id >= 0 && id < ordinary()) || is_special(id); }
+    bool contains(token id) const {
+        return (id >= 0 && id < ordinary()) || id == image() || t_->added.names().name(id).has_value();
+    }
 
     /// The id of a special token by name. It is n + 11 for `<|image|>` in Meta's file; the model's input takes image().
     std::optional<token> special(std::string_view name) const { return t_->specials.find(name); }
@@ -112,7 +126,7 @@ class tokenizer {
 
     /// One more than the highest id that can be decoded: n + 257, or more if the file adds tokens.
     std::size_t size() const {
-        auto const last = t_->specials.names().rbegin()->first;
+        auto const last = t_->added.names().names().rbegin()->first;
         return static_cast<std::size_t>(std::max(last, image())) + 1;
     }
 

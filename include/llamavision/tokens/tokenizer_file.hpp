@@ -8,11 +8,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <limits>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/misplaced_file.hpp>
+#include <llamavision/support/quoted.hpp>
 #include <llamavision/support/text_file.hpp>
+#include <llamavision/tokens/added_tokens.hpp>
 #include <llamavision/tokens/byte_alphabet.hpp>
 #include <llamavision/tokens/merges.hpp>
 #include <llamavision/tokens/pretokenize.hpp>
@@ -131,10 +134,10 @@ inline tokenizer_contents read_tiktoken(std::string_view text, std::string const
     }
     if (count == 0) throw format_error(file + ": no tokens in it");
     if (count > std::numeric_limits<token>::max() / 2) throw format_error(file + ": too many tokens");
-    std::vector<std::pair<std::string, token>> specials;
+    std::vector<added_token> added;
     auto id = static_cast<token>(count);
-    for (auto const& name : meta_special_names()) specials.emplace_back(name, id++);
-    return {tokenizer_kind::meta, std::move(ranks).finish(), {specials, file}};
+    for (auto const& name : meta_special_names()) added.push_back({name, id++});
+    return {tokenizer_kind::meta, std::move(ranks).finish(), specials_of(added, file), {added, file}};
 }
 
 // The member `key` of an object, or null.
@@ -145,23 +148,108 @@ inline nlohmann::json const& member(nlohmann::json const& object, char const* ke
     return found == object.end() ? null : *found;
 }
 
+// Whether a member is absent, null or one of `values`.
+inline bool is_any(nlohmann::json const& value, std::initializer_list<nlohmann::json> values) {
+    return value.is_null() || std::find(values.begin(), values.end(), value) != values.end();
+}
+
+// The type of a step of the pipeline, for errors.
+inline std::string step_name(nlohmann::json const& step) {
+    auto const& type = member(step, "type");
+    return type.is_string() ? in_quotes(type.get_ref<std::string const&>()) : std::string("a step without a type");
+}
+
+// The steps of a part of the pipeline, which is one step or a Sequence of them.
+inline std::vector<nlohmann::json const*> steps_of(nlohmann::json const& part, char const* list) {
+    std::vector<nlohmann::json const*> steps;
+    if (part.is_null()) return steps;
+    auto const& inner = member(part, list);
+    if (member(part, "type") != "Sequence" || !inner.is_array()) return {&part};
+    for (auto const& step : inner) steps.push_back(&step);
+    return steps;
+}
+
+inline void check_pre_tokenizer(nlohmann::json const& part, std::string const& file) {
+    auto const steps = steps_of(part, "pretokenizers");
+    std::string const place = file + ": pre_tokenizer: ";
+    auto const splits = [](nlohmann::json const& step) {
+        return member(step, "type") == "Split" && member(member(step, "pattern"), "Regex") == llama3_pattern
+               && is_any(member(step, "behavior"), {"Isolated"}) && is_any(member(step, "invert"), {false});
+    };
+    auto const is_bytes = [](nlohmann::json const& step) { return member(step, "type") == "ByteLevel"; };
+    if (steps.empty() || !splits(*steps[0]))
+        throw format_error(place + (steps.empty() ? "no step" : step_name(*steps[0]))
+                           + " does not split text as Llama 3 does");
+    if (steps.size() < 2 || !is_bytes(*steps[1]))
+        throw format_error(place + "no ByteLevel after the Split, so bytes outside of the vocabulary would be lost");
+    if (member(*steps[1], "add_prefix_space") != false)
+        throw format_error(place + "ByteLevel puts a space before texts (add_prefix_space), Llama 3 does not");
+    if (member(*steps[1], "use_regex") != false)
+        throw format_error(place + "ByteLevel splits text again (use_regex), Llama 3 does not");
+    if (steps.size() > 2) throw format_error(place + step_name(*steps[2]) + " is a step that Llama 3 does not have");
+}
+
+// What is added to a whole text: at most <|begin_of_text|>, which a prompt has anyway.
+inline void check_post_processor(nlohmann::json const& part, std::string const& file) {
+    for (auto const* const step : steps_of(part, "processors")) {
+        auto const& type = member(*step, "type");
+        if (type == "ByteLevel") continue;
+        bool known = type == "TemplateProcessing" && member(*step, "single").is_array();
+        if (known)
+            for (auto const& item : member(*step, "single")) {
+                auto const& mark = member(item, "SpecialToken");
+                known = known && (mark.is_null() || member(mark, "id") == "<|begin_of_text|>");
+            }
+        if (!known)
+            throw format_error(file + ": post_processor: " + step_name(*step)
+                               + " adds other tokens to a text than <|begin_of_text|>");
+    }
+}
+
 // Only the part of Hugging Face's pipeline that Llama 3 uses is implemented: anything else is refused.
 inline void check_pipeline(nlohmann::json const& root, std::string const& file) {
     auto const& model = member(root, "model");
     auto const& type = member(model, "type");
     if (!(type.is_null() ? member(model, "vocab").is_object() : type == "BPE"))
         throw format_error(file + ": the model is not byte-pair encoding");
-    if (member(model, "byte_fallback") == true) throw format_error(file + ": byte_fallback is not supported");
-    if (!member(root, "normalizer").is_null()) throw format_error(file + ": it has a normalizer, Llama 3 has none");
-    auto const& pre = member(root, "pre_tokenizer");
-    auto const splits = [](nlohmann::json const& step) {
-        return member(step, "type") == "Split" && member(member(step, "pattern"), "Regex") == llama3_pattern;
+    auto const refuse = [&](char const* key, std::initializer_list<nlohmann::json> fine, char const* what) {
+        if (!is_any(member(model, key), fine))
+            throw format_error(file + ": model." + key + " is not supported: " + what);
     };
-    auto const& steps = member(pre, "pretokenizers");
-    bool found = splits(pre);
-    if (steps.is_array())
-        for (auto const& step : steps) found = found || splits(step);
-    if (!found) throw format_error(file + ": its pre_tokenizer does not split text as Llama 3 does");
+    refuse("byte_fallback", {false}, "bytes are tokens of Llama 3's alphabet");
+    refuse("dropout", {0.0}, "the same text would have other ids each time");
+    refuse("continuing_subword_prefix", {""}, "Llama 3 has no prefix of parts of words");
+    refuse("end_of_word_suffix", {""}, "Llama 3 has no end of words");
+    if (auto const& part = member(root, "normalizer"); !steps_of(part, "normalizers").empty())
+        throw format_error(file + ": it has a normalizer (" + step_name(*steps_of(part, "normalizers")[0])
+                           + "), Llama 3 has none");
+    check_pre_tokenizer(member(root, "pre_tokenizer"), file);
+    check_post_processor(member(root, "post_processor"), file);
+    for (auto const* const step : steps_of(member(root, "decoder"), "decoders"))
+        if (member(*step, "type") != "ByteLevel")
+            throw format_error(file + ": decoder: " + step_name(*step) + " is not supported, ByteLevel is");
+}
+
+// An entry of added_tokens. Where it says nothing, it is as Llama 3's own.
+inline added_token read_added_token(nlohmann::json const& entry, std::string const& file) {
+    auto const& name = member(entry, "content");
+    auto const& id = member(entry, "id");
+    if (!name.is_string() || !id.is_number_unsigned()
+        || id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
+        throw format_error(file + ": an entry of added_tokens has no content or no id");
+    added_token result{name.get<std::string>(), id.get<token>()};
+    for (auto const& [key, flag] :
+         {std::pair("special", &added_token::special), std::pair("lstrip", &added_token::lstrip),
+          std::pair("rstrip", &added_token::rstrip), std::pair("single_word", &added_token::single_word),
+          std::pair("normalized", &added_token::normalized)}) {
+        auto const& value = member(entry, key);
+        if (!value.is_null() && !value.is_boolean())
+            throw format_error(file + ": added token " + in_quotes(result.content) + ": " + key
+                               + " is neither true nor false");
+        if (value.is_boolean()) result.*flag = value.get<bool>();
+    }
+    result.special = result.special || is_mark(result.content);
+    return result;
 }
 
 inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string const& file) {
@@ -170,35 +258,37 @@ inline tokenizer_contents read_tokenizer_json(std::string_view text, std::string
     for (char const* const key : {"model", "added_tokens", "pre_tokenizer"})
         if (member(root, key).is_null()) throw format_error(file + ": the key \"" + key + "\" is missing");
     check_pipeline(root, file);
-    std::vector<std::pair<std::string, token>> specials;
-    auto const& added = member(root, "added_tokens");
-    if (!added.is_array()) throw format_error(file + ": no added_tokens");
-    for (auto const& entry : added) {
-        auto const& name = member(entry, "content");
-        auto const& id = member(entry, "id");
-        if (!name.is_string() || !id.is_number_unsigned()
-            || id.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<token>::max()))
-            throw format_error(file + ": an entry of added_tokens has no content or no id");
-        specials.emplace_back(name.get<std::string>(), id.get<token>());
-    }
-    special_tokens names(specials, file);
+    std::vector<added_token> added;
+    if (!member(root, "added_tokens").is_array()) throw format_error(file + ": no added_tokens");
+    for (auto const& entry : member(root, "added_tokens")) added.push_back(read_added_token(entry, file));
+    special_tokens specials = specials_of(added, file);
+    added_tokens all(added, file);
+    // A word may have been in the vocabulary before it was added; a mark may be listed there, too, but is none of it.
+    auto const first_mark = specials.find("<|begin_of_text|>");
     rank_order ranks(file);
     auto const& vocab = member(member(root, "model"), "vocab");
     if (!vocab.is_object() || vocab.empty()) throw format_error(file + ": no model.vocab");
     std::uint64_t count = 0;
+    std::vector<token> both;
     for (auto const& [name, id] : vocab.items()) {
         if (!id.is_number_unsigned()) throw format_error(file + ": the id of \"" + name + "\" is not a number");
         auto const rank = id.get<std::uint64_t>();
-        if (auto const special = names.find(name); special && static_cast<std::uint64_t>(*special) == rank) continue;
+        if (auto const own = all.names().find(name); own && static_cast<std::uint64_t>(*own) == rank) {
+            if (all.all().at(*own).special || !first_mark || *own >= *first_mark) continue;
+            both.push_back(*own);
+        }
         ranks.add(bytes_of_token(name, file), rank);
         ++count;
     }
-    for (auto const& [id, name] : names.names())
-        if (static_cast<std::uint64_t>(id) < count)
-            throw format_error(file + ": special token " + name + " has id " + std::to_string(id)
+    for (auto const& [id, name] : all.names().names())
+        if (static_cast<std::uint64_t>(id) < count && std::find(both.begin(), both.end(), id) == both.end())
+            throw format_error(file + ": added token " + name + " has id " + std::to_string(id)
                                + ", which is an ordinary token's");
-    tokenizer_contents read{tokenizer_kind::hugging_face, std::move(ranks).finish(), std::move(names)};
-    check_merges(member(member(root, "model"), "merges"), read.vocabulary, file);
+    tokenizer_contents read{tokenizer_kind::hugging_face, std::move(ranks).finish(), std::move(specials),
+                            std::move(all)};
+    auto const& model = member(root, "model");
+    check_merges(member(model, "merges"), read.vocabulary, file, "model.merges");
+    if (member(model, "ignore_merges") != true) check_reachable(read.vocabulary, file);
     return read;
 }
 

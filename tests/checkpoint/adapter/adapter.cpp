@@ -53,6 +53,22 @@ std::string refusal(std::string const& config, std::vector<file_tensor> const& t
 
 } // namespace
 
+TEST_CASE("weights that were trained beside an adapter are refused, other files are not") {
+    temporary_folder const folder;
+    for (auto const& entry : std::filesystem::directory_iterator(data / "checkpoint/adapter"))
+        std::filesystem::copy(entry.path(), folder.path() / entry.path().filename());
+    for (char const* const name : {"optimizer.pt", "training_args.bin", "model.safetensors", "value_head.safetensors"})
+        folder.write(name, "x");
+    CHECK_NOTHROW(static_cast<void>(open_adapter(folder.path())));
+    for (char const* const name : {"non_lora_trainables.bin", "new_embeddings.safetensors"}) {
+        folder.write(name, "x");
+        auto const said = message_of<mismatch_error>([&] { static_cast<void>(open_adapter(folder.path())); });
+        CHECK_MESSAGE(said.find(std::string(name) + ": holds weights that were trained beside") != std::string::npos,
+                      said);
+        std::filesystem::remove(folder.path() / name);
+    }
+}
+
 TEST_CASE("every kind of change is PEFT's, to one rounding") {
     auto const base = model();
     auto const merged = merge_adapter(base, open_adapter(data / "checkpoint/adapter"));

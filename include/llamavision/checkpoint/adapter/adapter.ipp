@@ -15,16 +15,41 @@
 #include <algorithm>
 #include <cstddef>
 #include <Eigen/Core>
+#include <filesystem>
 #include <iterator>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace llamavision::checkpoint {
+
+namespace detail {
+
+/// The file beside an adapter that holds weights which were trained with it; empty if there is none. Such are
+/// non_lora_trainables.bin (LLaVA's training) and any safetensors but the adapter's own, a whole model's, and those of
+/// training itself.
+[[nodiscard]] inline std::string trained_beside(std::filesystem::path const& folder) {
+    std::vector<std::string> names;
+    std::error_code fault;
+    std::filesystem::directory_iterator entry(folder, fault);
+    for (; !fault && entry != std::filesystem::directory_iterator(); entry.increment(fault)) {
+        auto name = entry->path().filename().string();
+        bool known = false;
+        for (std::string_view const own : {"adapter_model", "model", "optimizer", "value_head"})
+            known = known || name.starts_with(own);
+        bool const tensors = entry->path().extension() == ".safetensors" && !known;
+        if (tensors || name == "non_lora_trainables.bin") names.push_back(std::move(name));
+    }
+    std::sort(names.begin(), names.end());
+    return names.empty() ? std::string() : names.front();
+}
+
+} // namespace detail
 
 LLAMAVISION_INLINE adapter open_adapter(std::filesystem::path const& path) {
     if (!is_there(path)) throw file_error(path.string() + ": no such file or folder");
@@ -36,6 +61,11 @@ LLAMAVISION_INLINE adapter open_adapter(std::filesystem::path const& path) {
     if (!is_there(file) && is_there(folder / "adapter_model.bin"))
         throw file_error(folder.string()
                          + ": holds adapter_model.bin, PyTorch's form; save the adapter as safetensors");
+    if (auto const beside = detail::trained_beside(folder); !beside.empty())
+        throw mismatch_error(
+            (folder / beside).string()
+            + ": holds weights that were trained beside the adapter, which are not read; save them with "
+              "the adapter (PEFT's modules_to_save), or merge all into the model");
     result.tensors = read_safetensors(file);
     return result;
 }

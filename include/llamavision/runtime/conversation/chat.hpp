@@ -20,7 +20,7 @@ namespace llamavision {
 
 struct conversation_options {
     session_options session{};
-    std::string system{}; ///< system prompt; empty for none
+    std::optional<std::string> system{}; ///< system prompt, empty for none; nothing: the checkpoint's
 };
 
 /// How a question is asked and answered. What is absent is the checkpoint's. The stop token also stops the encoding of

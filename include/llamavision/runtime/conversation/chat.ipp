@@ -15,7 +15,10 @@
 namespace llamavision {
 
 LLAMAVISION_INLINE chat::chat(model const& m, conversation_options options) {
-    tokens::chat_format format(m.tokenizer(), m.defaults().chat);
+    tokens::chat_options how = m.defaults().chat;
+    if (options.session.reading == parity::meta && m.tokenizer().kind() == tokens::tokenizer_kind::meta)
+        how.cuts = tokens::text_cuts::as_meta;
+    tokens::chat_format format(m.tokenizer(), std::move(how));
     session state = m.open_session(options.session);
     now_ = std::make_shared<detail::conversation>(
         detail::conversation{m, std::move(options), std::move(state), std::move(format)});
@@ -98,8 +101,8 @@ LLAMAVISION_INLINE std::vector<tokens::message> chat::so_far() const {
     std::vector<tokens::message> messages = now.said;
     if (now.latest)
         messages.push_back({tokens::role::assistant, {now.asked.tokenizer().decode(now.latest->ids(), true)}});
-    else if (!now.options.system.empty())
-        messages.push_back({tokens::role::system, {now.options.system}});
+    else if (auto const system = now.options.system.value_or(now.asked.defaults().system); !system.empty())
+        messages.push_back({tokens::role::system, {system}});
     return messages;
 }
 

@@ -37,6 +37,7 @@ struct chat_choice {
 /// Meta's format, or without a frame for a base model.
 [[nodiscard]] inline chat_choice choose_chat(checkpoint::template_source const& chat, bool base = false) {
     using tokens::preset;
+    if (chat.as_converter) return {preset::converter};
     if (chat.text.empty()) return {base ? preset::base : preset::meta};
     if (auto const known = tokens::recognise(chat.text)) return {*known};
     chat_choice c;

@@ -43,16 +43,19 @@ struct answer_defaults {
     bool greedy = false;         ///< do_sample is false: the most likely token, unless the caller asks for draws
     tokens::sampling sampling{}; ///< of draws
     std::vector<token> stop_ids{};
+    std::vector<std::string> stop_strings{};
+    std::optional<std::size_t> max_tokens{}; ///< nothing: as many as the context holds
+    std::uint64_t seed = 0;
 };
 
 /// How tokens are chosen. What is absent is the checkpoint's; whoever names a temperature, top_p or top_k asks for
 /// draws.
 struct sampling_options {
     std::optional<double> temperature{}; ///< ≥ 0; 0 is greedy
-    std::optional<double> top_p{};       ///< in (0, 1]
+    std::optional<double> top_p{};       ///< in [0, 1]
     std::optional<std::size_t> top_k{};  ///< 0 keeps all
     std::optional<double> repetition_penalty{};
-    std::uint64_t seed = 0;
+    std::optional<std::uint64_t> seed{};
 
     /// The same with the checkpoint's values where this names none.
     [[nodiscard]] tokens::sampling with(answer_defaults const& defaults) const {
@@ -62,7 +65,7 @@ struct sampling_options {
         s.top_p = top_p.value_or(s.top_p);
         s.top_k = top_k.value_or(s.top_k);
         s.repetition_penalty = repetition_penalty.value_or(s.repetition_penalty);
-        s.seed = seed;
+        s.seed = seed.value_or(defaults.seed);
         return s;
     }
 };
@@ -70,10 +73,10 @@ struct sampling_options {
 /// How an answer is made. What is absent is the checkpoint's.
 struct generate_options {
     sampling_options sampling{};
-    std::size_t max_tokens = std::numeric_limits<std::size_t>::max();
+    std::optional<std::size_t> max_tokens{};
     std::optional<std::vector<token>> stop_ids{}; ///< empty: no token ends the answer
-    std::vector<std::string> stop_strings{};
-    std::stop_token stop{}; ///< ends the answer between two tokens, or inside one
+    std::vector<std::string> stop_strings{};      ///< empty: the checkpoint's
+    std::stop_token stop{};                       ///< ends the answer between two tokens, or inside one
 };
 
 class generation;

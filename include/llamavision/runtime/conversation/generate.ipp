@@ -19,7 +19,10 @@ namespace llamavision {
 LLAMAVISION_INLINE generation::generation(session& s, tokens::tokenizer const& tokenizer,
                                           answer_defaults const& defaults, generate_options options)
     : session_(&s), options_(std::move(options)), sampler_(options_.sampling.with(defaults), image_ids(s, tokenizer)),
-      text_(tokenizer, true), stops_(options_.stop_ids.value_or(defaults.stop_ids), options_.stop_strings) {}
+      text_(tokenizer, true), stops_(options_.stop_ids.value_or(defaults.stop_ids),
+                                     options_.stop_strings.empty() ? defaults.stop_strings : options_.stop_strings) {
+    if (!options_.max_tokens) options_.max_tokens = defaults.max_tokens;
+}
 
 LLAMAVISION_INLINE std::optional<std::string> generation::next() {
     generation* const self = this;
@@ -67,7 +70,7 @@ LLAMAVISION_INLINE std::vector<token> generation::image_ids(session const& s, to
 
 LLAMAVISION_INLINE std::string generation::end_before_reading() {
     if (options_.stop.stop_requested()) return end(ending::cancelled);
-    if (ids_.size() >= options_.max_tokens) return end(ending::length);
+    if (options_.max_tokens && ids_.size() >= *options_.max_tokens) return end(ending::length);
     if (pending_ && session_->length() == session_->context()) return end(ending::context);
     return {};
 }

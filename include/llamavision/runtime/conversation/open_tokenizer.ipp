@@ -18,7 +18,8 @@ LLAMAVISION_INLINE std::optional<tokens::tokenizer> open_tokenizer(checkpoint::d
     if (place.empty()) return std::nullopt;
     if (!d.tokenizer.text.empty()) return tokens::tokenizer(tokens::parse_tokenizer(d.tokenizer.text, place), place);
     if (!d.tokenizer.tokens.empty())
-        return tokens::tokenizer(tokens::tokenizer_from_lists(d.tokenizer.tokens, d.tokenizer.types, place), place);
+        return tokens::tokenizer(
+            tokens::tokenizer_from_lists(d.tokenizer.tokens, d.tokenizer.types, d.tokenizer.merges, place), place);
     return tokens::tokenizer::open(place);
 }
 

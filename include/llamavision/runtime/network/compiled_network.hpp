@@ -44,6 +44,7 @@ class compiled_network final : public network {
     ///         and has a value that is infinite or no number; what packed_file throws
     compiled_network(checkpoint::named_tensors tensors, B kernels, network_options const& options = {})
         : compiled_network(std::move(kernels), options.formats, tensors, !options.packed.file.empty()) {
+        if (options.positions > 0) numbers_.text.context = options.positions;
         planned_ = settled(options.planned, numbers_.text);
         weight_repacker<B> repack(backend_, formats_, options.packed);
         binder bind = bound(std::move(tensors), &repack);

@@ -28,6 +28,9 @@ struct network_options {
     /// The same of the host's memory, for what a backend with memory of its own leaves to it.
     std::size_t host_memory_budget = 0;
     bool beyond_memory = false;
+    /// Positions that a conversation may have, by the checkpoint: a limit, which no weight depends on. 0: the
+    /// configuration's.
+    std::size_t positions = 0;
     planned_use planned{}; ///< must fit into the budget beside the weights
 };
 

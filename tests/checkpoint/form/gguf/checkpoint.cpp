@@ -153,6 +153,44 @@ TEST_CASE("ollama's store: one file, two files, parameters") {
     CHECK(contains(fault(manifest.parent_path()), "several of ollama's manifests: 11b, old; name the file of one tag"));
 }
 
+TEST_CASE("ollama's layers are obeyed or named") {
+    store const ollama;
+    auto const one = ollama.part("model", text_of_file(data / "ollama.gguf"));
+    auto const read = [&](std::string const& kind, std::string const& content) {
+        return read_description(ollama.manifest(one + "," + ollama.part(kind, content)));
+    };
+    auto const last = [](description const& d) { return d.warnings.back(); };
+    auto const silent = read("license", "text").warnings.size(); // the dialect's own
+    auto const params = read("params", R"({"temperature": 0, "stop": ["a", "b"], "num_predict": 5, "num_batch": 3,
+        "top_p": 0, "mirostat": 0})");
+    CHECK(params.generation.stop_strings == std::vector<std::string>{"a", "b"});
+    CHECK(params.generation.max_tokens == 5);
+    CHECK(params.generation.top_p == 0);
+    CHECK_FALSE(params.generation.do_sample);
+    CHECK(params.warnings.size() == silent);
+    CHECK_FALSE(read("params", R"({"num_predict": -1})").generation.max_tokens.has_value());
+    CHECK(read("params", R"({"seed": 7})").generation.seed == 7);
+    for (char const* const text : {R"({"min_p": 0.1})", R"({"seed": 7})", R"({"top_k": -1})", R"({"num_ctx": 9})",
+                                   R"({"repeat_penalty": 1.1})", R"({"presence_penalty": 1})", R"({"other": 1})"}) {
+        auto const d = read("params", text);
+        std::string const key = std::string(text).substr(2, std::string(text).find('"', 2) - 2);
+        CHECK(d.warnings.size() == silent + 1);
+        CHECK_MESSAGE(contains(last(d), "is not obeyed in: " + key), last(d));
+    }
+    CHECK(read("system", "You are brief.").system == "You are brief.");
+    auto const other = read("template", "{{ .System }} USER: {{ .Prompt }} ASSISTANT:");
+    CHECK(contains(last(other), "TEMPLATE layer"));
+    CHECK_FALSE(other.chat.as_converter);
+    auto const published =
+        read("template", "{{- range $index, $_ := .Messages }}<|start_header_id|>{{ .Role }}<|end_header_id|>\n\n"
+                         "{{ .Content }}\n{{- if gt (len (slice $.Messages $index)) 1 }}<|eot_id|>\n"
+                         "{{- else if ne .Role \"assistant\" }}<|eot_id|><|start_header_id|>assistant"
+                         "<|end_header_id|>\n\n{{ end }}\n{{- end }}\n");
+    CHECK(published.chat.as_converter);
+    CHECK(published.warnings.size() == silent);
+    CHECK(contains(last(read("messages", "[]")), "application/vnd.ollama.image.messages"));
+}
+
 TEST_CASE("a manifest that lies") {
     store const ollama;
     auto const good = ollama.part("model", "GGUF");

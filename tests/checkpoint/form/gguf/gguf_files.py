@@ -198,7 +198,6 @@ def write(path, tensors, matrices, text=True, vision=True):
         w.add_tokenizer_pre("llama-bpe")
         w.add_token_list(characters() + [f"<|{n}|>" for n in SPECIALS])
         w.add_token_types([1] * 256 + [3] * len(SPECIALS))
-        w.add_token_merges(["a b"])
         w.add_bos_token_id(256)
         w.add_eos_token_id(265)
         w.add_array("tokenizer.ggml.eos_token_ids", [257, 264, 265])

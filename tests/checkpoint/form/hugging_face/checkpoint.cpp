@@ -98,15 +98,44 @@ TEST_CASE("what generation_config.json does not say comes from config.json") {
     CHECK(other.generation.repetition_penalty == 1.1);
     for (auto const& c : {std::pair{R"({"temperature": -0.1})", "temperature: expected a number that is not negative"},
                           std::pair{R"({"temperature": "hot"})", "temperature: expected a number"},
-                          std::pair{R"({"top_p": 0})", "top_p: expected a positive number"},
-                          std::pair{R"({"top_p": 1.5})", "top_p: expected at most 1"},
-                          std::pair{R"({"top_k": -1})", "top_k: expected a non-negative integer"},
+                          std::pair{R"({"top_p": -0.1})", "top_p: expected a number from 0 to 1"},
+                          std::pair{R"({"top_p": 1.5})", "top_p: expected a number from 0 to 1"},
+                          std::pair{R"({"top_k": -2})", "top_k: expected a non-negative integer"},
+                          std::pair{R"({"max_new_tokens": -1})", "max_new_tokens: expected a non-negative integer"},
+                          std::pair{R"({"stop_strings": [""]})", "stop_strings: expected texts that are not empty"},
                           std::pair{R"({"repetition_penalty": 0})", "repetition_penalty: expected a positive number"},
                           std::pair{R"({"do_sample": 1})", "do_sample: expected true or false"},
                           std::pair{"{", "generation_config.json: not valid JSON at byte"}}) {
         folder.write("generation_config.json", c.first);
         CHECK_MESSAGE(contains(fault<format_error>(folder.path()), c.second), c.second);
     }
+}
+
+TEST_CASE("generation_config.json: what is obeyed, what changes nothing, and what is named") {
+    checkpoint_folder const folder;
+    auto const read = [&](char const* text) {
+        folder.write("generation_config.json", text);
+        return read_description(folder.path());
+    };
+    auto const d = read(R"({"eos_token_id": 2, "top_p": 0, "top_k": -1, "temperature": 0, "max_new_tokens": 7,
+        "stop_strings": "end", "use_cache": false, "num_beams": 1, "max_length": 20, "min_p": null,
+        "suppress_tokens": [], "no_repeat_ngram_size": 0, "typical_p": 1})");
+    CHECK(d.warnings.empty());
+    CHECK(d.generation.top_p == 0);
+    CHECK_FALSE(d.generation.top_k.has_value());
+    CHECK(d.generation.max_tokens == 7);
+    CHECK(d.generation.stop_strings == std::vector<std::string>{"end"});
+    CHECK(read(R"({"eos_token_id": 2, "stop_strings": ["a", "b"]})").generation.stop_strings.size() == 2);
+    for (char const* const key : {"min_p", "typical_p", "num_beams", "max_length", "min_length", "min_new_tokens",
+                                  "no_repeat_ngram_size", "guidance_scale", "unknown_key"}) {
+        auto const named = read(("{\"eos_token_id\": 2, \"" + std::string(key) + "\": 3}").c_str()).warnings;
+        REQUIRE(named.size() == 1);
+        CHECK(contains(named.front(), std::string("is not obeyed in: ") + key + " 3;"));
+    }
+    auto const several =
+        read(R"({"eos_token_id": 2, "bad_words_ids": [[5]], "sequence_bias": [[[5], -1.0]]})").warnings;
+    REQUIRE(several.size() == 1);
+    CHECK(contains(several.front(), "bad_words_ids [[5]], sequence_bias [[[5],-1.0]]"));
 }
 
 TEST_CASE("a link that leads nowhere is no absent file") {
@@ -174,6 +203,13 @@ TEST_CASE("the chat template in its three places") {
     folder.write("tokenizer_config.json",
                  R"({"chat_template": [{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}]})");
     CHECK(found().text == "d");
+    folder.write("tokenizer_config.json", R"({"chat_template": {"tool_use": "t", "default": "e"}})");
+    CHECK(found().text == "e");
+    folder.write("tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "t"}]})");
+    CHECK(contains(fault<format_error>(folder.path()), "a template named \"default\" among several"));
+    folder.write("tokenizer_config.json",
+                 R"({"bos_token": "<s>", "eos_token": {"content": "</s>"}, "pad_token": null})");
+    CHECK(found().words == std::map<std::string, std::string>{{"bos_token", "<s>"}, {"eos_token", "</s>"}});
     folder.write("tokenizer_config.json", R"({"chat_template": "a"})");
     CHECK(found().text == "a");
     folder.write("chat_template.json", R"({"chat_template": "b"})");

@@ -62,15 +62,15 @@ namespace detail {
 
 [[nodiscard]] inline ollama_model find_gguf(std::filesystem::path const& path) {
     if (!is_folder(path)) {
-        return path.extension() == ".gguf" || is_ollama_blob(path) ? ollama_model{path, {}, {}}
+        return path.extension() == ".gguf" || is_ollama_blob(path) ? ollama_model{path, {}, {}, {}, {}}
                                                                    : read_ollama_model(path);
     }
     auto const found = gguf_in(path);
     if (found.empty()) return read_ollama_model(path);
     if (found.size() > 2)
         throw file_error(path.string() + ": holds " + std::to_string(found.size()) + " GGUF files; name one of them");
-    if (found.size() == 1) return {found.front(), {}, {}};
-    return {found[0], found[1], {}};
+    if (found.size() == 1) return {found.front(), {}, {}, {}, {}};
+    return {found[0], found[1], {}, {}, {}};
 }
 
 /// Checks that the files are one whole model. If the first is the projector, exchanges the two.
@@ -174,7 +174,7 @@ inline void read_own_files(description& d, gguf_content const& content) {
     if (auto const document = parsed("config.json")) d.model = read_config(*document, file + ": config.json");
     if (auto const document = parsed("tokenizer_config.json")) d.chat.words = read_template_words(*document);
     if (auto const document = parsed("generation_config.json"))
-        d.generation = read_generation(*document, file + ": generation_config.json");
+        d.generation = read_generation(*document, file + ": generation_config.json", d.warnings);
     for (char const* const name : {"preprocessor_config.json", "processor_config.json"})
         if (auto const document = parsed(name)) {
             json_view const root(*document, file + ": " + name);
@@ -201,6 +201,7 @@ inline void read_gguf_tokenizer(description& d, gguf_content const& content) {
                              + " is not supported, \"llama-bpe\" is");
     d.tokenizer.tokens = tokens->texts();
     if (auto const* const types = content.find("tokenizer.ggml.token_type")) d.tokenizer.types = types->naturals(6);
+    if (auto const* const merges = content.find("tokenizer.ggml.merges")) d.tokenizer.merges = merges->texts();
     d.tokenizer.file = d.path.string() + ": tokenizer.ggml";
 }
 
@@ -232,10 +233,7 @@ inline void describe_gguf(description& d, faults mode, gguf_dialect wanted) {
             check_gguf_rope(n.text, s.model.content, d.path.string());
         });
         if (d.tokenizer.text.empty()) step([&] { detail::read_gguf_tokenizer(d, s.model); });
-        if (auto const& file = s.paths.parameters; !file.empty())
-            step([&] {
-                read_ollama_parameters(read_json(file, {.bytes = std::size_t{1} << 20}), file.string(), d.generation);
-            });
+        step([&] { read_ollama_layers(s.paths, d); });
         if (!d.model) return;
         if (d.generation.stop_ids.empty()) d.generation.stop_ids = d.model->stop_ids;
         if (!d.generation.bos) d.generation.bos = d.model->bos;

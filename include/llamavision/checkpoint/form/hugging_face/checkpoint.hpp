@@ -29,7 +29,8 @@ namespace llamavision::checkpoint {
 namespace detail {
 
 inline void read_generation_into(description& d) {
-    if (auto const file = d.folder / "generation_config.json"; has_entry(file)) d.generation = read_generation(file);
+    if (auto const file = d.folder / "generation_config.json"; has_entry(file))
+        d.generation = read_generation(file, d.warnings);
     if (!d.model) return;
     if (d.generation.stop_ids.empty()) d.generation.stop_ids = d.model->stop_ids;
     if (!d.generation.bos) d.generation.bos = d.model->bos;
