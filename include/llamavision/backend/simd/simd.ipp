@@ -326,4 +326,4 @@ LLAMAVISION_INLINE void simd::zero(float* y, std::size_t count) const {
     spread(count, 1, [&](std::size_t first, std::size_t n) { std::fill_n(y + first, n, 0.0f); });
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH
+} // namespace llamavision::LLAMAVISION_ARCH

@@ -94,4 +94,4 @@ void map(std::size_t count, float* y, F const& f, X const*... x) {
     if (i < count) store(y + i, f(load(x + i, count - i)...), count - i);
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::simd_ops
+} // namespace llamavision::LLAMAVISION_ARCH::simd_ops

@@ -87,4 +87,4 @@ struct block_table {
     format_kernels q8, q4;
 };
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::blocks
+} // namespace llamavision::LLAMAVISION_ARCH::blocks

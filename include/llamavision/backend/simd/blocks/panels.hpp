@@ -104,4 +104,4 @@ void repack(kernel_table const& t, matrix const& stored, std::size_t i, std::byt
         }
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::blocks
+} // namespace llamavision::LLAMAVISION_ARCH::blocks

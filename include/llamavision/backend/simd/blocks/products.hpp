@@ -263,4 +263,4 @@ inline void linear_add(thread_pool& pool, block_table const& t, matrix const& w,
     });
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::blocks
+} // namespace llamavision::LLAMAVISION_ARCH::blocks

@@ -271,4 +271,4 @@ inline void attend(thread_pool& pool, kernel_table const& t, float const* q, att
         pool.run(count, [&](std::size_t i) { whole(t, q, shape, all[i], y); });
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::flash
+} // namespace llamavision::LLAMAVISION_ARCH::flash

@@ -52,4 +52,4 @@ inline void rotate(float* head, std::size_t half, float const* cos, float const*
     }
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::elementwise
+} // namespace llamavision::LLAMAVISION_ARCH::elementwise

@@ -141,4 +141,4 @@ inline void compute(kernel_table const& t, matrix const& w, float const* bias, f
     partial_product(t, w, x + p.row * w.columns, p, y, y_stride).run(bias);
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::products
+} // namespace llamavision::LLAMAVISION_ARCH::products

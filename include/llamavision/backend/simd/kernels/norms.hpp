@@ -67,4 +67,4 @@ inline float const* read(normed const& x, std::size_t width, std::size_t first, 
     return buffer;
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::norms
+} // namespace llamavision::LLAMAVISION_ARCH::norms

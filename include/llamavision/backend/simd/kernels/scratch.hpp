@@ -26,4 +26,4 @@ float* scratch(std::size_t count) {
     return reinterpret_cast<float*>(memory.get());
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH
+} // namespace llamavision::LLAMAVISION_ARCH

@@ -216,4 +216,4 @@ inline void attend(thread_pool& pool, panel_table const& t, float const* q, atte
     });
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::panels
+} // namespace llamavision::LLAMAVISION_ARCH::panels

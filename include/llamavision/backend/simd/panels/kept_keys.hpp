@@ -104,4 +104,4 @@ class kept_layout {
     std::size_t dim_, heads_, key_steps_, value_steps_;
 };
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::panels
+} // namespace llamavision::LLAMAVISION_ARCH::panels

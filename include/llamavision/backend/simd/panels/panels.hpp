@@ -106,4 +106,4 @@ inline void pack_i8(kernel_table const& t, matrix const& w, std::size_t index, s
     }
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::panels
+} // namespace llamavision::LLAMAVISION_ARCH::panels

@@ -241,4 +241,4 @@ inline void compute(thread_pool& pool, panel_table const& t, std::span<product c
     }
 }
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::panels
+} // namespace llamavision::LLAMAVISION_ARCH::panels

@@ -108,7 +108,7 @@ inline constexpr panel_table table = [] {
     return t;
 }();
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::amx
+} // namespace llamavision::LLAMAVISION_ARCH::amx
 
 #undef LLAMAVISION_TARGET
 #endif

@@ -147,7 +147,7 @@ inline constexpr panel_table panels_table = [] {
     return t;
 }();
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::avx2
+} // namespace llamavision::LLAMAVISION_ARCH::avx2
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

@@ -109,7 +109,7 @@ struct lanes {
 #include <llamavision/backend/simd/kernels/kernels.inc>
 #include <llamavision/backend/simd/panels/panels.inc>
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::avx512
+} // namespace llamavision::LLAMAVISION_ARCH::avx512
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

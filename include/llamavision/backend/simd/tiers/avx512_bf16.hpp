@@ -132,7 +132,7 @@ inline constexpr panel_table table = [] {
     return t;
 }();
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::avx512_bf16
+} // namespace llamavision::LLAMAVISION_ARCH::avx512_bf16
 
 #undef LLAMAVISION_TARGET
 #endif

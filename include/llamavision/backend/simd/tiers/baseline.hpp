@@ -79,7 +79,7 @@ struct lanes {
 #include <llamavision/backend/simd/kernels/kernels.inc>
 #include <llamavision/backend/simd/panels/panels.inc>
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::baseline
+} // namespace llamavision::LLAMAVISION_ARCH::baseline
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

@@ -97,7 +97,7 @@ struct lanes::sums<q4> {
 #undef LLAMAVISION_UNROLL_PARTS
 
 } // namespace avx2
-} // namespace llamavision::inline LLAMAVISION_ARCH::blocks
+} // namespace llamavision::LLAMAVISION_ARCH::blocks
 
 #undef LLAMAVISION_TARGET
 #define LLAMAVISION_TARGET __attribute__((target("avxvnni,avx2,fma,f16c")))
@@ -124,7 +124,7 @@ struct lanes : avx2_lanes {
 #include <llamavision/backend/simd/blocks/blocks.inc>
 #undef LLAMAVISION_UNROLL_PARTS
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::blocks::avx2_vnni
+} // namespace llamavision::LLAMAVISION_ARCH::blocks::avx2_vnni
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

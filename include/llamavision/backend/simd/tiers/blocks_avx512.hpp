@@ -73,7 +73,7 @@ struct lanes {
 #include <llamavision/backend/simd/blocks/blocks.inc>
 #undef LLAMAVISION_UNROLL_PARTS
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::blocks::avx512
+} // namespace llamavision::LLAMAVISION_ARCH::blocks::avx512
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

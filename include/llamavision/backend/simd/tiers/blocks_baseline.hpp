@@ -157,7 +157,7 @@ struct lanes::sums<q4> {
 #undef LLAMAVISION_UNROLL_PARTS
 
 } // namespace baseline
-} // namespace llamavision::inline LLAMAVISION_ARCH::blocks
+} // namespace llamavision::LLAMAVISION_ARCH::blocks
 
 #undef LLAMAVISION_TARGET
 #undef LLAMAVISION_LANE

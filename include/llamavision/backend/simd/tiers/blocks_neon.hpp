@@ -315,7 +315,7 @@ inline constexpr block_table table = {tile_rows, 1, &baseline::round, kernels_of
 } // namespace neon_i8mm
 #undef LLAMAVISION_TARGET
 
-} // namespace llamavision::inline LLAMAVISION_ARCH::blocks
+} // namespace llamavision::LLAMAVISION_ARCH::blocks
 
 #undef LLAMAVISION_LANE
 #endif

@@ -205,7 +205,7 @@ inline constexpr panel_table panels_table = [] {
 } // namespace neon_bf16
 #undef LLAMAVISION_TARGET
 
-} // namespace llamavision::inline LLAMAVISION_ARCH
+} // namespace llamavision::LLAMAVISION_ARCH
 
 #undef LLAMAVISION_LANE
 #endif
