@@ -5,25 +5,21 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 #include <llamavision/backend/simd/arch/arch.hpp>
-#include <llamavision/support/aligned_bytes.hpp>
 
 namespace llamavision::inline LLAMAVISION_ARCH {
 
-/// At least `count` floats on a cache line; each Use has its own.
-/// @throws memory_error
+/// At least `count` floats on a cache line; each Use has its own. Grows once: nothing is allocated for a token.
 template <int Use>
 float* scratch(std::size_t count) {
-    thread_local std::shared_ptr<std::byte> memory;
-    thread_local std::size_t size = 0;
-    if (size < count) {
-        memory.reset();
-        size = 0;
-        memory = aligned_bytes(count * sizeof(float));
-        size = count;
-    }
-    return reinterpret_cast<float*>(memory.get());
+    thread_local std::vector<float> floats;
+    constexpr std::size_t line = 64;
+    if (floats.size() < count + line / sizeof(float)) floats.resize(count + line / sizeof(float));
+    void* p = floats.data();
+    std::size_t buffer = floats.size() * sizeof(float);
+    return static_cast<float*>(std::align(line, count * sizeof(float), p, buffer));
 }
 
 } // namespace llamavision::LLAMAVISION_ARCH
