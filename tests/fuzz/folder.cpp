@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size);
 
@@ -42,8 +43,10 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
         });
         attempt([&] {
             checkpoint::generation_defaults answers;
-            checkpoint::read_ollama_parameters(document, "input", answers);
-            if (answers.top_p <= 0 || answers.temperature < 0 || answers.repetition_penalty <= 0) std::abort();
+            std::vector<std::string> warnings;
+            checkpoint::read_ollama_parameters(document, "input", answers, warnings);
+            if (answers.top_p < 0 || answers.top_p > 1 || answers.temperature < 0 || answers.repetition_penalty <= 0)
+                std::abort();
         });
         attempt([&] { static_cast<void>(tokens::recognise(checkpoint::read_chat_template(document, "input"))); });
     });

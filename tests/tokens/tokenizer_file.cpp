@@ -88,7 +88,7 @@ TEST_CASE("tokenizer.json: wrong in every part") {
                "split"));
     CHECK(says(json_complaint([](json& r) { r["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\s+"; }),
                "split"));
-    auto const step = [](int i, char const* key, json const& value) {
+    auto const step = [](std::size_t i, char const* key, json const& value) {
         return json_complaint([&](json& r) { r["pre_tokenizer"]["pretokenizers"][i][key] = value; });
     };
     CHECK(says(step(0, "behavior", "Removed"), "does not split"));
