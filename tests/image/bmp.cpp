@@ -38,7 +38,7 @@ octets bmp(parts const& p, octets const& data) {
     files::le(out, p.bits, 2);
     if (p.header != 12) {
         files::le(out, p.compression, 4);
-        files::le(out, 0, 12);
+        files::append(out, octets(12));
         files::le(out, p.used, 4);
         files::le(out, 0, 4);
     }
