@@ -19,11 +19,12 @@ struct format_settings {
 
 /// Which model, and how it is loaded.
 struct model_settings {
-    std::string model;         ///< a checkpoint; empty: the bundled model
-    std::string adapter;       ///< a LoRA adapter's folder; empty: none
-    std::string gguf = "auto"; ///< the dialect, of a GGUF file
-    std::string format;        ///< how conversations are written; empty: as the checkpoint says
-    std::string date;          ///< the day that prompts name, "2024-07-26"; empty: today
+    std::string model;                ///< a checkpoint; empty: the bundled model
+    std::string adapter;              ///< a LoRA adapter's folder; empty: none
+    std::string gguf = "auto";        ///< the dialect, of a GGUF file
+    std::string format;               ///< how conversations are written; empty: as the checkpoint says
+    std::string date;                 ///< the day that prompts name, "2024-07-26"; empty: today
+    std::string resize = "pillow-12"; ///< or "pillow-13"
     format_settings formats;
     std::size_t threads = 0;               ///< 0: as many as this process may use
     std::string device = "cpu";            ///< or "cuda", "cuda:1"
@@ -86,8 +87,9 @@ struct preprocess_options {
     std::string model;         ///< whose tile size and normalisation; empty: the bundled model
     std::string gguf = "auto"; ///< the dialect, of a GGUF file
     std::optional<std::size_t> tile_size, max_tiles;
-    std::string exif = "apply";  ///< or "ignore"
-    std::string alpha = "white"; ///< or "drop"
+    std::string exif = "apply";       ///< or "ignore"
+    std::string alpha = "white";      ///< or "drop"
+    std::string resize = "pillow-12"; ///< or "pillow-13"
     std::string out, png;
     bool json = false;
     std::vector<std::string> files;

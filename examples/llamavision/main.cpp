@@ -122,6 +122,7 @@ void add_preprocess(CLI::App& app, preprocess_options& o, run& chosen) {
         ->check(CLI::IsMember({"apply", "ignore"}));
     c->add_option("--alpha", o.alpha, "Transparency: lay over white (default), drop")
         ->check(CLI::IsMember({"white", "drop"}));
+    add_resize(c, o.resize);
     c->add_flag("--json", o.json,
                 "An array of file, canvas [rows, columns], resized [width, height], sha256 of the RGB canvas");
     c->add_option("--out", o.out, "Write pixel_values [tiles, 3, N, N] and aspect_ratio [2] of one file")

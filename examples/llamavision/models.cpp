@@ -103,6 +103,11 @@ lv::checkpoint::gguf_dialect dialect_of(std::string const& name) {
     return lv::checkpoint::gguf_dialect_of(name).value_or(lv::checkpoint::gguf_dialect::as_marked);
 }
 
+lv::image::pillow_release release_of(std::string const& name) {
+    using enum lv::image::pillow_release;
+    return name == "pillow-13" ? v13 : v12;
+}
+
 lv::model open_model(model_settings const& settings, std::shared_ptr<lv::image_cache> images,
                      lv::planned_use const& use) {
     auto const path = model_path(settings.model);
@@ -111,6 +116,7 @@ lv::model open_model(model_settings const& settings, std::shared_ptr<lv::image_c
     loading.threads = settings.threads;
     loading.taps_after_layer = settings.taps_after_layer;
     loading.adapter = settings.adapter;
+    loading.resize = release_of(settings.resize);
     loading.gguf = dialect_of(settings.gguf);
     loading.chat = lv::tokens::preset_of(settings.format);
     loading.date = lv::tokens::day_of(settings.date);

@@ -14,6 +14,7 @@
 #include <llamavision/checkpoint/description.hpp>
 #include <llamavision/checkpoint/form/gguf/dialect.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/image/resize.hpp>
 #include <llamavision/runtime/model.hpp>
 #include <llamavision/runtime/network/options.hpp>
 #include <llamavision/runtime/network/planned_use.hpp>
@@ -67,6 +68,9 @@ void check_tokenizer(llamavision::checkpoint::description const& checkpoint);
 
 /// The dialect that the command line names; as the file shows if it names none.
 [[nodiscard]] llamavision::checkpoint::gguf_dialect dialect_of(std::string const& name);
+
+/// "pillow-12" or "pillow-13".
+[[nodiscard]] llamavision::image::pillow_release release_of(std::string const& name);
 
 /// Loads the checkpoint that the settings name as the configuration that fits, with a progress bar; warnings go to
 /// standard error. Errors name the path.

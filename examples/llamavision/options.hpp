@@ -110,6 +110,15 @@ inline void add_adapter(CLI::App* app, std::string& adapter) {
         ->type_name("DIR");
 }
 
+inline void add_resize(CLI::App* app, std::string& resize) {
+    app->add_option(
+           "--resize", resize,
+           "Pictures are resized like Pillow's releases up to 12, with which the model was trained (pillow-12, "
+           "default), or from 13.0.0 on (pillow-13): at most one level apart")
+        ->check(CLI::IsMember({"pillow-12", "pillow-13"}))
+        ->type_name("RELEASE");
+}
+
 inline void add_parity(CLI::App* app, std::string& parity) {
     app->add_option("--parity", parity,
                     "Whose reading of the model: meta (Meta's code exactly), hf (transformers up to 4.54 exactly), "
@@ -238,6 +247,7 @@ inline void add_answers(CLI::App* app, answer_settings& s) {
     add_natural(app, "--context", s.context,
                 "Tokens that a conversation may have; by default, and for 0, the model's, at most 8192");
     add_parity(app, s.parity);
+    add_resize(app, s.resize);
     CLI::Option* const cache =
         app->add_option("--image-cache", s.image_cache,
                         "Keep encoded pictures in this folder: one that was shown before is not looked at again")

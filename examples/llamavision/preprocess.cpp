@@ -48,6 +48,7 @@ lv::image::preprocess_options settings_of(preprocess_options const& o) {
     }
     settings.tile = o.tile_size.value_or(settings.tile);
     settings.max_tiles = o.max_tiles.value_or(settings.max_tiles);
+    settings.resize = release_of(o.resize);
     constexpr std::size_t most = std::size_t{1} << 28; // pixels
     if (settings.tile * settings.tile > most / settings.max_tiles)
         throw lv::argument_error(std::to_string(settings.max_tiles) + " tiles of " + std::to_string(settings.tile)
@@ -103,7 +104,7 @@ int preprocess(preprocess_options const& options) {
             status = 1;
             continue;
         }
-        auto const canvas = lv::image::make_canvas(picture, settings.tile, settings.max_tiles);
+        auto const canvas = lv::image::make_canvas(picture, settings.tile, settings.max_tiles, settings.resize);
         if (!options.png.empty()) write_png(options.png, canvas.picture);
         if (!options.out.empty()) write_tiles(options.out, lv::image::to_tiles(canvas, settings.numbers));
         if (options.json)

@@ -74,6 +74,28 @@ TEST_CASE("resize equals its definition on random sizes") {
     CHECK(image::resize(tall, 5, 3) == plainly(tall, 5, 3));
 }
 
+TEST_CASE("the order of Pillow 13: along the height first where it loses more than twice as much") {
+    using enum image::pillow_release;
+    CHECK_FALSE(image::takes_height_first(v12, 10, 100, 10, 1));
+    CHECK(image::takes_height_first(v13, 10, 100, 5, 89));        // 11 > 2 · 5
+    CHECK_FALSE(image::takes_height_first(v13, 10, 100, 5, 90));  // 10
+    CHECK(image::takes_height_first(v13, 10, 100, 20, 99));       // grows across, shrinks down
+    CHECK_FALSE(image::takes_height_first(v13, 10, 100, 5, 100)); // no row is lost
+    CHECK_FALSE(image::takes_height_first(v13, 10, 100, 5, 200));
+    nlohmann::json const expected = pictures::json("resize_by_release.json");
+    std::size_t differ = 0;
+    for (nlohmann::json const& e : expected.at("resizes")) {
+        CAPTURE(e.dump());
+        auto const size = [&](char const* key) { return e.at(key).get<std::size_t>(); };
+        pixels const p =
+            pictures::formula(e.at("formula").get<std::string>(), size("width"), size("height"), e.at("seed"));
+        CHECK(pictures::sha(image::resize(p, size("new_width"), size("new_height"))) == e.at("pillow-12"));
+        CHECK(pictures::sha(image::resize(p, size("new_width"), size("new_height"), v13)) == e.at("pillow-13"));
+        differ += e.at("pillow-12") != e.at("pillow-13");
+    }
+    CHECK(differ > 5);
+}
+
 TEST_CASE("resize keeps a picture of its own size, and a flat colour") {
     pixels const p = pictures::formula("lcg", 19, 23, 1);
     CHECK(image::resize(p, 19, 23) == p);

@@ -42,8 +42,8 @@ struct tiles {
 
 namespace detail {
 
-inline canvas paste(pixels const& picture, layout const& shape, std::size_t tile) {
-    pixels const drawn = resize(picture, shape.resized_width, shape.resized_height);
+inline canvas paste(pixels const& picture, layout const& shape, std::size_t tile, pillow_release release) {
+    pixels const drawn = resize(picture, shape.resized_width, shape.resized_height, release);
     canvas result{shape, blank(shape.columns * tile, shape.rows * tile)};
     for (std::size_t y = 0; y < drawn.height; ++y)
         std::copy_n(drawn.rgb.data() + y * drawn.width * 3, drawn.width * 3,
@@ -55,13 +55,15 @@ inline canvas paste(pixels const& picture, layout const& shape, std::size_t tile
 
 /// Resizes a picture and pastes it on the canvas that `choose_layout` chooses.
 /// @throws what `choose_layout` throws, and image_error if `rgb` does not fit the sizes
-inline canvas make_canvas(pixels const& picture, std::size_t tile, std::size_t max_tiles = 4) {
-    return detail::paste(picture, choose_layout(picture.width, picture.height, tile, max_tiles), tile);
+inline canvas make_canvas(pixels const& picture, std::size_t tile, std::size_t max_tiles = 4,
+                          pillow_release release = pillow_release::v12) {
+    return detail::paste(picture, choose_layout(picture.width, picture.height, tile, max_tiles), tile, release);
 }
 
 /// The same, with a canvas of one of the `supported` arrangements.
-inline canvas make_canvas(pixels const& picture, std::size_t tile, std::span<arrangement const> supported) {
-    return detail::paste(picture, choose_layout(picture.width, picture.height, tile, supported), tile);
+inline canvas make_canvas(pixels const& picture, std::size_t tile, std::span<arrangement const> supported,
+                          pillow_release release = pillow_release::v12) {
+    return detail::paste(picture, choose_layout(picture.width, picture.height, tile, supported), tile, release);
 }
 
 /// The normalised value of each 8-bit level, (3, 256). Rounded like in Meta's code and Hugging Face's: the level is
@@ -104,18 +106,19 @@ inline tiles to_tiles(canvas const& from, normalisation const& numbers = clip) {
     return result;
 }
 
-/// The options of `preprocess`, which a checkpoint's `preprocessor_config.json` says: size, max_image_tiles,
-/// image_mean, image_std, rescale_factor.
+/// The options of `preprocess`. All but the last are in a checkpoint's `preprocessor_config.json`: size,
+/// max_image_tiles, image_mean, image_std, rescale_factor.
 struct preprocess_options {
     std::size_t tile = 560;
     std::size_t max_tiles = 4;
     normalisation numbers = clip;
+    pillow_release resize = pillow_release::v12;
 };
 
 /// All steps: canvas, resizing, padding, normalisation, tiles.
 /// @throws what `make_canvas` throws
 inline tiles preprocess(pixels const& picture, preprocess_options const& options = {}) {
-    return to_tiles(make_canvas(picture, options.tile, options.max_tiles), options.numbers);
+    return to_tiles(make_canvas(picture, options.tile, options.max_tiles, options.resize), options.numbers);
 }
 
 } // namespace llamavision::image

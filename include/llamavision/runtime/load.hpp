@@ -62,7 +62,7 @@ inline model_defaults defaults_of(checkpoint::description const& d, std::optiona
                                   load_options const& options) {
     model_defaults m;
     checkpoint::preprocessor const& p = d.pictures;
-    m.pictures = {p.tile, p.tiles, {p.mean, p.deviation, p.rescale}};
+    m.pictures = {p.tile, p.tiles, {p.mean, p.deviation, p.rescale}, options.resize};
     m.warnings = d.warnings;
     m.chat = chat_options_of(d, tokenizer, options.chat, m.warnings);
     m.chat.date = options.date;

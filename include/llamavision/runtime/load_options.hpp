@@ -11,6 +11,7 @@
 
 #include <llamavision/checkpoint/form/gguf/dialect.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/image/resize.hpp>
 #include <llamavision/support/progress.hpp>
 #include <llamavision/tokens/chat_template.hpp>
 #include <llamavision/tokens/template/calendar.hpp>
@@ -51,6 +52,8 @@ struct load_options {
     /// Load even what does not fit into the memory that the machine has left. Weights in files are then read again for
     /// every token, in the order of the layers, ahead of their turn; as many of the first layers as fit stay in memory.
     bool beyond_memory = false;
+    /// Which release of Pillow pictures are resized like, byte by byte; the model was trained with those up to 12.
+    image::pillow_release resize = image::pillow_release::v12;
     std::shared_ptr<image_cache> images{}; ///< where encoded pictures are kept; null: nowhere
     /// What must fit into memory beside the weights, or loading throws memory_error: conversations of `context`
     /// positions, and pictures of all tiles. A session that names no context has this one. 0: all positions that the
