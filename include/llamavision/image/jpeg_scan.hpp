@@ -11,6 +11,7 @@
 #include <llamavision/image/source.hpp>
 #include <llamavision/support/ceil_div.hpp>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace llamavision::image::detail {
@@ -18,16 +19,23 @@ namespace llamavision::image::detail {
 /// The Huffman tables that are in force: by class (0: DC, 1: AC) and number, as a DHT segment has them.
 class jpeg_huffman_tables {
   public:
-    /// Takes the table that begins at byte `at`: class and number, 16 counts, values.
-    void found(source const& file, std::size_t at) {
-        std::uint32_t const which = file.u8(at);
-        std::size_t size = 17;
-        for (std::size_t length = 1; length <= 16; ++length) size += file.u8(at + length);
-        file.require(at, size, "a Huffman table");
-        if ((which & 0xEC) != 0) return; // of a class or number that there is not: the decoder refuses it
-        std::vector<std::uint8_t>& table = tables_[place(which >> 4, which & 3)];
-        table.clear();
-        for (std::size_t i = 0; i < size; ++i) table.push_back(static_cast<std::uint8_t>(file.u8(at + i)));
+    /// Reads the table that begins at byte `at`: class and number, 16 counts, values. Returns its bytes. For tables
+    /// with more codes, releases of stb_image up to 2.27 would write outside of their memory.
+    /// @throws image_error if it has more than 256 codes, or the file ends in it
+    std::size_t read(source const& file, std::size_t at) {
+        std::size_t codes = 0;
+        for (std::size_t length = 1; length <= 16; ++length) codes += file.u8(at + length);
+        if (codes > 256)
+            file.refuse("a damaged JPEG: a Huffman table of " + std::to_string(codes) + " codes at byte "
+                        + std::to_string(at));
+        file.require(at, 17 + codes, "a Huffman table");
+        // One of a class or number that there is not is left to the decoder, which refuses it.
+        if (std::uint32_t const which = file.u8(at); (which & 0xEC) == 0) {
+            std::vector<std::uint8_t>& table = tables_[place(which >> 4, which & 3)];
+            table.clear();
+            for (std::size_t i = 0; i < 17 + codes; ++i) table.push_back(static_cast<std::uint8_t>(file.u8(at + i)));
+        }
+        return 17 + codes;
     }
 
     /// Where tables 0 and 1 of a class are not there, the standard ones are meant. Returns those that were not.
