@@ -50,10 +50,10 @@ inline void read_jpeg_frame(source const& file, std::size_t at, header& says) {
 }
 
 /// Reads the Huffman tables of the DHT segment at `at`.
-/// @throws image_error if a table has more than 256 codes
+/// @throws image_error if a table has more than 256 codes, or the segment ends in it
 inline void read_jpeg_tables(source const& file, std::size_t at, jpeg_huffman_tables& tables) {
     std::size_t const end = at + 2 + file.be16(at + 2);
-    for (std::size_t table = at + 4; table < end;) table += tables.read(file, table);
+    for (std::size_t table = at + 4; table < end;) table += tables.read(file, table, end);
 }
 
 /// A JPEG's header, and the file as every release of stb_image reads it.

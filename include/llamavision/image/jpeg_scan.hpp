@@ -19,16 +19,21 @@ namespace llamavision::image::detail {
 /// The Huffman tables that are in force: by class (0: DC, 1: AC) and number, as a DHT segment has them.
 class jpeg_huffman_tables {
   public:
-    /// Reads the table that begins at byte `at`: class and number, 16 counts, values. Returns its bytes. For tables
-    /// with more codes, releases of stb_image up to 2.27 would write outside of their memory.
-    /// @throws image_error if it has more than 256 codes, or the file ends in it
-    std::size_t read(source const& file, std::size_t at) {
+    /// Reads the table that begins at byte `at` of a segment that ends at `end`: class and number, 16 counts, values.
+    /// Returns its bytes. Releases of stb_image up to 2.27 check neither the number of codes nor the segment's end,
+    /// and write outside of their memory.
+    /// @throws image_error if it has more than 256 codes, or the segment ends in it
+    std::size_t read(source const& file, std::size_t at, std::size_t end) {
+        auto const is_cut = [&] {
+            file.refuse("a damaged JPEG: a segment ends in its Huffman table at byte " + std::to_string(at));
+        };
+        if (end - at < 17) is_cut();
         std::size_t codes = 0;
         for (std::size_t length = 1; length <= 16; ++length) codes += file.u8(at + length);
         if (codes > 256)
             file.refuse("a damaged JPEG: a Huffman table of " + std::to_string(codes) + " codes at byte "
                         + std::to_string(at));
-        file.require(at, 17 + codes, "a Huffman table");
+        if (end - at < 17 + codes) is_cut();
         // One of a class or number that there is not is left to the decoder, which refuses it.
         if (std::uint32_t const which = file.u8(at); (which & 0xEC) == 0) {
             std::vector<std::uint8_t>& table = tables_[place(which >> 4, which & 3)];
