@@ -3,6 +3,7 @@
 // are arithmetic on its numbers).
 #include <doctest/doctest.h>
 
+#include <llamavision/model/llama.hpp>
 #include <llamavision/model/mllama.hpp>
 
 #include "../support/small.hpp"
@@ -17,6 +18,10 @@ using b90 = lv::llama_3_2_90b_vision;
 static_assert(count(lv::mllama<b11>) == lv::totals{906, 10'670'220'835});
 static_assert(count(lv::mllama<b11_448>) == lv::totals{906, 10'642'941'475});
 static_assert(count(lv::mllama<b90>) == lv::totals{1494, 88'593'355'323});
+static_assert(count(lv::llama_of<lv::llama_3_1_8b>::reader) == lv::totals{291, 8'030'261'248});
+static_assert(count(lv::llama_of<lv::llama_3_2_3b>::reader) == lv::totals{254, 3'212'749'824});
+static_assert(count(lv::llama_of<lv::llama_3_2_1b>::reader) == lv::totals{146, 1'235'814'400});
+
 static_assert(count(lv::mllama<b11>).bytes(lv::format::f32) == 42'680'883'340);
 static_assert(count(lv::mllama<b11>).bytes(lv::format::f16) == 21'340'441'670);
 static_assert(count(lv::mllama<b90>).bytes(lv::format::bf16) == 177'186'710'646);

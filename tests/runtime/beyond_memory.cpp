@@ -18,6 +18,7 @@
 #include <llamavision/backend/simd/simd.hpp>
 #include <llamavision/model/random_weights.hpp>
 #include <llamavision/runtime/network/compiled_network.hpp>
+#include <llamavision/support/control_groups.hpp>
 #include <llamavision/support/machine_memory.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"

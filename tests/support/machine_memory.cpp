@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 
+#include <llamavision/support/control_groups.hpp>
 #include <llamavision/support/machine_memory.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"

@@ -10,6 +10,7 @@
 #include <sched.h>
 #endif
 
+#include <llamavision/support/control_groups.hpp>
 #include <llamavision/support/machine_threads.hpp>
 #include <llamavision/support/thread_pool.hpp>
 

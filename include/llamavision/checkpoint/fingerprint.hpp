@@ -2,19 +2,11 @@
 // A short text that tells whether files of weights have changed, made without reading all of their bytes.
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <cstddef>
-#include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <ios>
 #include <span>
 #include <string>
-#include <system_error>
 
-#include <llamavision/support/error.hpp>
-#include <llamavision/support/sha256.hpp>
+#include <llamavision/support/separate.hpp>
 
 namespace llamavision::checkpoint {
 
@@ -22,29 +14,10 @@ namespace llamavision::checkpoint {
 /// them the first and the last bytes. Training changes nearly all weights, so other weights are noticed even if size
 /// and time are the same. Names and folders of the files have no influence.
 /// @throws file_error
-[[nodiscard]] inline std::string fingerprint(std::span<std::filesystem::path const> files) {
-    constexpr std::uintmax_t places = 256, sample = 4096;
-    sha256 digest;
-    std::array<char, sample> bytes{};
-    for (std::filesystem::path const& file : files) {
-        std::error_code fault;
-        auto const size = std::filesystem::file_size(file, fault);
-        if (fault) throw file_error(file.string() + ": " + fault.message());
-        auto const changed = std::filesystem::last_write_time(file, fault).time_since_epoch().count();
-        std::array<std::uint64_t, 2> const about{size, static_cast<std::uint64_t>(changed)};
-        digest.update(std::as_bytes(std::span(about)));
-        std::ifstream stream(file, std::ios::binary);
-        std::uintmax_t const last = size - std::min(size, sample), step = last / (places - 1);
-        for (std::uintmax_t place = 0; place < places; ++place) {
-            stream.seekg(static_cast<std::streamoff>(place + 1 < places ? place * step : last));
-            stream.read(bytes.data(), static_cast<std::streamsize>(std::min(size, sample)));
-            if (!stream) throw file_error(file.string() + ": cannot be read");
-            digest.update(std::as_bytes(std::span(bytes)).first(static_cast<std::size_t>(stream.gcount())));
-            if (step == 0 && place == 0)
-                place = places - 2; // a file smaller than a sample: only its beginning and its end
-        }
-    }
-    return digest.hex();
-}
+[[nodiscard]] LLAMAVISION_INLINE std::string fingerprint(std::span<std::filesystem::path const> files);
 
 } // namespace llamavision::checkpoint
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/checkpoint/fingerprint.ipp>
+#endif

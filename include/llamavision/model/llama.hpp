@@ -41,8 +41,4 @@ struct llama_of {
     static constexpr llama_language_model<typename C::text> reader{};
 };
 
-static_assert(count(llama_of<llama_3_1_8b>::reader) == totals{291, 8'030'261'248});
-static_assert(count(llama_of<llama_3_2_3b>::reader) == totals{254, 3'212'749'824});
-static_assert(count(llama_of<llama_3_2_1b>::reader) == totals{146, 1'235'814'400});
-
 } // namespace llamavision

@@ -2,31 +2,26 @@
 // From a checkpoint's folder to a model: `load` for one configuration, `load_any` for whichever of several fits.
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <string>
+#include <span>
+#include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <llamavision/backend/scalar/scalar.hpp>
 #include <llamavision/backend/simd/simd.hpp>
-#include <llamavision/checkpoint/adapter/adapter.hpp>
-#include <llamavision/checkpoint/encoding/widen.hpp>
-#include <llamavision/checkpoint/fingerprint.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/config/differences.hpp>
-#include <llamavision/runtime/conversation/chat_choice.hpp>
-#include <llamavision/runtime/conversation/open_tokenizer.hpp>
 #include <llamavision/runtime/load_options.hpp>
 #include <llamavision/runtime/model.hpp>
 #include <llamavision/runtime/network/make_network.hpp>
 #include <llamavision/support/machine_memory.hpp>
 #include <llamavision/support/out_of_memory.hpp>
+#include <llamavision/support/separate.hpp>
 #include <llamavision/support/thread_pool.hpp>
 
 namespace llamavision {
@@ -57,47 +52,6 @@ B make_backend(load_options const& options) {
         return B();
 }
 
-/// What the description says about pictures, conversations and answers.
-inline model_defaults defaults_of(checkpoint::description const& d, std::optional<tokens::tokenizer> const& tokenizer,
-                                  load_options const& options) {
-    model_defaults m;
-    checkpoint::preprocessor const& p = d.pictures;
-    m.pictures = {p.tile, p.tiles, {p.mean, p.deviation, p.rescale}, options.resize};
-    m.warnings = d.warnings;
-    m.chat = chat_options_of(d, tokenizer, options.chat, m.warnings);
-    m.chat.date = options.date;
-    checkpoint::generation_defaults const& g = d.generation;
-    m.answers.greedy = !g.do_sample;
-    m.answers.sampling.temperature = g.temperature;
-    m.answers.sampling.top_p = g.top_p;
-    m.answers.sampling.top_k = g.top_k.value_or(0);
-    m.answers.sampling.repetition_penalty = g.repetition_penalty;
-    m.answers.stop_ids.assign(g.stop_ids.begin(), g.stop_ids.end());
-    for (std::string const& text : g.stop_strings) {
-        // Answers' text has no special tokens in it, so the name of one means its id.
-        auto const mark = tokenizer ? tokenizer->special(text) : std::nullopt;
-        if (mark)
-            m.answers.stop_ids.push_back(*mark);
-        else
-            m.answers.stop_strings.push_back(text);
-    }
-    m.answers.max_tokens = g.max_tokens;
-    m.answers.seed = g.seed.value_or(0);
-    m.system = d.system;
-    m.taps_after_layer = options.taps_after_layer;
-    return m;
-}
-
-/// The checkpoint's tokenizer; nothing if it has none.
-/// @throws mismatch_error if its ids are not the network's
-inline std::optional<tokens::tokenizer> open_tokenizer_for(checkpoint::description const& d, config::numbers const& n) {
-    auto tokenizer = open_tokenizer(d);
-    if (tokenizer && static_cast<std::size_t>(tokenizer->image()) != n.text.vocabulary)
-        throw mismatch_error(tokenizer_place(d) + ": the tokenizer's image id is " + std::to_string(tokenizer->image())
-                             + ", the model's is " + std::to_string(n.text.vocabulary));
-    return tokenizer;
-}
-
 /// Bytes that may still be taken where the backend works.
 template <backend B>
 std::size_t available_to([[maybe_unused]] B const& kernels) {
@@ -107,47 +61,37 @@ std::size_t available_to([[maybe_unused]] B const& kernels) {
         return available_memory();
 }
 
-/// A text that changes when the weights' files do, for a packed file.
-inline std::string source_of(checkpoint::opened const& folder, load_options const& options) {
-    if (options.packed.empty()) return {};
-    std::vector<std::filesystem::path> files(folder.weights.files.begin(), folder.weights.files.end());
-    if (!options.adapter.empty())
-        for (auto const& entry : std::filesystem::directory_iterator(options.adapter))
-            if (entry.is_regular_file()) files.push_back(entry.path());
-    std::sort(files.begin() + static_cast<std::ptrdiff_t>(folder.weights.files.size()), files.end());
-    return checkpoint::fingerprint(files) + " " + std::to_string(static_cast<int>(options.gguf)) + " "
-           + std::string(checkpoint::name_of(options.blocks_as));
-}
+/// What is the same for every configuration: a checkpoint's tensors as the model takes them, its tokenizer, what it
+/// says about answers, and how the network is made.
+struct loaded_parts {
+    checkpoint::named_tensors tensors;
+    std::optional<tokens::tokenizer> tokenizer;
+    model_defaults defaults;
+    network_options how;
+};
+
+/// @throws mismatch_error if the tokenizer's ids are not those of the network
+[[nodiscard]] LLAMAVISION_INLINE loaded_parts load_parts(checkpoint::opened folder, config::numbers const& numbers,
+                                                         load_options const& options);
+
+/// @throws mismatch_error naming every number in which they differ
+LLAMAVISION_INLINE void require_numbers(std::filesystem::path const& path, checkpoint::description const& d,
+                                        config::numbers const& numbers, std::string_view name);
+
+/// An error that names the differences from the nearest of several configurations.
+[[nodiscard]] LLAMAVISION_INLINE mismatch_error fits_none(std::filesystem::path const& path,
+                                                          checkpoint::description const& d,
+                                                          std::span<config::numbers const> known,
+                                                          std::span<std::string_view const> names);
 
 template <configuration C, backend B>
-model assemble(checkpoint::opened folder, B kernels, load_options const& options) {
-    std::optional<tokens::tokenizer> tokenizer = open_tokenizer_for(folder, config::numbers_of<C>());
-    model_defaults defaults = defaults_of(folder, tokenizer, options);
-    if (options.on_warning)
-        for (std::string const& warning : defaults.warnings) options.on_warning(warning);
-    checkpoint::widen_blocks(folder.tensors, options.blocks_as);
-    if (!options.adapter.empty())
-        folder.tensors =
-            checkpoint::merge_adapter(std::move(folder.tensors), checkpoint::open_adapter(options.adapter));
-    network_options how;
-    how.formats = options.weights;
-    how.on_repack = options.on_repack;
-    how.packed = {options.packed, source_of(folder, options)};
-    how.memory_budget = available_to(kernels);
-    if constexpr (owns_memory<B>) how.host_memory_budget = available_memory();
-    how.beyond_memory = options.beyond_memory;
-    auto const& silent = folder.model->unstated;
-    if (std::find(silent.begin(), silent.end(), "text.context") == silent.end())
-        how.positions = folder.model->values.text.context;
-    how.planned = {options.context, options.pictures, options.conversations};
-    auto net = make_network<C>(std::move(folder.tensors), std::move(kernels), how);
-    return model(std::move(net), std::move(tokenizer), std::move(defaults), options.images);
-}
-
-inline std::string listed(std::vector<std::string> const& sentences) {
-    std::string text;
-    for (std::string const& s : sentences) text += "\n  " + s;
-    return text;
+model assemble(checkpoint::description said, B kernels, load_options const& options) {
+    loaded_parts parts =
+        load_parts(checkpoint::open(std::move(said), options.on_progress), config::numbers_of<C>(), options);
+    parts.how.memory_budget = available_to(kernels);
+    if constexpr (owns_memory<B>) parts.how.host_memory_budget = available_memory();
+    auto net = make_network<C>(std::move(parts.tensors), std::move(kernels), parts.how);
+    return model(std::move(net), std::move(parts.tokenizer), std::move(parts.defaults), options.images);
 }
 
 } // namespace detail
@@ -161,10 +105,8 @@ template <configuration C, backend B>
 [[nodiscard]] model load(std::filesystem::path const& path, B kernels, load_options const& options = {}) {
     return naming_refused_memory("loading a model", [&] {
         checkpoint::description d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
-        auto const differ = config::differences(d.model->values, config::numbers_of<C>(), d.model->unstated);
-        if (!differ.empty())
-            throw mismatch_error(path.string() + ": is not a " + std::string(C::name) + ":" + detail::listed(differ));
-        return detail::assemble<C>(checkpoint::open(std::move(d), options.on_progress), std::move(kernels), options);
+        detail::require_numbers(path, d, config::numbers_of<C>(), C::name);
+        return detail::assemble<C>(std::move(d), std::move(kernels), options);
     });
 }
 
@@ -181,24 +123,18 @@ template <backend B, configuration... C>
                              load_options const& options = {}) {
     checkpoint::description d = checkpoint::read_description(path, checkpoint::faults::thrown, options.gguf);
     std::optional<model> loaded;
-    std::optional<std::vector<std::string>> nearest;
-    std::string nearest_name;
     auto const attempt = [&]<class Config>(std::type_identity<Config>) {
-        if (loaded) return;
-        auto differ = config::differences(d.model->values, config::numbers_of<Config>(), d.model->unstated);
-        if (differ.empty())
-            loaded = naming_refused_memory("loading a model", [&] {
-                return detail::assemble<Config>(checkpoint::open(std::move(d), options.on_progress), kernels, options);
-            });
-        else if (!nearest || differ.size() < nearest->size()) {
-            nearest = std::move(differ);
-            nearest_name = Config::name;
-        }
+        if (loaded || !config::differences(d.model->values, config::numbers_of<Config>(), d.model->unstated).empty())
+            return;
+        loaded = naming_refused_memory("loading a model",
+                                       [&] { return detail::assemble<Config>(std::move(d), kernels, options); });
     };
     (attempt(std::type_identity<C>{}), ...);
-    if (!loaded)
-        throw mismatch_error(path.string() + ": has the numbers of no configuration of this program; nearest is "
-                             + nearest_name + ":" + detail::listed(nearest.value_or(std::vector<std::string>{})));
+    if (!loaded) {
+        std::array<config::numbers, sizeof...(C)> const known{config::numbers_of<C>()...};
+        std::array<std::string_view, sizeof...(C)> const names{C::name...};
+        throw detail::fits_none(path, d, known, names);
+    }
     return *std::move(loaded);
 }
 
@@ -209,3 +145,7 @@ template <backend B = simd, configuration... C>
 }
 
 } // namespace llamavision
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/runtime/load.ipp>
+#endif

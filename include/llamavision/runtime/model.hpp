@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <llamavision/image/open.hpp>
@@ -15,7 +14,7 @@
 #include <llamavision/runtime/conversation/generate.hpp>
 #include <llamavision/runtime/conversation/session.hpp>
 #include <llamavision/runtime/images/cache.hpp>
-#include <llamavision/support/out_of_memory.hpp>
+#include <llamavision/support/separate.hpp>
 #include <llamavision/tokens/chat.hpp>
 
 namespace llamavision {
@@ -40,33 +39,24 @@ class model {
     /// @param tokenizer may be absent: ids can be read and pictures encoded without a tokenizer
     /// @param images where encoded pictures are kept; null: nowhere. Several models may share one
     model(std::shared_ptr<network const> net, std::optional<tokens::tokenizer> tokenizer, model_defaults defaults,
-          std::shared_ptr<image_cache> images = nullptr)
-        : network_(std::move(net)), tokenizer_(std::move(tokenizer)),
-          defaults_(std::make_shared<model_defaults const>(std::move(defaults))), images_(std::move(images)) {}
+          std::shared_ptr<image_cache> images = nullptr);
 
     [[nodiscard]] llamavision::network const& net() const { return *network_; }
     /// @throws token_error if the checkpoint has no tokenizer
-    [[nodiscard]] tokens::tokenizer const& tokenizer() const {
-        if (!tokenizer_) throw token_error("the checkpoint has neither tokenizer.json nor tokenizer.model");
-        return *tokenizer_;
-    }
+    [[nodiscard]] tokens::tokenizer const& tokenizer() const;
     [[nodiscard]] model_defaults const& defaults() const { return *defaults_; }
     /// What runs, but perhaps not as expected: sentences that name a file. A program shows them to its user.
     [[nodiscard]] std::vector<std::string> const& warnings() const { return defaults_->warnings; }
 
     /// An empty session. @throws what its constructor throws
-    [[nodiscard]] session open_session(session_options options = {}) const {
-        return session(network_, std::move(options));
-    }
+    [[nodiscard]] session open_session(session_options options = {}) const;
 
     /// A workspace for sessions to share; see session_options.
-    [[nodiscard]] std::shared_ptr<workspace> make_workspace() const { return std::make_shared<workspace>(network_); }
+    [[nodiscard]] std::shared_ptr<workspace> make_workspace() const;
 
     /// An answer to what the session has read, for a program that writes prompts itself.
     /// @throws what generation's constructor throws; token_error without a tokenizer
-    [[nodiscard]] generation generate(session& s, generate_options options = {}) const {
-        return {s, tokenizer(), defaults_->answers, std::move(options)};
-    }
+    [[nodiscard]] generation generate(session& s, generate_options options = {}) const;
 
     /// A conversation; declared in runtime/conversation/chat.hpp. @throws what the chat's constructor throws
     [[nodiscard]] llamavision::chat chat() const;
@@ -74,17 +64,8 @@ class model {
 
     /// Encodes a picture, once for any number of sessions of the same parity.
     /// @throws image_error, memory_error, cancelled
-    [[nodiscard]] session::image_ptr encode(image::pixels const& picture, encode_options options = {}) const {
-        auto const tiles = naming_refused_memory("resizing a picture",
-                                                 [&] { return image::preprocess(picture, defaults_->pictures); });
-        return encode(tiles, std::move(options));
-    }
-    [[nodiscard]] session::image_ptr encode(image::tiles const& tiles, encode_options options = {}) const {
-        options.taps_after_layer = options.taps_after_layer || defaults_->taps_after_layer;
-        return naming_refused_memory("encoding a picture", [&]() -> session::image_ptr {
-            return images_ ? images_->encode(*network_, tiles, options) : network_->encode(tiles, options);
-        });
-    }
+    [[nodiscard]] session::image_ptr encode(image::pixels const& picture, encode_options options = {}) const;
+    [[nodiscard]] session::image_ptr encode(image::tiles const& tiles, encode_options options = {}) const;
 
   private:
     std::shared_ptr<network const> network_;
@@ -94,3 +75,7 @@ class model {
 };
 
 } // namespace llamavision
+
+#if !defined(LLAMAVISION_SEPARATE)
+#include <llamavision/runtime/model.ipp>
+#endif

@@ -92,14 +92,8 @@ class special_tokens {
     /// All names by id.
     std::map<token, std::string> const& names() const { return names_; }
 
-    struct match {
-        std::size_t at;     ///< byte where the name begins; text.size() if there is none
-        std::size_t length; ///< bytes of the name
-        token id;
-    };
-
     /// The first name in `text` from byte `from` on; of several that begin there, the longest.
-    match next(std::string_view text, std::size_t from) const {
+    special_match next(std::string_view text, std::size_t from) const {
         if (entries_.empty()) return {text.size(), 0, 0};
         for (auto at = text.find(common_, from); at < text.size(); at = text.find(common_, at + 1)) {
             // A name that `rest` begins with comes before `rest` in alphabetical order, and every name between the two

@@ -4,19 +4,13 @@
 
 #include <llamavision/tokens/added_tokens.hpp>
 #include <llamavision/tokens/special_tokens.hpp>
+#include <llamavision/tokens/tokenizer_kind.hpp>
 #include <llamavision/tokens/vocabulary.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace llamavision::tokens {
-
-/// Which file a tokenizer came from. The ids of ordinary tokens are the same; those of `<|image|>` and of the tokens
-/// after it are not.
-enum class tokenizer_kind {
-    meta,        ///< tokenizer.model: `<|image|>` is the special token 11
-    hugging_face ///< tokenizer.json: `<|image|>` is the special token 256, after all the others
-};
 
 /// What a tokenizer is made of.
 struct tokenizer_contents {

@@ -66,14 +66,7 @@ class answer {
         explicit iterator(std::shared_ptr<answer const> from) : from_(std::move(from)) { ++*this; }
         /// Valid until this iterator moves on.
         [[nodiscard]] std::string_view operator*() const { return piece_; }
-        iterator& operator++() {
-            auto piece = from_->next();
-            if (piece)
-                piece_ = std::move(*piece);
-            else
-                from_ = nullptr;
-            return *this;
-        }
+        iterator& operator++();
         void operator++(int) { ++*this; }
         [[nodiscard]] bool operator==(std::default_sentinel_t) const { return from_ == nullptr; }
 
@@ -83,20 +76,16 @@ class answer {
     };
 
     /// Generates the first piece. @throws as `next`
-    [[nodiscard]] iterator begin() const { return iterator(std::make_shared<answer const>(*this)); }
+    [[nodiscard]] iterator begin() const;
     [[nodiscard]] std::default_sentinel_t end() const { return {}; }
 
     /// The next piece of text, complete UTF-8 and never empty; nothing when the answer has ended.
     /// @throws argument_error if the answer is not complete and its chat was asked again or reset; token_error for
     ///         logits that are not numbers; memory_error
-    [[nodiscard]] std::optional<std::string> next() const { return readable().next(); }
+    [[nodiscard]] std::optional<std::string> next() const;
 
     /// The rest of the answer as one string. @throws as `next`
-    [[nodiscard]] std::string text() const {
-        std::string all;
-        while (auto const piece = next()) all += *piece;
-        return all;
-    }
+    [[nodiscard]] std::string text() const;
     [[nodiscard]] std::vector<token> const& ids() const& { return generation_->ids(); }
     [[nodiscard]] std::vector<token> ids() && { return generation_->ids(); }
     [[nodiscard]] ending reason() const { return generation_->reason(); }
@@ -109,12 +98,7 @@ class answer {
         : of_(std::move(of)), generation_(std::move(g)) {}
 
     /// The generation, unless the session has gone on without it.
-    [[nodiscard]] generation& readable() const {
-        if (of_->latest != generation_ && generation_->reason() == ending::none)
-            throw argument_error("this answer was not read to its end before its chat was asked again or reset, which "
-                                 "ended it");
-        return *generation_;
-    }
+    [[nodiscard]] generation& readable() const;
 
     std::shared_ptr<detail::conversation> of_;
     std::shared_ptr<generation> generation_; ///< refers to the session in `of_`
@@ -159,31 +143,17 @@ class chat {
     /// On an exception the conversation is as before.
     /// @throws image_error; argument_error for sampling out of range, an empty stop string, or pictures of another
     ///         model; token_error; context_error; memory_error; cancelled
-    [[nodiscard]] answer ask(std::string_view text, ask_options options = {}) {
-        return ask(turn_of(0, text), {}, std::move(options));
-    }
-    [[nodiscard]] answer ask(image::pixels const& picture, std::string_view text, ask_options options = {}) {
-        return ask(std::span(&picture, 1), text, std::move(options));
-    }
-    [[nodiscard]] answer ask(std::span<image::pixels const> pictures, std::string_view text, ask_options options = {}) {
-        std::vector<session::image_ptr> const seen = encode(pictures, options);
-        return ask(seen, text, std::move(options));
-    }
+    [[nodiscard]] answer ask(std::string_view text, ask_options options = {});
+    [[nodiscard]] answer ask(image::pixels const& picture, std::string_view text, ask_options options = {});
+    [[nodiscard]] answer ask(std::span<image::pixels const> pictures, std::string_view text, ask_options options = {});
     [[nodiscard]] answer ask(std::span<session::image_ptr const> pictures, std::string_view text,
-                             ask_options options = {}) {
-        return ask(turn_of(pictures.size(), text), pictures, std::move(options));
-    }
+                             ask_options options = {});
     /// A turn with pictures anywhere in it: one encoded picture for each of its image marks.
     [[nodiscard]] answer ask(tokens::message const& turn, std::span<session::image_ptr const> pictures,
                              ask_options options = {});
 
     /// A turn that shows so many pictures, and then says something.
-    [[nodiscard]] static tokens::message turn_of(std::size_t pictures, std::string_view text) {
-        tokens::message turn;
-        turn.content.assign(pictures, tokens::image_here);
-        if (!text.empty() || pictures == 0) turn.content.emplace_back(std::string(text));
-        return turn;
-    }
+    [[nodiscard]] static tokens::message turn_of(std::size_t pictures, std::string_view text);
 
     /// Encodes pictures as this conversation's parity needs them.
     /// @throws image_error, memory_error, cancelled
@@ -191,11 +161,7 @@ class chat {
                                                          ask_options const& options = {}) const;
 
     /// Forgets everything said and shown, and ends an answer that is not complete.
-    void reset() {
-        now_->said.clear();
-        now_->latest.reset();
-        now_->state.reset();
-    }
+    void reset();
 
     [[nodiscard]] session const& state() const& { return now_->state; }
     session const& state() const&& = delete; // the session would be gone at the end of the statement
@@ -211,9 +177,6 @@ class chat {
 
     std::shared_ptr<detail::conversation> now_;
 };
-
-inline chat model::chat() const { return llamavision::chat(*this); }
-inline chat model::chat(conversation_options options) const { return llamavision::chat(*this, std::move(options)); }
 
 } // namespace llamavision
 

@@ -120,4 +120,68 @@ LLAMAVISION_INLINE std::vector<token> chat::prompt(std::vector<tokens::message> 
     return ids;
 }
 
+LLAMAVISION_INLINE answer::iterator& answer::iterator::operator++() {
+    auto piece = from_->next();
+    if (piece)
+        piece_ = std::move(*piece);
+    else
+        from_ = nullptr;
+    return *this;
+}
+
+LLAMAVISION_INLINE answer chat::ask(std::string_view text, ask_options options) {
+    return ask(turn_of(0, text), {}, std::move(options));
+}
+
+LLAMAVISION_INLINE answer chat::ask(image::pixels const& picture, std::string_view text, ask_options options) {
+    return ask(std::span(&picture, 1), text, std::move(options));
+}
+
+LLAMAVISION_INLINE answer chat::ask(std::span<image::pixels const> pictures, std::string_view text,
+                                    ask_options options) {
+    std::vector<session::image_ptr> const seen = encode(pictures, options);
+    return ask(seen, text, std::move(options));
+}
+
+LLAMAVISION_INLINE answer chat::ask(std::span<session::image_ptr const> pictures, std::string_view text,
+                                    ask_options options) {
+    return ask(turn_of(pictures.size(), text), pictures, std::move(options));
+}
+
+LLAMAVISION_INLINE tokens::message chat::turn_of(std::size_t pictures, std::string_view text) {
+    tokens::message turn;
+    turn.content.assign(pictures, tokens::image_here);
+    if (!text.empty() || pictures == 0) turn.content.emplace_back(std::string(text));
+    return turn;
+}
+
+LLAMAVISION_INLINE void chat::reset() {
+    now_->said.clear();
+    now_->latest.reset();
+    now_->state.reset();
+}
+
+LLAMAVISION_INLINE std::string answer::text() const {
+    std::string all;
+    while (auto const piece = next()) all += *piece;
+    return all;
+}
+
+LLAMAVISION_INLINE generation& answer::readable() const {
+    if (of_->latest != generation_ && generation_->reason() == ending::none)
+        throw argument_error("this answer was not read to its end before its chat was asked again or reset, which "
+                             "ended it");
+    return *generation_;
+}
+
+LLAMAVISION_INLINE answer::iterator answer::begin() const { return iterator(std::make_shared<answer const>(*this)); }
+
+LLAMAVISION_INLINE std::optional<std::string> answer::next() const { return readable().next(); }
+
+LLAMAVISION_INLINE chat model::chat() const { return llamavision::chat(*this); }
+
+LLAMAVISION_INLINE chat model::chat(conversation_options options) const {
+    return llamavision::chat(*this, std::move(options));
+}
+
 } // namespace llamavision

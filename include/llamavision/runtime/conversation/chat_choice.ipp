@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// A known text, a template that is interpreted, or, with a warning, the format that it resembles.
+#pragma once
+
+#include <algorithm>
+#include <utility>
+
+#include <llamavision/runtime/conversation/chat_choice.hpp>
+
+namespace llamavision {
+
+LLAMAVISION_INLINE bool is_base(checkpoint::description const& d, tokens::tokenizer const& tokenizer) {
+    auto const& stops = d.generation.stop_ids;
+    bool const tells = d.form == checkpoint::kind::hugging_face || d.dialect == "llamavision";
+    return tells && d.chat.text.empty() && !stops.empty()
+           && std::find(stops.begin(), stops.end(), tokenizer.eot()) == stops.end();
+}
+
+LLAMAVISION_INLINE chat_choice choose_chat(checkpoint::template_source const& chat, bool base) {
+    using tokens::preset;
+    if (chat.as_converter) return {preset::converter};
+    if (chat.text.empty()) return {base ? preset::base : preset::meta};
+    if (auto const known = tokens::recognise(chat.text)) return {*known};
+    chat_choice c;
+    try {
+        c.own.emplace(chat.text, chat.file.string());
+        return c;
+    } catch (tokens::template_error const& fault) { c.warning = fault.what(); }
+    auto const nearest = tokens::resembles(chat.text);
+    c.form = nearest.value_or(preset::meta);
+    c.warning += "; the chat template is not used: conversations are written in the "
+                 + (nearest ? "format \"" + std::string(name_of(*nearest)) + "\", which it resembles"
+                            : std::string("format \"meta\""))
+                 + ", and the model may have been trained with another prompt (load_options::chat, --format)";
+    return c;
+}
+
+LLAMAVISION_INLINE chat_choice choose_chat(checkpoint::description const& d,
+                                           std::optional<tokens::tokenizer> const& tokenizer) {
+    return choose_chat(d.chat, tokenizer && is_base(d, *tokenizer));
+}
+
+LLAMAVISION_INLINE tokens::chat_options chat_options_of(checkpoint::description const& d,
+                                                        std::optional<tokens::tokenizer> const& tokenizer,
+                                                        std::optional<tokens::preset> wanted,
+                                                        std::vector<std::string>& warnings) {
+    tokens::chat_options o;
+    if (wanted) {
+        o.form = *wanted;
+        return o;
+    }
+    auto choice = choose_chat(d, tokenizer);
+    if (!choice.warning.empty()) warnings.push_back(std::move(choice.warning));
+    o.form = choice.form;
+    o.own = std::move(choice.own);
+    o.words = d.chat.words;
+    if (!tokenizer) return o;
+    // Without a tokenizer_config.json, as in GGUF: the tokens by their ids.
+    o.words.try_emplace("bos_token", tokenizer->bytes(tokenizer->bos()));
+    if (auto const& stops = d.generation.stop_ids; !stops.empty() && tokenizer->contains(stops.front()))
+        o.words.try_emplace("eos_token", tokenizer->bytes(stops.front()));
+    return o;
+}
+
+} // namespace llamavision
