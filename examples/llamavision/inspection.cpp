@@ -118,13 +118,17 @@ void read_conversations(inspection& i) {
     if (choice.own) {
         i.conversations = "the checkpoint's own chat template" + file;
     } else if (!choice.warning.empty()) {
-        i.conversations = "a chat template that is not interpreted" + file + "; used is " + format_text(choice.form);
-        i.warnings.push_back(choice.warning);
+        i.conversations = (chat.text.empty() ? "chat templates of which none is the default"
+                                             : "a chat template that is not interpreted" + file)
+                          + "; used is " + format_text(choice.form);
     } else if (chat.text.empty() && !i.base) {
         i.conversations = "no chat template; Meta's format is used";
     } else {
         i.conversations = format_text(choice.form) + file;
     }
+    if (choice.own_for_tools)
+        i.conversations += "; with tools another template (" + chat.for_tools_file.filename().string() + ")";
+    if (!choice.warning.empty()) i.warnings.push_back(choice.warning);
 }
 
 /// Throws mismatch_error unless these are the tensors that the model's numbers ask for.

@@ -48,7 +48,10 @@ int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
             if (answers.top_p < 0 || answers.top_p > 1 || answers.temperature < 0 || answers.repetition_penalty <= 0)
                 std::abort();
         });
-        attempt([&] { static_cast<void>(tokens::recognise(checkpoint::read_chat_template(document, "input"))); });
+        attempt([&] {
+            for (auto const& [name, text] : checkpoint::read_chat_templates(document, "input"))
+                static_cast<void>(tokens::recognise(text));
+        });
     });
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include <llamavision/config/tiny.hpp>
 #include <llamavision/runtime/conversation/chat.hpp>
+#include <llamavision/runtime/conversation/chat_choice.hpp>
 #include <llamavision/runtime/load.hpp>
 
 #include "../checkpoint/temporary_folder.hpp"
@@ -152,6 +153,31 @@ TEST_CASE("a chat template that cannot be interpreted is said to the callback, a
     options.chat = tokens::preset::converter;
     CHECK(opened(path, options).warnings().empty()); // the caller knows
     CHECK(said.empty());
+}
+
+TEST_CASE("several chat templates without a default, and one for tools") {
+    checkpoint::template_source source;
+    source.fault = "tokenizer_config.json: none of its chat templates (\"rag\") has the name \"default\"";
+    chat_choice const none = choose_chat(source);
+    CHECK(none.form == tokens::preset::meta);
+    CHECK(contains(none.warning, "tokenizer_config.json: none of its chat templates"));
+    CHECK(contains(none.warning, "\"meta\""));
+
+    source = {};
+    source.text = "{{ messages[0].content }}";
+    source.for_tools = "{{ tools | length }}";
+    chat_choice const both = choose_chat(source);
+    CHECK(both.own.has_value());
+    CHECK(both.own_for_tools.has_value());
+    CHECK(both.warning.empty());
+
+    source.for_tools = "{% include 'x' %}";
+    source.for_tools_file = "tool_use.jinja";
+    chat_choice const one = choose_chat(source);
+    CHECK(one.own.has_value());
+    CHECK(!one.own_for_tools.has_value());
+    CHECK(contains(one.warning, "tool_use.jinja:1:"));
+    CHECK(contains(one.warning, "conversations with tools"));
 }
 
 TEST_CASE("a chat template of its own is what chats are asked and answered in") {

@@ -2,6 +2,7 @@
 // Added tokens, compared with the tokenizers package (tests/golden/added_tokens.py), and Meta's cuts of long texts.
 #include "support.hpp"
 
+#include <llamavision/tokens/chat.hpp>
 #include <llamavision/tokens/meta_cuts.hpp>
 
 #include <algorithm>
@@ -103,4 +104,48 @@ TEST_CASE("Meta's cuts: runs of 25 000 characters of one class, and 400 000 char
     CHECK(t.decode(cut) == run);
     CHECK(cut.back() == t.encode("he")[0]);
     CHECK(t.encode(run).back() == t.encode("the")[0]);
+}
+
+TEST_CASE("marks that take the white space beside them do so in conversations, as in a text") {
+    auto root = bundled();
+    for (auto& entry : root["added_tokens"]) {
+        if (entry["content"] == "<|eot_id|>") entry["lstrip"] = true;
+        if (entry["content"] == "<|end_header_id|>") entry["rstrip"] = true;
+    }
+    scratch_folder folder;
+    auto const t = tokenizer::open(folder.write("tokenizer.json", root.dump()));
+    CHECK(t.takes_space_before(t.eot()));
+    CHECK(!t.takes_space_after(t.eot()));
+    CHECK(t.takes_space_after(t.end_header()));
+    CHECK(!t.takes_space_before(t.bos()));
+    std::vector<message> const said{{role::user, {std::string("  two words \n ")}},
+                                    {role::assistant, {std::string(" \t ")}}};
+    chat_options options;
+    options.form = preset::converter;
+    chat_format const frame(t, options);
+    auto const as_text = t.encode(frame.render(said), special_text::recognised);
+    CHECK(frame.encode(said) == as_text);
+    options.own.emplace("{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}"
+                        "<|eot_id|> {% endfor %}");
+    chat_format const own(t, options);
+    CHECK(own.encode(said, false) == t.encode(own.render(said, false), special_text::recognised));
+    options.own.reset();
+    options.form = preset::meta; // Meta's tokenizer has no such rules
+    std::vector<token> const meta = chat_format(t, options).encode(said);
+    CHECK(meta.size() > as_text.size());
+}
+
+TEST_CASE("with tools, the template for tools writes") {
+    auto const t = with(json::array());
+    chat_options options;
+    options.own_for_tools.emplace("{{ tools | length }} tools: {{ messages[0].content }}");
+    std::vector<message> const said{{role::user, {std::string("hi")}}};
+    options.form = preset::converter;
+    CHECK(chat_format(t, options).render(said).starts_with("<|begin_of_text|>"));
+    options.tools = {R"({"name": "f"})"};
+    CHECK(chat_format(t, options).render(said) == "1 tools: hi");
+    options.own.emplace("without");
+    CHECK(chat_format(t, options).render(said) == "1 tools: hi");
+    options.tools.clear();
+    CHECK(chat_format(t, options).render(said) == "without");
 }

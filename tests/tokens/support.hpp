@@ -11,7 +11,10 @@
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <fstream>
+#include <llamavision/tokens/pretokenize.hpp>
+#include <llamavision/tokens/special_tokens.hpp>
 #include <llamavision/tokens/tokenizer.hpp>
+#include <llamavision/tokens/unicode.hpp>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>

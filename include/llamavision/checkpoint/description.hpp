@@ -22,6 +22,9 @@ namespace llamavision::checkpoint {
 struct template_source {
     std::string text;
     std::filesystem::path file;
+    std::string for_tools{};                ///< another one, for conversations with tools; empty: there is none
+    std::filesystem::path for_tools_file{}; ///< the file that holds it
+    std::string fault{}; ///< a sentence if there are templates of which none can be chosen; else empty
     std::map<std::string, std::string> words{}; ///< special tokens that it may name: "bos_token" and others
     /// True if ollama's TEMPLATE layer writes what transformers' conversion script writes; the text does not count
     /// then.

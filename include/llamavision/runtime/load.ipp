@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -84,12 +85,17 @@ LLAMAVISION_INLINE loaded_parts load_parts(checkpoint::opened folder, config::nu
     loaded_parts parts;
     parts.tokenizer = open_tokenizer_for(folder, numbers);
     parts.defaults = defaults_of(folder, parts.tokenizer, options);
+    std::optional<checkpoint::adapter> adapter;
+    if (!options.adapter.empty()) {
+        adapter = checkpoint::open_adapter(options.adapter);
+        bool const base = parts.tokenizer && is_base(folder, *parts.tokenizer);
+        auto warning = checkpoint::other_base_warning(*adapter, base);
+        if (!warning.empty()) parts.defaults.warnings.push_back(std::move(warning));
+    }
     if (options.on_warning)
         for (std::string const& warning : parts.defaults.warnings) options.on_warning(warning);
     checkpoint::widen_blocks(folder.tensors, options.blocks_as);
-    if (!options.adapter.empty())
-        folder.tensors =
-            checkpoint::merge_adapter(std::move(folder.tensors), checkpoint::open_adapter(options.adapter));
+    if (adapter) folder.tensors = checkpoint::merge_adapter(std::move(folder.tensors), *adapter);
     parts.how.formats = options.weights;
     parts.how.on_repack = options.on_repack;
     parts.how.packed = {options.packed, source_of(folder, options)};

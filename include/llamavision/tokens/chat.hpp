@@ -20,8 +20,9 @@ namespace llamavision::tokens {
 
 struct chat_options {
     preset form = preset::meta;
-    std::optional<chat_template> own{};         ///< a checkpoint's own template: it writes, in place of `form`
-    std::map<std::string, std::string> words{}; ///< own only: variables, "bos_token" and other special tokens by name
+    std::optional<chat_template> own{};           ///< a checkpoint's own template: it writes, in place of `form`
+    std::optional<chat_template> own_for_tools{}; ///< another one, which writes in place of both if there are tools
+    std::map<std::string, std::string> words{};   ///< own only: variables, "bos_token" and other special tokens by name
     /// The date that the hub's formats write, that strftime_now gives, and, if it is fixed here, that a template finds
     /// as date_string; nothing: today's.
     std::optional<calendar_time> date{};
@@ -99,6 +100,8 @@ class chat_format {
     /// Cut at the special tokens that the template wrote, not at those in users' text.
     script cut(rendering const& made) const;
     std::string date() const;
+    /// The template that writes; null if a format does.
+    chat_template const* own() const;
 
     bool is_hub() const { return options_.form == preset::hub || options_.form == preset::hub_original; }
     bool joins_text() const { return options_.form != preset::meta && options_.form != preset::base; }

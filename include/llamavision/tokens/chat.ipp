@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <llamavision/support/error.hpp>
+#include <llamavision/tokens/added_tokens.hpp>
 #include <llamavision/tokens/chat.hpp>
 #include <llamavision/tokens/python_text.hpp>
 #include <utility>
@@ -23,19 +24,19 @@ LLAMAVISION_INLINE void chat_format::script::add(std::string_view text) {
 
 LLAMAVISION_INLINE chat_format::chat_format(llamavision::tokens::tokenizer tokenizer, chat_options options)
     : tokenizer_(std::move(tokenizer)), options_(std::move(options)) {
-    if (!options_.tools.empty() && !is_hub() && !options_.own)
+    if (!options_.tools.empty() && !is_hub() && !own())
         throw argument_error("tool definitions need one of the hub's chat formats");
 }
 
 LLAMAVISION_INLINE std::vector<token> chat_format::encode(std::span<message const> messages,
                                                           bool add_generation_prompt) const {
-    if (options_.own) return ids(cut(run(messages, add_generation_prompt)));
+    if (own()) return ids(cut(run(messages, add_generation_prompt)));
     return ids(write(messages, add_generation_prompt));
 }
 
 LLAMAVISION_INLINE std::string chat_format::render(std::span<message const> messages,
                                                    bool add_generation_prompt) const {
-    if (options_.own) return run(messages, add_generation_prompt).text;
+    if (own()) return run(messages, add_generation_prompt).text;
     std::string text;
     for (auto const& p : write(messages, add_generation_prompt).pieces)
         text += p.special ? tokenizer_.bytes(p.id) : p.text;
@@ -44,7 +45,7 @@ LLAMAVISION_INLINE std::string chat_format::render(std::span<message const> mess
 
 LLAMAVISION_INLINE std::vector<token> chat_format::encode_next(std::span<message const> so_far,
                                                                message const& turn) const {
-    if (options_.own) return ids(cut(run_next(so_far, turn)));
+    if (own()) return ids(cut(run_next(so_far, turn)));
     std::vector<token> next;
     if (auto const end = turn_end()) next.push_back(*end);
     auto const rest = encode_turn(turn, false);
@@ -73,9 +74,19 @@ LLAMAVISION_INLINE std::vector<token> chat_format::encode_base(std::span<part co
 
 LLAMAVISION_INLINE std::vector<token> chat_format::ids(script const& s) const {
     std::vector<token> out;
-    for (auto const& p : s.pieces) {
-        auto const some =
-            p.special ? std::vector<token>{p.id} : tokenizer_.encode(p.text, options_.content, options_.cuts);
+    for (std::size_t i = 0; i < s.pieces.size(); ++i) {
+        piece const& p = s.pieces[i];
+        if (p.special) {
+            out.push_back(p.id);
+            continue;
+        }
+        std::string_view text = p.text;
+        // Hugging Face: a token with lstrip or rstrip takes the white space beside it.
+        bool const before = i > 0 && s.joins && tokenizer_.takes_space_after(s.pieces[i - 1].id);
+        bool const after = i + 1 < s.pieces.size() && s.joins && tokenizer_.takes_space_before(s.pieces[i + 1].id);
+        if (before) text.remove_prefix(detail::space_after(text));
+        if (after) text = text.substr(0, detail::space_before(text));
+        auto const some = tokenizer_.encode(text, options_.content, options_.cuts);
         out.insert(out.end(), some.begin(), some.end());
     }
     // Meta: _model_input_from_tokens_images

@@ -7,6 +7,7 @@
 #include <array>
 #include <llamavision/support/separate.hpp>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -40,6 +41,12 @@ constexpr std::string_view name_of(preset form) {
         if (known == form) return name;
     return {};
 }
+
+namespace detail {
+/// The template in one spelling: templates that print the same texts because they differ in comments, indentation,
+/// quotes or dashes alone give the same.
+[[nodiscard]] LLAMAVISION_INLINE std::string plain_template(std::string_view text);
+} // namespace detail
 
 /// The preset that writes what a checkpoint's chat template (its Jinja text) writes; nothing unless the text is one
 /// that is known, whatever its comments, indentation and quotes.

@@ -8,7 +8,6 @@
 #include <llamavision/support/sha256.hpp>
 #include <llamavision/tokens/chat_template.hpp>
 #include <span>
-#include <string>
 #include <utility>
 
 namespace llamavision::tokens {
@@ -100,9 +99,7 @@ inline void append_code(std::string& out, std::string_view code) {
     }
 }
 
-/// The template in one spelling: templates that print the same texts because they differ in comments, indentation,
-/// quotes or dashes alone give the same.
-inline std::string plain_template(std::string_view text) {
+LLAMAVISION_INLINE std::string plain_template(std::string_view text) {
     std::string out;
     template_piece before, piece;
     bool first = true; // nothing stands before the text

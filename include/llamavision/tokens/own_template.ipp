@@ -17,6 +17,11 @@
 
 namespace llamavision::tokens {
 
+LLAMAVISION_INLINE chat_template const* chat_format::own() const {
+    if (!options_.tools.empty() && options_.own_for_tools) return &*options_.own_for_tools;
+    return options_.own ? &*options_.own : nullptr;
+}
+
 LLAMAVISION_INLINE std::string chat_format::date() const {
     std::string unknown;
     return strftime(options_.date ? *options_.date : local_time(), "%d %b %Y", unknown).value();
@@ -34,7 +39,7 @@ LLAMAVISION_INLINE rendering chat_format::run(std::span<message const> messages,
     inputs.variables = &variables;
     inputs.add_generation_prompt = add_generation_prompt;
     inputs.now = options_.date;
-    auto made = options_.own->render(inputs);
+    auto made = own()->render(inputs);
     if (options_.content == special_text::recognised) made.from_user.clear();
     return made;
 }

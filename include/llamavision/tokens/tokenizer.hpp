@@ -70,6 +70,10 @@ class tokenizer {
     /// Whether the id is a special token's, image() included.
     bool is_special(token id) const;
 
+    /// Whether the white space before or after an added token is a part of it (tokenizer.json: lstrip, rstrip).
+    bool takes_space_before(token id) const;
+    bool takes_space_after(token id) const;
+
     token bos() const { return m_.bos; }                   ///< <|begin_of_text|>
     token end_of_text() const { return m_.end_of_text; }   ///< <|end_of_text|>
     token eot() const { return m_.eot; }                   ///< <|eot_id|>, the end of a turn

@@ -86,6 +86,16 @@ LLAMAVISION_INLINE bool tokenizer::is_special(token id) const {
     return id == image() || t_->specials.name(id).has_value();
 }
 
+LLAMAVISION_INLINE bool tokenizer::takes_space_before(token id) const {
+    auto const rule = t_->added.all().find(id);
+    return rule != t_->added.all().end() && rule->second.lstrip;
+}
+
+LLAMAVISION_INLINE bool tokenizer::takes_space_after(token id) const {
+    auto const rule = t_->added.all().find(id);
+    return rule != t_->added.all().end() && rule->second.rstrip;
+}
+
 LLAMAVISION_INLINE std::size_t tokenizer::size() const {
     auto const last = t_->added.names().names().rbegin()->first;
     return static_cast<std::size_t>(std::max(last, image())) + 1;

@@ -248,3 +248,24 @@ TEST_CASE("an adapter's weights that are cut off or lie are refused, wherever") 
     folder.write("adapter_model.safetensors", wrong);
     CHECK(contains(message_of<error>([&] { return open_adapter(folder.path()); }), file.string()));
 }
+
+TEST_CASE("an adapter of an Instruct model on a base model is named, and the reverse") {
+    adapter a;
+    a.path = "lora";
+    auto const said = [&](char const* base, bool on_base) {
+        a.config.base = base;
+        return other_base_warning(a, on_base);
+    };
+    CHECK(
+        contains(said("meta-llama/Llama-3.2-11B-Vision-Instruct", true),
+                 "lora/adapter_config.json: the adapter was trained on \"meta-llama/Llama-3.2-11B-Vision-Instruct\""));
+    CHECK(contains(said("unsloth/llama-3.2-11b-vision-instruct-bnb-4bit", true),
+                   "an Instruct model, and this is a base"));
+    CHECK(contains(said("meta-llama/Llama-3.2-11B-Vision", false), "a base model, and this is an Instruct model"));
+    CHECK(said("meta-llama/Llama-3.2-11B-Vision-Instruct", false).empty());
+    CHECK(said("meta-llama/Llama-3.2-11B-Vision", true).empty());
+    CHECK(said("/home/me/model", true).empty()); // a name that does not tell
+    CHECK(said("/home/me/model", false).empty());
+    CHECK(said("meta-llama/Llama-Guard-3-11B-Vision", false).empty());
+    CHECK(said("", true).empty());
+}

@@ -7,6 +7,7 @@
 #include <llamavision/support/separate.hpp>
 
 #include <filesystem>
+#include <string>
 
 namespace llamavision::checkpoint {
 
@@ -20,6 +21,11 @@ struct adapter {
 /// Reads a folder of adapter_config.json and adapter_model.safetensors.
 /// @throws file_error, format_error and mismatch_error
 [[nodiscard]] LLAMAVISION_INLINE adapter open_adapter(std::filesystem::path const& path);
+
+/// A sentence if the adapter names a base model of another kind: an Instruct model, and it is to be merged into a base
+/// model, or the reverse. Both have the same shapes. Empty if they fit, or if the name does not tell.
+/// @param base whether the model that it is merged into is a base model, which continues texts
+[[nodiscard]] LLAMAVISION_INLINE std::string other_base_warning(adapter const& with, bool base);
 
 /// The tensors of `model`, which has canonical names, with the adapter merged.
 /// @throws mismatch_error that lists every tensor of the adapter that does not fit

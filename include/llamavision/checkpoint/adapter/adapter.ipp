@@ -212,6 +212,20 @@ struct sorted_adapter {
 
 } // namespace detail
 
+LLAMAVISION_INLINE std::string other_base_warning(adapter const& with, bool base) {
+    std::string name = with.config.base;
+    for (char& c : name)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    name = name.substr(name.find_last_of('/') + 1);
+    bool const of_instruct = name.find("instruct") != std::string::npos;
+    bool const of_base = !of_instruct && name.starts_with("llama-3") && name.find("guard") == std::string::npos;
+    if (base ? !of_instruct : !of_base) return {};
+    return (with.path / "adapter_config.json").string() + ": the adapter was trained on " + in_quotes(with.config.base)
+           + ", "
+           + (base ? "an Instruct model, and this is a base model" : "a base model, and this is an Instruct model")
+           + "; answers may be worse than those it was trained for";
+}
+
 LLAMAVISION_INLINE named_tensors merge_adapter(named_tensors model, adapter const& with) {
     if (with.tensors.tensors.empty()) throw mismatch_error(with.path.string() + ": the adapter holds no tensors");
     auto const sorted = detail::sort(with.tensors);

@@ -21,7 +21,8 @@ namespace llamavision {
 
 struct chat_choice {
     tokens::preset form = tokens::preset::meta;
-    std::optional<tokens::chat_template> own{}; ///< the checkpoint's own template, which writes in place of `form`
+    std::optional<tokens::chat_template> own{};           ///< the checkpoint's own template: writes in place of `form`
+    std::optional<tokens::chat_template> own_for_tools{}; ///< its template for conversations with tools
     /// Not empty if the checkpoint has a template that cannot be used, so that `form` may write something else: a
     /// sentence that names the file, and the place in it.
     std::string warning{};

@@ -196,31 +196,6 @@ TEST_CASE("the image processor in its places and spellings") {
     CHECK(contains(without.warnings.front(), "has no preprocessor_config.json"));
 }
 
-TEST_CASE("the chat template in its three places") {
-    checkpoint_folder const folder;
-    auto const found = [&] { return read_description(folder.path()).chat; };
-    CHECK(found().text.empty());
-    folder.write("tokenizer_config.json",
-                 R"({"chat_template": [{"name": "tools", "template": "t"}, {"name": "default", "template": "d"}]})");
-    CHECK(found().text == "d");
-    folder.write("tokenizer_config.json", R"({"chat_template": {"tool_use": "t", "default": "e"}})");
-    CHECK(found().text == "e");
-    folder.write("tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "t"}]})");
-    CHECK(contains(fault<format_error>(folder.path()), "a template named \"default\" among several"));
-    folder.write("tokenizer_config.json",
-                 R"({"bos_token": "<s>", "eos_token": {"content": "</s>"}, "pad_token": null})");
-    CHECK(found().words == std::map<std::string, std::string>{{"bos_token", "<s>"}, {"eos_token", "</s>"}});
-    folder.write("tokenizer_config.json", R"({"chat_template": "a"})");
-    CHECK(found().text == "a");
-    folder.write("chat_template.json", R"({"chat_template": "b"})");
-    CHECK(found().text == "b");
-    CHECK(found().file == folder.path() / "chat_template.json");
-    folder.write("chat_template.jinja", "c\n");
-    CHECK(found().text == "c\n");
-    folder.write("chat_template.jinja", std::string((1u << 20) + 1, ' '));
-    CHECK(contains(fault<file_error>(folder.path()), "more than the limit"));
-}
-
 TEST_CASE("the tokenizer's files are found") {
     checkpoint_folder const folder;
     CHECK(read_description(folder.path()).tokenizer_json.empty());
@@ -394,7 +369,7 @@ TEST_CASE("the text model alone, with a configuration of the whole or of its own
     checkpoint_folder const folder;
     write_tensors(folder.path() / "model.safetensors", {"language_model.model.norm.weight", "lm_head.weight"});
     auto const stripped = open(folder.path());
-    CHECK(is_text_alone(stripped.tensors));
+    CHECK(checkpoint::is_text_alone(stripped.tensors));
     REQUIRE(stripped.warnings.size() == 1);
     CHECK(contains(stripped.warnings.front(), "holds the text model alone, though config.json describes"));
     CHECK(open(folder.path() / "model.safetensors").warnings.empty()); // a file may be one of several
