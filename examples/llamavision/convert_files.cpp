@@ -118,6 +118,7 @@ small_files hugging_face_files(description const& d, small_files_options const& 
     if (!o.config.empty()) files["config.json"] = lv::read_text_file(o.config, small);
     if (auto const own = files.find("config.json"); own != files.end()) {
         if (o.type) own->second = lv::checkpoint::config_with_type(own->second, *o.type);
+        if (d.model->quantisation) own->second = lv::checkpoint::config_without_quantisation(own->second);
     } else {
         files["config.json"] =
             lv::checkpoint::config_text(*d.model, d.generation, o.type.value_or(lv::checkpoint::dtype::bf16));

@@ -11,6 +11,13 @@
 
 namespace llamavision::checkpoint {
 
+/// The quantization_config of a config.json. Its keys are each library's own.
+struct quantisation_settings {
+    std::string method;    ///< quant_method; "mlx" for MLX's, which has none
+    std::string text;      ///< the JSON object
+    std::string file, key; ///< where it stands: "FILE", "quantization_config"
+};
+
 /// A model's numbers, and what the same file says beside them.
 struct model_config {
     config::numbers values;
@@ -29,6 +36,7 @@ struct model_config {
     bool text_alone = false;
     /// Numbers that the file does not say, by the names that config::differences has for them.
     std::vector<std::string> unstated;
+    std::optional<quantisation_settings> quantisation; ///< empty if the file does not say that weights are quantised
     std::vector<std::string> warnings;
 };
 

@@ -15,6 +15,8 @@
 
 namespace llamavision::checkpoint {
 
+struct quantised_matrix; // encoding/quantised/matrix.hpp
+
 /// Types of values in checkpoints. Weights are f32, f16, bf16, or of one of GGUF's block types, where
 /// `block_of(type).values` consecutive values of a row share a scale.
 enum class dtype : std::uint8_t {
@@ -33,6 +35,7 @@ enum class dtype : std::uint8_t {
     boolean,
     f8_e4m3,
     f8_e5m2,
+    f8_e8m0,
     q4_0,
     q4_1,
     q5_0,
@@ -95,8 +98,8 @@ struct block {
 /// ...).
 [[nodiscard]] constexpr std::string_view name_of(dtype type) {
     constexpr std::string_view names[] = {"F32",  "F16",  "BF16", "F64",  "I64",  "I32",     "I16",     "I8",
-                                          "U64",  "U32",  "U16",  "U8",   "BOOL", "F8_E4M3", "F8_E5M2", "Q4_0",
-                                          "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K",    "Q6_K"};
+                                          "U64",  "U32",  "U16",  "U8",   "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0",
+                                          "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K",    "Q5_K",    "Q6_K"};
     return names[static_cast<std::size_t>(type)];
 }
 
@@ -109,6 +112,8 @@ struct tensor {
     /// Writes all of the tensor's bytes into the argument. May throw what reading throws. Several threads may call it
     /// at the same time.
     std::function<void(std::span<std::byte>)> make{};
+    /// Of a matrix that several tensors of the file make together: what they hold. `make` dequantises it.
+    std::shared_ptr<quantised_matrix const> stored{};
 };
 
 /// Number of values: product(shape).

@@ -47,7 +47,7 @@ inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;
 
 /// The type that safetensors calls `name`; empty if there is none.
 [[nodiscard]] inline std::optional<dtype> dtype_of(std::string_view name) {
-    for (std::size_t i = 0; i <= static_cast<std::size_t>(dtype::f8_e5m2); ++i)
+    for (std::size_t i = 0; i <= static_cast<std::size_t>(dtype::f8_e8m0); ++i)
         if (name_of(static_cast<dtype>(i)) == name) return static_cast<dtype>(i);
     return std::nullopt;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <llamavision/checkpoint/encoding/decode.hpp>
+#include <llamavision/checkpoint/encoding/quantised/dequantise.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/half.hpp>
@@ -98,9 +99,23 @@ inline void convert(dtype from_type, std::byte const* from, dtype type, std::byt
 
 namespace detail {
 
+/// Hands the values of a quantised matrix to `sink` as `type`, a few rows at a time.
+/// @pre computed_type(m, type) is `type`
+inline void stream_rows(quantised_matrix const& m, dtype type, std::size_t size, byte_sink const& sink) {
+    std::size_t const row = m.columns * size_of(type), rows = std::max<std::size_t>(size / row, 1);
+    std::vector<std::byte> piece;
+    for (std::size_t first = 0; first < m.rows; first += rows) {
+        std::size_t const count = std::min(rows, m.rows - first);
+        piece.resize(count * row);
+        dequantise(m, first, count, type, piece);
+        sink(piece);
+    }
+}
+
 /// Hands the bytes of `t` to `sink` in pieces of `size` bytes; the last may be smaller. A tensor that has to be made is
-/// made whole first, and its memory is freed afterwards.
+/// made whole first, and its memory is freed afterwards; a quantised one is made piece by piece.
 inline void stream_by(tensor const& t, std::size_t size, byte_sink const& sink) {
+    if (t.stored) return stream_rows(*t.stored, t.type, size, sink);
     std::vector<std::byte> buffer;
     auto bytes = bytes_of(t, buffer);
     while (!bytes.empty()) {
@@ -132,11 +147,14 @@ inline void convert_blocks(tensor const& t, dtype type, byte_sink const& sink, r
 /// freed afterwards.
 inline void stream(tensor const& t, byte_sink const& sink) { detail::stream_by(t, piece_bytes, sink); }
 
-/// Hands the values of `t` to `sink` as `type`, rounded to nearest, ties to even. `lost` counts values that changed.
+/// Hands the values of `t` to `sink` as `type`, rounded to nearest, ties to even. `lost` counts values that changed. A
+/// quantised matrix is computed in `type` if the library that wrote it does so.
 /// @throws mismatch_error unless both types are equal, or t's type is F32, F16, BF16 or a block type and `type` is F32,
 ///         F16 or BF16
 inline void convert(tensor const& t, dtype type, byte_sink const& sink, rounding& lost) {
     if (t.type == type) return stream(t, sink);
+    if (t.stored && computed_type(*t.stored, type) == type)
+        return detail::stream_rows(*t.stored, type, piece_bytes, sink);
     if (!is_plain_weight(type) || !(is_plain_weight(t.type) || is_block_type(t.type)))
         throw mismatch_error("a tensor of " + std::string(name_of(t.type)) + " cannot be written as "
                              + std::string(name_of(type)));

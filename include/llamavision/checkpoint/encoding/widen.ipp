@@ -39,6 +39,10 @@ LLAMAVISION_INLINE tensor retyped(tensor from, dtype type) {
         throw mismatch_error("values of " + std::string(name_of(from.type)) + " cannot become "
                              + std::string(name_of(type)));
     tensor result{type, from.shape, {}, {}};
+    if (from.stored && computed_type(*from.stored, type) == type) {
+        result.make = [m = from.stored, type](std::span<std::byte> to) { dequantise(*m, 0, m->rows, type, to); };
+        return result;
+    }
     result.make = [from = std::move(from), type](std::span<std::byte> to) {
         std::vector<std::byte> buffer;
         retype(from.type, bytes_of(from, buffer), type, to);

@@ -130,6 +130,17 @@ using json_text = nlohmann::ordered_json;
     return document.dump(2) + "\n";
 }
 
+/// The config.json `text` without the settings of quantised weights, for weights that were dequantised.
+/// @pre read_config reads it without an error
+[[nodiscard]] inline std::string config_without_quantisation(std::string const& text) {
+    auto document = detail::json_text::parse(text);
+    for (char const* const key : {"quantization_config", "quantization"}) {
+        document.erase(key);
+        if (document.contains("text_config")) document["text_config"].erase(key);
+    }
+    return document.dump(2) + "\n";
+}
+
 /// The text of a generation_config.json.
 [[nodiscard]] inline std::string generation_text(generation_defaults const& g) {
     detail::json_text document{{"bos_token_id", detail::id(g.bos)},

@@ -244,10 +244,9 @@ TEST_CASE("what the library does not run is refused by name") {
     CHECK(contains(fault<mismatch_error>("/text_config/tie_word_embeddings", true), "text_config.tie_word_embeddings"));
     CHECK(with("/vision_config/tie_word_embeddings", true).values
           == read_config(sample(), "f").values); // transformers 4.45 writes it, but does not read it
-    CHECK(contains(fault<mismatch_error>("/quantization_config", json{{"quant_method", "bitsandbytes"}}),
-                   "quantised (bitsandbytes)"));
-    CHECK(contains(fault<mismatch_error>("/text_config/quantization_config", json::object()),
-                   "quantised (method not named)"));
+    CHECK(contains(fault<format_error>("/quantization_config", "int8"), "quantization_config: expected an object"));
+    CHECK(contains(fault<format_error>("/quantization_config", json{{"quant_method", 8}}),
+                   "quantization_config.quant_method: expected text"));
     CHECK(contains(fault<mismatch_error>("/text_config/head_dim", 32), "text_config.head_dim: 32 is not"));
     CHECK(contains(fault<mismatch_error>("/vision_config/supported_aspect_ratios", json{{1, 1}, {2, 1}}),
                    "vision_config.supported_aspect_ratios: other than"));
@@ -288,4 +287,20 @@ TEST_CASE("which release wrote the file") {
     CHECK(with("/transformers_version", "4.56.0").taps_after_layer_suspected);
     CHECK(contains(with("/transformers_version", "soon").warnings.front(), "not a version"));
     CHECK(with("/transformers_version", nullptr).transformers_version.empty());
+}
+
+TEST_CASE("the settings of quantised weights") {
+    CHECK_FALSE(read_config(sample(), "f").quantisation);
+    auto const gptq = with("/quantization_config", json{{"quant_method", "gptq"}, {"bits", 4}}).quantisation;
+    REQUIRE(gptq);
+    CHECK(gptq->method == "gptq");
+    CHECK(json::parse(gptq->text).at("bits") == 4);
+    CHECK(gptq->file == "config.json");
+    CHECK(gptq->key == "quantization_config");
+    auto const inner = with("/text_config/quantization_config", json{{"quant_method", "awq"}}).quantisation;
+    REQUIRE(inner);
+    CHECK(inner->key == "text_config.quantization_config");
+    auto const mlx = with("/quantization", json{{"group_size", 64}, {"bits", 4}}).quantisation;
+    REQUIRE(mlx);
+    CHECK(mlx->method == "mlx");
 }

@@ -103,7 +103,6 @@ TEST_CASE("what a text model's config.json asks for and this library does not do
           row{"/rope_scaling/rope_type", "yarn", "rope_scaling.rope_type \"yarn\" is not supported"},
           row{"/partial_rotary_factor", 0.5, "partial_rotary_factor: other than 1 is not supported"},
           row{"/rope_scaling/partial_rotary_factor", 0.5, "rope_scaling.partial_rotary_factor: other than 1"},
-          row{"/quantization_config", {{"quant_method", "gptq"}}, "quantised (gptq)"},
           row{"/model_type", "mistral", "model_type is \"mistral\", but this library runs \"mllama\""}}) {
         CAPTURE(r.pointer);
         std::string const said = refused<mismatch_error>(r.pointer, r.value);

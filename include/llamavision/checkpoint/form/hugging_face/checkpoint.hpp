@@ -4,6 +4,7 @@
 
 #include <llamavision/checkpoint/container/safetensors.hpp>
 #include <llamavision/checkpoint/description.hpp>
+#include <llamavision/checkpoint/encoding/quantised/join.hpp>
 #include <llamavision/checkpoint/faults.hpp>
 #include <llamavision/checkpoint/form/hugging_face/chat_template.hpp>
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
@@ -22,6 +23,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace llamavision::checkpoint {
@@ -79,7 +81,7 @@ inline void find_weights_into(description& d) {
         d.warnings.push_back(d.path.string() + ": is one of several files of its folder; open the folder");
 }
 
-/// Checks that all tensors are F32, F16 or BF16. Integers and 8-bit floats are in files of quantised models.
+/// Checks that all tensors are F32, F16 or BF16: what no scheme of quantisation has claimed.
 /// @throws mismatch_error that names the others
 inline void check_types(named_tensors const& tensors, std::string const& path) {
     std::vector<std::string> strange;
@@ -88,7 +90,7 @@ inline void check_types(named_tensors const& tensors, std::string const& path) {
             strange.push_back(in_quotes(name) + " (" + std::string(name_of(value.type)) + ")");
     if (!strange.empty())
         throw mismatch_error(
-            path + ": weights must be F32, F16 or BF16; quantised models are not supported: " + listed(strange));
+            path + ": weights must be F32, F16 or BF16, or of a known format of quantised weights: " + listed(strange));
 }
 
 /// Adds a warning for Llama Guard 3. It has the same numbers as an assistant but another purpose, which only its chat
@@ -130,6 +132,10 @@ inline void map_hugging_face(opened& o, progress const& report, faults mode) {
     if (o.weights.files.empty()) return; // no weights were found, and the fault was collected
     auto const kind = o.model ? o.model->values.kind : config::family::mllama;
     o.tensors = read_weights(o.weights, report, mode, &o.problems, kind);
+    attempt(mode, o.problems, [&] {
+        o.tensors =
+            join_quantised(std::move(o.tensors), o.model ? &*o.model : nullptr, o.path.string(), mode, o.problems);
+    });
     if (o.model && o.model->values.text.tied_head)
         attempt(mode, o.problems, [&] { drop_tied_head(o.tensors, o.path.string()); });
     if (auto const file = o.folder / spare_cells_file; has_entry(file))

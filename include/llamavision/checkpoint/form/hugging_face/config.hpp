@@ -92,13 +92,19 @@ namespace detail {
     return result;
 }
 
-inline void refuse_quantised(json_view const& object, std::vector<std::string>& unsupported) {
-    auto const quantised = object.find("quantization_config");
-    if (!quantised) return;
-    auto const method = quantised->find("quant_method");
-    unsupported.push_back(quantised->path() + ": the weights are quantised ("
-                          + (method ? method->text() : std::string("method not named"))
-                          + "), which is not supported; use the original model");
+/// Reads the settings of quantised weights: quantization_config, or MLX's `quantization`, which lacks a quant_method.
+inline void read_quantisation(json_view const& object, model_config& result) {
+    for (char const* const key : {"quantization_config", "quantization"}) {
+        auto const settings = object.find(key);
+        if (!settings || result.quantisation) continue;
+        settings->object();
+        auto const method = settings->find("quant_method");
+        bool const of_mlx = !method && settings->find("bits") && settings->find("group_size");
+        result.quantisation = {method   ? method->text()
+                               : of_mlx ? "mlx"
+                                        : "",
+                               settings->json().dump(), settings->file(), settings->path()};
+    }
 }
 
 inline void refuse_other_activation(json_view const& object, std::string const& supported,
@@ -116,9 +122,8 @@ inline void refuse_other_head_dim(json_view const& text, config::text_numbers co
 }
 
 /// Adds to `unsupported` what a valid file of Llama 3.2 Vision may ask for and this library does not do.
-inline void refuse_of_mllama(json_view const& root, json_view const& text, std::optional<json_view> const& vision,
+inline void refuse_of_mllama(json_view const& text, std::optional<json_view> const& vision,
                              config::numbers const& values, std::vector<std::string>& unsupported) {
-    for (json_view const& object : {root, text}) refuse_quantised(object, unsupported);
     refuse_other_activation(text, "silu", unsupported);
     if (vision) refuse_other_activation(*vision, "gelu", unsupported);
     if (auto const tie = text.find("tie_word_embeddings"); tie && tie->boolean())
@@ -132,7 +137,6 @@ inline void refuse_of_mllama(json_view const& root, json_view const& text, std::
 /// Adds to `unsupported` what a valid file of a text model may ask for and this library does not do.
 inline void refuse_of_llama(json_view const& root, config::text_numbers const& n,
                             std::vector<std::string>& unsupported) {
-    refuse_quantised(root, unsupported);
     refuse_other_activation(root, "silu", unsupported);
     refuse_other_head_dim(root, n, unsupported);
     for (char const* const key : {"attention_bias", "mlp_bias"})
@@ -213,7 +217,7 @@ inline void read_image_token(json_view const& root, model_config& result, std::v
     auto const nothing = nlohmann::json::object();
     result.values.vision = read_vision_numbers(vision ? *vision : json_view(nothing, root.file()));
     if (!vision) result.unstated = config::vision_names();
-    refuse_of_mllama(root, text, vision, result.values, unsupported);
+    refuse_of_mllama(text, vision, result.values, unsupported);
     if (!unsupported.empty()) throw mismatch_error(root.place() + joined(unsupported));
 
     auto found = config::contradictions(result.values);
@@ -227,6 +231,7 @@ inline void read_image_token(json_view const& root, model_config& result, std::v
     read_image_token(root, result, found);
     if (!found.empty()) throw format_error(root.place() + joined(found));
     read_tokens_and_type(root, text, result);
+    for (json_view const& object : {root, text}) read_quantisation(object, result);
     read_version(root, result);
     return result;
 }
@@ -243,6 +248,7 @@ inline void read_image_token(json_view const& root, model_config& result, std::v
         throw format_error(root.place() + joined(found));
     result.image_token = static_cast<std::int32_t>(result.values.text.vocabulary);
     read_tokens_and_type(root, root, result);
+    read_quantisation(root, result);
     if (auto const version = root.find("transformers_version")) result.transformers_version = version->text();
     if (root.find("auto_map"))
         result.warnings.push_back(root.place()

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// The endings of all stored tensors, and the scheme that each of them belongs to.
+#pragma once
+
+#include <llamavision/checkpoint/encoding/quantised/bitsandbytes.hpp>
+#include <llamavision/checkpoint/encoding/quantised/dequantise.hpp>
+#include <llamavision/checkpoint/encoding/quantised/join.hpp>
+#include <llamavision/checkpoint/encoding/quantised/matrix.hpp>
+#include <llamavision/checkpoint/encoding/quantised/parts.hpp>
+#include <llamavision/checkpoint/encoding/quantised/settings.hpp>
+#include <llamavision/support/error.hpp>
+#include <llamavision/support/json.hpp>
+#include <llamavision/support/json_view.hpp>
+#include <llamavision/support/quoted.hpp>
+
+#include <map>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+namespace llamavision::checkpoint {
+
+namespace detail {
+
+/// A scheme: the ending of a tensor that only it has, and its reader.
+struct scheme {
+    std::string_view ending;
+    quantised_matrix (*read)(module_parts&, scheme_settings const&);
+};
+
+inline constexpr scheme schemes[] = {
+    {nf4_state, read_bitsandbytes_4},
+    {fp4_state, read_bitsandbytes_4},
+    {".SCB", read_bitsandbytes_8},
+};
+
+/// All other endings of quantised modules' tensors. ".weight" alone does not make a module quantised.
+inline constexpr std::string_view other_endings[] = {
+    ".weight.absmax", ".weight.quant_map", ".weight.nested_absmax", ".weight.nested_quant_map", ".weight_format",
+};
+
+/// The ending of a stored tensor's name; empty if it is not one of a quantised module's.
+[[nodiscard]] inline std::string_view ending_of(std::string_view name) {
+    std::string_view found;
+    auto const consider = [&](std::string_view ending) {
+        if (name.size() > ending.size() && name.ends_with(ending) && ending.size() > found.size()) found = ending;
+    };
+    for (scheme const& s : schemes) consider(s.ending);
+    for (std::string_view const ending : other_endings) consider(ending);
+    return found;
+}
+
+/// @throws format_error and mismatch_error
+[[nodiscard]] inline std::shared_ptr<quantised_matrix const> read_module(module_parts& parts,
+                                                                         scheme_settings const& s) {
+    for (scheme const& candidate : schemes) {
+        if (!parts.has(candidate.ending)) continue;
+        auto m = std::make_shared<quantised_matrix>(candidate.read(parts, s));
+        m->stored_bytes = parts.bytes();
+        for (auto const& [ending, used] : parts.endings())
+            if (!used) parts.fail(ending, "does not belong to " + m->format);
+        return m;
+    }
+    auto const ending = parts.endings().front().first;
+    parts.fail(ending, "belongs to a quantised weight, but the tensors beside it are of no known format");
+}
+
+/// The modules that have tensors of quantised weights.
+[[nodiscard]] inline std::map<std::string, module_parts> modules_of(named_tensors const& source,
+                                                                    std::string const& file) {
+    std::map<std::string, module_parts> modules;
+    for (auto const& [name, value] : source.tensors) {
+        std::string const ending(ending_of(name));
+        if (ending.empty()) continue;
+        std::string const module = name.substr(0, name.size() - ending.size());
+        modules.try_emplace(module, module, file).first->second.add(ending, value);
+    }
+    for (auto& [name, parts] : modules)
+        if (auto const weight = source.tensors.find(name + ".weight"); weight != source.tensors.end())
+            parts.add(".weight", weight->second);
+    return modules;
+}
+
+} // namespace detail
+
+LLAMAVISION_INLINE named_tensors join_quantised(named_tensors source, model_config const* model,
+                                                std::string const& file, faults mode,
+                                                std::vector<std::string>& problems) {
+    auto modules = detail::modules_of(source, file);
+    if (modules.empty()) return source;
+    bool const said = model && model->quantisation;
+    auto const document = said ? parse_json(model->quantisation->text, file) : nlohmann::json::object();
+    scheme_settings const settings{
+        json_view(document, said ? model->quantisation->file : file, said ? model->quantisation->key : ""),
+        said ? model->quantisation->method : "",
+        detail::dtype_of_torch(model ? model->dtype : "").value_or(dtype::bf16)};
+    for (auto& [name, parts] : modules)
+        attempt(mode, problems, [&, &name = name, &parts = parts] {
+            tensor joined = tensor_of(detail::read_module(parts, settings));
+            for (auto const& part : parts.endings()) source.tensors.erase(name + part.first);
+            source.tensors.emplace(name + ".weight", std::move(joined));
+        });
+    return source;
+}
+
+} // namespace llamavision::checkpoint
