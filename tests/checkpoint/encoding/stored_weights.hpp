@@ -42,6 +42,38 @@ inline std::uint32_t some(std::size_t n, std::size_t k, std::uint32_t limit) {
     return (mixed >> 13) % limit;
 }
 
+/// `count` codes of `bits` bits in words of 32, bit by bit: one stream, or with `whole` as many in a word as it holds.
+inline std::vector<std::uint32_t> in_words(std::vector<std::uint32_t> const& codes, std::size_t bits,
+                                           bool whole = false) {
+    std::vector<std::uint32_t> words;
+    std::size_t at = 0;
+    for (std::uint32_t const code : codes) {
+        if (whole && at % 32 + bits > 32) at = (at / 32 + 1) * 32;
+        for (std::size_t bit = 0; bit < bits; ++bit, ++at) {
+            words.resize(at / 32 + 1);
+            words[at / 32] |= (code >> bit & 1u) << (at % 32);
+        }
+    }
+    return words;
+}
+
+/// Each row of a matrix of codes in words of its own.
+inline std::vector<std::uint32_t> rows_in_words(std::vector<std::uint32_t> const& codes, std::size_t columns,
+                                                std::size_t bits, bool whole = false) {
+    std::vector<std::uint32_t> all;
+    for (auto row = codes.begin(); row != codes.end(); row += static_cast<std::ptrdiff_t>(columns)) {
+        auto const words = in_words({row, row + static_cast<std::ptrdiff_t>(columns)}, bits, whole);
+        all.insert(all.end(), words.begin(), words.end());
+    }
+    return all;
+}
+
+template <class T>
+std::vector<T> transposed(std::vector<T> const& values, std::size_t rows) {
+    std::size_t const columns = values.size() / rows;
+    return made<T>(columns, rows, [&](std::size_t k, std::size_t n) { return values[n * columns + k]; });
+}
+
 /// The files of one checkpoint: tensors, and the quantization_config of its config.json.
 class weights {
   public:
@@ -97,6 +129,17 @@ class weights {
     llamavision::checkpoint::named_tensors tensors_;
     llamavision::checkpoint::model_config model_;
 };
+
+inline std::vector<std::uint16_t> bf16_bits(std::vector<float> const& values) {
+    std::vector<std::uint16_t> bits;
+    for (float const value : values) bits.push_back(bf16::round(value).bits);
+    return bits;
+}
+inline std::vector<std::uint16_t> f16_bits(std::vector<float> const& values) {
+    std::vector<std::uint16_t> bits;
+    for (float const value : values) bits.push_back(f16::round(value).bits);
+    return bits;
+}
 
 inline float as_bf16(float value) { return static_cast<float>(bf16::round(value)); }
 inline float as_f16(float value) { return static_cast<float>(f16::round(value)); }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <llamavision/checkpoint/encoding/quantised/bitsandbytes.hpp>
+#include <llamavision/checkpoint/encoding/quantised/bytes.hpp>
+#include <llamavision/checkpoint/encoding/quantised/compressed_tensors.hpp>
 #include <llamavision/checkpoint/encoding/quantised/dequantise.hpp>
 #include <llamavision/checkpoint/encoding/quantised/join.hpp>
 #include <llamavision/checkpoint/encoding/quantised/matrix.hpp>
@@ -29,14 +31,15 @@ struct scheme {
 };
 
 inline constexpr scheme schemes[] = {
-    {nf4_state, read_bitsandbytes_4},
-    {fp4_state, read_bitsandbytes_4},
-    {".SCB", read_bitsandbytes_8},
+    {nf4_state, read_bitsandbytes_4}, {fp4_state, read_bitsandbytes_4}, {".SCB", read_bitsandbytes_8},
+    {".weight_packed", read_packed},  {".weight_scale", read_bytes},    {".weight_scale_inv", read_bytes},
 };
 
 /// All other endings of quantised modules' tensors. ".weight" alone does not make a module quantised.
 inline constexpr std::string_view other_endings[] = {
-    ".weight.absmax", ".weight.quant_map", ".weight.nested_absmax", ".weight.nested_quant_map", ".weight_format",
+    ".weight.absmax",    ".weight.quant_map",   ".weight.nested_absmax", ".weight.nested_quant_map", ".weight_format",
+    ".weight_shape",     ".weight_zero_point",  ".weight_g_idx",         ".weight_global_scale",     ".input_scale",
+    ".input_zero_point", ".input_global_scale", ".output_scale",         ".output_zero_point",
 };
 
 /// The ending of a stored tensor's name; empty if it is not one of a quantised module's.
