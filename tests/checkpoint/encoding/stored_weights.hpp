@@ -93,6 +93,13 @@ class weights {
     }
     void no_settings() { model_.quantisation.reset(); }
     void computed(std::string type) { model_.dtype = std::move(type); }
+    [[nodiscard]] llamavision::checkpoint::model_config& model() { return model_; }
+    /// Gives the module m another name.
+    void rename(std::string const& name) {
+        auto old = std::move(tensors_.tensors);
+        tensors_.tensors.clear();
+        for (auto& [key, value] : old) tensors_.tensors.emplace(name + key.substr(1), std::move(value));
+    }
 
     [[nodiscard]] llamavision::checkpoint::named_tensors read() const {
         std::vector<std::string> problems;

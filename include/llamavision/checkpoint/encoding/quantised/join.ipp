@@ -6,6 +6,7 @@
 #include <llamavision/checkpoint/encoding/quantised/bytes.hpp>
 #include <llamavision/checkpoint/encoding/quantised/compressed_tensors.hpp>
 #include <llamavision/checkpoint/encoding/quantised/dequantise.hpp>
+#include <llamavision/checkpoint/encoding/quantised/gptq.hpp>
 #include <llamavision/checkpoint/encoding/quantised/join.hpp>
 #include <llamavision/checkpoint/encoding/quantised/matrix.hpp>
 #include <llamavision/checkpoint/encoding/quantised/parts.hpp>
@@ -33,13 +34,28 @@ struct scheme {
 inline constexpr scheme schemes[] = {
     {nf4_state, read_bitsandbytes_4}, {fp4_state, read_bitsandbytes_4}, {".SCB", read_bitsandbytes_8},
     {".weight_packed", read_packed},  {".weight_scale", read_bytes},    {".weight_scale_inv", read_bytes},
+    {".qweight", read_gptq},
 };
 
 /// All other endings of quantised modules' tensors. ".weight" alone does not make a module quantised.
 inline constexpr std::string_view other_endings[] = {
-    ".weight.absmax",    ".weight.quant_map",   ".weight.nested_absmax", ".weight.nested_quant_map", ".weight_format",
-    ".weight_shape",     ".weight_zero_point",  ".weight_g_idx",         ".weight_global_scale",     ".input_scale",
-    ".input_zero_point", ".input_global_scale", ".output_scale",         ".output_zero_point",
+    ".weight.absmax",
+    ".weight.quant_map",
+    ".weight.nested_absmax",
+    ".weight.nested_quant_map",
+    ".weight_format",
+    ".weight_shape",
+    ".weight_zero_point",
+    ".weight_g_idx",
+    ".weight_global_scale",
+    ".input_scale",
+    ".input_zero_point",
+    ".input_global_scale",
+    ".output_scale",
+    ".output_zero_point",
+    ".qzeros",
+    ".scales",
+    ".g_idx",
 };
 
 /// The ending of a stored tensor's name; empty if it is not one of a quantised module's.
@@ -96,7 +112,7 @@ LLAMAVISION_INLINE named_tensors join_quantised(named_tensors source, model_conf
     scheme_settings const settings{
         json_view(document, said ? model->quantisation->file : file, said ? model->quantisation->key : ""),
         said ? model->quantisation->method : "",
-        detail::dtype_of_torch(model ? model->dtype : "").value_or(dtype::bf16)};
+        detail::dtype_of_torch(model ? model->dtype : "").value_or(dtype::bf16), model ? &model->values : nullptr};
     for (auto& [name, parts] : modules)
         attempt(mode, problems, [&, &name = name, &parts = parts] {
             tensor joined = tensor_of(detail::read_module(parts, settings));

@@ -6,6 +6,7 @@
 
 #include <llamavision/checkpoint/encoding/quantised/parts.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
+#include <llamavision/config/numbers.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json_view.hpp>
 #include <llamavision/support/quoted.hpp>
@@ -24,6 +25,7 @@ struct scheme_settings {
     json_view json;               ///< an object; without quantization_config an empty one
     std::string method;           ///< "bitsandbytes", "gptq", ...; "mlx" for its files, which do not say it; or empty
     dtype computed = dtype::bf16; ///< dtype of config.json: F32, F16 or BF16
+    config::numbers const* numbers = nullptr; ///< the model's; null if they are not known
 };
 
 namespace detail {
