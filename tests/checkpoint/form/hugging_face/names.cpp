@@ -19,6 +19,7 @@ TEST_CASE("the newer spelling becomes the hub's") {
     CHECK(canonical_name("model.layers.0.mlp.up_proj.weight") == "language_model.model.layers.0.mlp.up_proj.weight");
     CHECK(canonical_name("model.embed_tokens.weight") == "language_model.model.embed_tokens.weight");
     CHECK(canonical_name("model.norm.weight") == "language_model.model.norm.weight");
+    CHECK(canonical_name("vision_tower.layernorm_pre.bias") == "vision_model.layernorm_pre.bias"); // mlx-vlm
 }
 
 TEST_CASE("the hub's spelling and strangers stay") {

@@ -9,6 +9,7 @@
 #include <llamavision/checkpoint/encoding/quantised/gptq.hpp>
 #include <llamavision/checkpoint/encoding/quantised/join.hpp>
 #include <llamavision/checkpoint/encoding/quantised/matrix.hpp>
+#include <llamavision/checkpoint/encoding/quantised/mlx.hpp>
 #include <llamavision/checkpoint/encoding/quantised/parts.hpp>
 #include <llamavision/checkpoint/encoding/quantised/settings.hpp>
 #include <llamavision/support/error.hpp>
@@ -32,9 +33,10 @@ struct scheme {
 };
 
 inline constexpr scheme schemes[] = {
-    {nf4_state, read_bitsandbytes_4}, {fp4_state, read_bitsandbytes_4}, {".SCB", read_bitsandbytes_8},
-    {".weight_packed", read_packed},  {".weight_scale", read_bytes},    {".weight_scale_inv", read_bytes},
-    {".qweight", read_gptq},
+    {nf4_state, read_bitsandbytes_4}, {fp4_state, read_bitsandbytes_4},
+    {".SCB", read_bitsandbytes_8},    {".weight_packed", read_packed},
+    {".weight_scale", read_bytes},    {".weight_scale_inv", read_bytes},
+    {".qweight", read_gptq},          {".scales", read_mlx},
 };
 
 /// All other endings of quantised modules' tensors. ".weight" alone does not make a module quantised.
@@ -54,8 +56,8 @@ inline constexpr std::string_view other_endings[] = {
     ".output_scale",
     ".output_zero_point",
     ".qzeros",
-    ".scales",
     ".g_idx",
+    ".biases",
 };
 
 /// The ending of a stored tensor's name; empty if it is not one of a quantised module's.

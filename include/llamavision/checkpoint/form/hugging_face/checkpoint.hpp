@@ -10,6 +10,7 @@
 #include <llamavision/checkpoint/form/hugging_face/config.hpp>
 #include <llamavision/checkpoint/form/hugging_face/generation_config.hpp>
 #include <llamavision/checkpoint/form/hugging_face/names.hpp>
+#include <llamavision/checkpoint/form/hugging_face/patches.hpp>
 #include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
 #include <llamavision/checkpoint/form/hugging_face/shards.hpp>
 #include <llamavision/checkpoint/tied_head.hpp>
@@ -136,6 +137,7 @@ inline void map_hugging_face(opened& o, progress const& report, faults mode) {
         o.tensors =
             join_quantised(std::move(o.tensors), o.model ? &*o.model : nullptr, o.path.string(), mode, o.problems);
     });
+    if (o.model) bring_patches_to_pytorch(o.tensors, o.model->values.vision);
     if (o.model && o.model->values.text.tied_head)
         attempt(mode, o.problems, [&] { drop_tied_head(o.tensors, o.path.string()); });
     if (auto const file = o.folder / spare_cells_file; has_entry(file))

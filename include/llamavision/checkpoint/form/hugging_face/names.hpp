@@ -23,6 +23,8 @@ namespace llamavision::checkpoint {
 ///     model.vision_model.X           vision_model.X
 ///     model.multi_modal_projector.X  multi_modal_projector.X
 ///
+/// mlx-vlm calls the tower vision_tower.X, which is vision_model.X.
+///
 /// The text half saved alone (MllamaForCausalLM) has other names, except for the newer name of the head:
 ///
 ///     model.embed_tokens.X           language_model.model.embed_tokens.X
@@ -36,6 +38,7 @@ namespace llamavision::checkpoint {
         {"model.language_model.", "language_model.model."},
         {"lm_head.", "language_model.lm_head."},
         {"model.vision_model.", "vision_model."},
+        {"vision_tower.", "vision_model."},
         {"model.multi_modal_projector.", "multi_modal_projector."},
         {"model.embed_tokens.", "language_model.model.embed_tokens."},
         {"model.layers.", "language_model.model.layers."},
