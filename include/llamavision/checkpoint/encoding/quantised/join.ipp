@@ -12,6 +12,7 @@
 #include <llamavision/checkpoint/encoding/quantised/mlx.hpp>
 #include <llamavision/checkpoint/encoding/quantised/parts.hpp>
 #include <llamavision/checkpoint/encoding/quantised/settings.hpp>
+#include <llamavision/checkpoint/encoding/quantised/torchao.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>
@@ -37,6 +38,7 @@ inline constexpr scheme schemes[] = {
     {".SCB", read_bitsandbytes_8},    {".weight_packed", read_packed},
     {".weight_scale", read_bytes},    {".weight_scale_inv", read_bytes},
     {".qweight", read_gptq},          {".scales", read_mlx},
+    {"._weight_qdata", read_torchao},
 };
 
 /// All other endings of quantised modules' tensors. ".weight" alone does not make a module quantised.
@@ -58,6 +60,8 @@ inline constexpr std::string_view other_endings[] = {
     ".qzeros",
     ".g_idx",
     ".biases",
+    "._weight_scale",
+    "._weight_zero_point",
 };
 
 /// The ending of a stored tensor's name; empty if it is not one of a quantised module's.
