@@ -60,8 +60,8 @@ TEST_CASE("a file's tensors, in any order, with odd offsets, scalars and empty s
 
 TEST_CASE("every element type has its name and size") {
     std::pair<char const*, std::size_t> const types[] = {
-        {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I16", 2}, {"U16", 2}, {"F16", 2},
-        {"BF16", 2}, {"I32", 4}, {"U32", 4}, {"F32", 4},     {"I64", 8},     {"U64", 8}, {"F64", 8}};
+        {"BOOL", 1}, {"U8", 1},   {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"F8_E8M0", 1}, {"I16", 2}, {"U16", 2},
+        {"F16", 2},  {"BF16", 2}, {"I32", 4}, {"U32", 4},     {"F32", 4},     {"I64", 8},     {"U64", 8}, {"F64", 8}};
     for (auto const& [name, size] : types) {
         auto const result =
             parse(file_of(R"({"t":)" + entry(name, "[1]", "0", std::to_string(size)) + "}", std::string(size, 0)));

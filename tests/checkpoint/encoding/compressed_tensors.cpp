@@ -121,6 +121,21 @@ TEST_CASE("compressed-tensors: the order of groups") { // actorder, up to 0.18
     }
 }
 
+TEST_CASE("compressed-tensors: of two widths that fit a row, it is the one that the settings describe") {
+    auto const words = std::vector<std::uint32_t>(4, 0x12345678u); // 32 codes of 4 bits, or of 3 bits, 10 in a word
+    weights w;
+    w.set("m.weight_packed", dtype::i32, {1, 4}, words);
+    w.set("m.weight_shape", dtype::i64, {2}, std::vector<std::int64_t>{1, 32});
+    w.set("m.weight_scale", dtype::bf16, {1, 1}, bf16_bits({1.0f}));
+    for (unsigned const bits : {3u, 4u}) {
+        w.settings("compressed-tensors",
+                   scheme("pack-quantized", R"("type": "int", "num_bits": )" + std::to_string(bits)));
+        CHECK(bits_of(*w.weight().stored) == bits);
+        CHECK(w.values(dtype::bf16)[1]
+              == static_cast<float>(0x12345678u >> bits & ((1u << bits) - 1)) - static_cast<float>(1u << (bits - 1)));
+    }
+}
+
 TEST_CASE("compressed-tensors: int-quantized") {
     auto w = bytes(dtype::i8, "compressed-tensors",
                    scheme("int-quantized", R"("type": "int", "num_bits": 8, "symmetric": true)"));

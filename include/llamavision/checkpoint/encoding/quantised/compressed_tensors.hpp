@@ -54,27 +54,22 @@ struct compressed_facts {
     return facts.symmetric ? differs(weights->find("symmetric"), *facts.symmetric) : "";
 }
 
-/// Checks that one of config_groups describes the module. Which one is meant for it, its `targets` say in names that
-/// need not be the file's.
+/// What config_groups say against the module; empty if one of them describes it. Which one is meant for it, its
+/// `targets` say in names that need not be the file's.
+[[nodiscard]] inline std::string denied_by_groups(scheme_settings const& s, compressed_facts const& facts) {
+    std::string denied = s.json.place() + "config_groups is empty";
+    for (auto const& [name, scheme] : s.json.at("config_groups").members()) {
+        denied = contradiction(scheme, s.json, facts);
+        if (denied.empty()) break;
+    }
+    return denied;
+}
+
+/// Checks that one of config_groups describes the module.
 inline void check_groups(module_parts const& parts, std::string_view ending, scheme_settings const& s,
                          std::string const& is, compressed_facts const& facts) {
     if (s.method != "compressed-tensors") return;
-    std::string denied;
-    for (auto const& [name, scheme] : s.json.at("config_groups").members()) {
-        denied = contradiction(scheme, s.json, facts);
-        if (denied.empty()) return;
-    }
-    deny(parts, ending, is, denied.empty() ? s.json.place() + "config_groups is empty" : denied);
-}
-
-/// The widths that config_groups name.
-[[nodiscard]] inline std::vector<unsigned> widths_of(scheme_settings const& s) {
-    std::vector<unsigned> widths;
-    for (auto const& [name, scheme] : s.json.at("config_groups").members())
-        if (auto const weights = scheme.find("weights"))
-            if (auto const bits = weights->find("num_bits"); bits && bits->positive() <= 8)
-                widths.push_back(static_cast<unsigned>(bits->positive()));
-    return widths;
+    if (std::string const denied = denied_by_groups(s, facts); !denied.empty()) deny(parts, ending, is, denied);
 }
 
 /// Whether a row of `words` words is a stream of codes, or holds whole codes in each word; empty if it is neither.
@@ -108,24 +103,35 @@ inline void check_groups(module_parts const& parts, std::string_view ending, sch
     m.rows = packed.shape[0];
     m.columns = static_cast<std::size_t>(extents[1]);
 
-    std::optional<bool> dense;
-    unsigned bits = 0;
-    auto widths = widths_of(s);
-    for (unsigned other = 2; other <= 8; ++other) widths.push_back(other);
-    for (unsigned const width : widths) {
-        if (dense || width < 2) continue;
-        dense = is_dense(m.columns, width, packed.shape[1], s);
-        bits = width;
-    }
-    if (!dense) parts.fail(packed_name, "its rows are no " + std::to_string(m.columns) + " codes of 2 to 8 bits");
-
     grouped_integers g;
-    g.codes = codes_along_rows(packed.bytes, m.rows, m.columns, bits, 4, *dense);
     g.scales =
         read_group_scales(parts, ".weight_scale", {dtype::bf16, dtype::f16, dtype::f32}, m.rows, m.columns, g.group);
     std::size_t const groups = m.columns / g.group;
-    g.zero = std::int32_t{1} << (bits - 1);
     bool const symmetric = !parts.has(".weight_zero_point");
+
+    // The width of a row may fit several numbers of bits; then it is one that config_groups describe.
+    compressed_facts facts{"pack-quantized", "int", 0, groups == 1 ? 0 : g.group, symmetric};
+    std::optional<bool> dense;
+    unsigned bits = 0;
+    for (unsigned width = 2; width <= 8; ++width) {
+        auto const fits = is_dense(m.columns, width, packed.shape[1], s);
+        if (!fits) continue;
+        facts.bits = width;
+        bool const described = denied_by_groups(s, facts).empty();
+        if (dense && !described) continue;
+        dense = fits;
+        bits = width;
+        if (described) break;
+    }
+    if (!dense) parts.fail(packed_name, "its rows are no " + std::to_string(m.columns) + " codes of 2 to 8 bits");
+    facts.bits = bits;
+    check_groups(parts, packed_name, s,
+                 std::to_string(bits) + " bits in groups of " + std::to_string(g.group)
+                     + (symmetric ? "" : " with zero points"),
+                 facts);
+
+    g.codes = codes_along_rows(packed.bytes, m.rows, m.columns, bits, 4, *dense);
+    g.zero = std::int32_t{1} << (bits - 1);
     if (!symmetric) {
         std::size_t const words = words_of(m.rows, bits, 4, *dense);
         tensor const& zeros = parts.at(".weight_zero_point", {dtype::i32}, {words, groups});
@@ -133,10 +139,6 @@ inline void check_groups(module_parts const& parts, std::string_view ending, sch
         g.zero = 0;
     }
     g.groups = read_group_indices(parts, ".weight_g_idx", m.columns, g.group);
-    check_groups(parts, packed_name, s,
-                 std::to_string(bits) + " bits in groups of " + std::to_string(g.group)
-                     + (symmetric ? "" : " with zero points"),
-                 {"pack-quantized", "int", bits, g.group == m.columns ? 0 : g.group, symmetric});
     m.native = native_type(g.scales.type, s);
     m.values = g;
     return m;

@@ -34,14 +34,17 @@ namespace detail {
     return scale;
 }
 
+/// a * b, rounded to a float. It is exact as a double, so that no compiler fuses it with a sum that follows.
+[[nodiscard]] inline float product(float a, float b) {
+    return static_cast<float>(static_cast<double>(a) * static_cast<double>(b));
+}
+
 /// Scale `i` of the blocks.
 [[nodiscard]] inline float block_scale(codebook_blocks const& c, std::size_t i) {
     if (c.nested_block == 0)
         return c.transposed == 0 ? value_at(c.scales, i, 0) : value_at(c.scales, i % c.transposed, i / c.transposed);
     auto const code = static_cast<std::uint8_t>(value_at(c.scales, i, 0));
-    // The product is exact as a double, so that no compiler fuses it with the sum.
-    auto const scale = static_cast<float>(static_cast<double>(c.nested_table[code])
-                                          * static_cast<double>(value_at(c.nested_scales, i / c.nested_block, 0)));
+    float const scale = product(c.nested_table[code], value_at(c.nested_scales, i / c.nested_block, 0));
     if (!c.nested_in_bf16) return scale + c.offset;
     return rounded_to(dtype::bf16, rounded_to(dtype::bf16, scale) + rounded_to(dtype::bf16, c.offset));
 }
@@ -69,9 +72,15 @@ inline void row_of(grouped_integers const& g, quantised_matrix const& m, std::si
         std::size_t const group = group_of(g, k), stop = g.groups.empty() ? std::min(m.columns, k + g.group) : k + 1;
         float const scale = rounded_to(type, finite_scale(value_at(g.scales, row, group), m, row));
         if (g.offsets) {
-            float const offset = finite_scale(value_at(*g.offsets, row, group), m, row);
+            float const offset = g.sign * finite_scale(value_at(*g.offsets, row, group), m, row);
             for (; k < stop; ++k)
-                to[k] = rounded_to(type, static_cast<float>(code_at(g.codes, row, k)) * scale) + offset;
+                to[k] = rounded_to(type, product(static_cast<float>(code_at(g.codes, row, k)), scale)) + offset;
+            continue;
+        }
+        if (g.centres) {
+            float const centre = finite_scale(value_at(*g.centres, row, group), m, row);
+            for (; k < stop; ++k)
+                to[k] = rounded_to(type, static_cast<float>(code_at(g.codes, row, k)) - centre) * scale;
             continue;
         }
         std::int32_t const zero =

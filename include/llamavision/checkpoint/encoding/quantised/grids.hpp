@@ -27,6 +27,10 @@ struct code_grid {
     bool dense = true;        ///< a stream of bits, whose codes may cross into the next word; false: none does
     bool interleaved = false; ///< AWQ: nibble i of a word is code {0, 2, 4, 6, 1, 3, 5, 7}[i] of its eight
     std::size_t word_step = 4, line_step = 0;
+    /// HQQ, quanto: not 0 if a word's codes are that many places of the matrix apart, counted over rows: place i is in
+    /// word i % distance.
+    std::size_t distance = 0;
+    bool high_first = false; ///< then: the first of a word's codes has the highest bits
 };
 
 /// Words that `count` neighbouring codes take.
@@ -62,11 +66,19 @@ namespace detail {
     return word;
 }
 
+/// Code `i` of a matrix whose words hold distant codes.
+[[nodiscard]] inline std::uint32_t distant_code(code_grid const& g, std::size_t i) {
+    std::size_t const in_word = i / g.distance, last = g.word * 8 / g.bits - 1;
+    std::size_t const shift = g.bits * (g.high_first ? last - in_word : in_word);
+    return static_cast<std::uint32_t>(word_at(g, i % g.distance * g.word) >> shift) & ((1u << g.bits) - 1u);
+}
+
 } // namespace detail
 
 /// The code of one place.
 /// @pre the place exists, and its words lie inside of `bytes`, which readers check
 [[nodiscard]] inline std::uint32_t code_at(code_grid const& g, std::size_t row, std::size_t column) {
+    if (g.distance != 0) return detail::distant_code(g, row * g.columns + column);
     unsigned const width_bits = g.word == 1 ? 3 : 5, width = 1u << width_bits;
     std::size_t const bit = detail::first_bit(g, g.along_rows ? column : row), within = bit & (width - 1);
     std::size_t const at = (g.along_rows ? row : column) * g.line_step + (bit >> width_bits) * g.word_step;

@@ -7,10 +7,12 @@
 #include <llamavision/checkpoint/encoding/quantised/compressed_tensors.hpp>
 #include <llamavision/checkpoint/encoding/quantised/dequantise.hpp>
 #include <llamavision/checkpoint/encoding/quantised/gptq.hpp>
+#include <llamavision/checkpoint/encoding/quantised/hqq.hpp>
 #include <llamavision/checkpoint/encoding/quantised/join.hpp>
 #include <llamavision/checkpoint/encoding/quantised/matrix.hpp>
 #include <llamavision/checkpoint/encoding/quantised/mlx.hpp>
 #include <llamavision/checkpoint/encoding/quantised/parts.hpp>
+#include <llamavision/checkpoint/encoding/quantised/quanto.hpp>
 #include <llamavision/checkpoint/encoding/quantised/settings.hpp>
 #include <llamavision/checkpoint/encoding/quantised/torchao.hpp>
 #include <llamavision/support/error.hpp>
@@ -34,11 +36,18 @@ struct scheme {
 };
 
 inline constexpr scheme schemes[] = {
-    {nf4_state, read_bitsandbytes_4}, {fp4_state, read_bitsandbytes_4},
-    {".SCB", read_bitsandbytes_8},    {".weight_packed", read_packed},
-    {".weight_scale", read_bytes},    {".weight_scale_inv", read_bytes},
-    {".qweight", read_gptq},          {".scales", read_mlx},
+    {nf4_state, read_bitsandbytes_4},
+    {fp4_state, read_bitsandbytes_4},
+    {".SCB", read_bitsandbytes_8},
+    {".weight_packed", read_packed},
+    {".weight_scale", read_bytes},
+    {".weight_scale_inv", read_bytes},
+    {".qweight", read_gptq},
+    {".scales", read_mlx},
     {"._weight_qdata", read_torchao},
+    {".W_q", read_hqq},
+    {".weight._data._data", read_quanto_bits},
+    {".weight._data", read_quanto_bytes},
 };
 
 /// All other endings of quantised modules' tensors. ".weight" alone does not make a module quantised.
@@ -62,6 +71,26 @@ inline constexpr std::string_view other_endings[] = {
     ".biases",
     "._weight_scale",
     "._weight_zero_point",
+    ".scale",
+    ".zero",
+    ".nbits",
+    ".axis",
+    ".shape",
+    ".group_size",
+    ".packing",
+    ".unpack_view_dtype",
+    ".view_as_float",
+    ".compute_dtype",
+    ".offload_meta",
+    ".encoded_state_dict",
+    ".channel_wise",
+    ".stores_quant_config",
+    ".optimize",
+    ".round_zero",
+    ".quant_scale",
+    ".quant_zero",
+    ".weight._scale",
+    ".weight._shift",
 };
 
 /// The ending of a stored tensor's name; empty if it is not one of a quantised module's.

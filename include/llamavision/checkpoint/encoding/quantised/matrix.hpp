@@ -43,7 +43,10 @@ struct grouped_integers {
     value_grid scales;                 ///< (row, group)
     std::optional<code_grid> zeros;    ///< (row, group), packed; their value is the code plus `zero`
     std::int32_t zero = 0;             ///< without `zeros`: of all groups
-    std::optional<value_grid> offsets; ///< (row, group): w = round(q * scale) + offset; then there are no zero points
+    /// (row, group), in place of zero points: w = round(q * scale) + sign * offset.
+    std::optional<value_grid> offsets;
+    float sign = 1;
+    std::optional<value_grid> centres; ///< (row, group), in place of zero points: w = round(q - centre) * scale
 };
 
 /// Signed integers of 8 bits, with a scale for each row or group of columns: w = ((q - zero) * scale) * factor.

@@ -4,6 +4,7 @@
 // is an error, because one of the two is then not what its writer meant.
 #pragma once
 
+#include <llamavision/checkpoint/encoding/quantised/inputs.hpp>
 #include <llamavision/checkpoint/encoding/quantised/parts.hpp>
 #include <llamavision/checkpoint/tensor.hpp>
 #include <llamavision/config/numbers.hpp>
@@ -44,6 +45,14 @@ inline void check_method(module_parts const& parts, std::string_view ending, sch
     deny(parts, ending, is,
          s.method.empty() ? s.json.place() + "there is no quantization_config that says so"
                           : s.json.place() + "quant_method is " + in_quotes(s.method));
+}
+
+/// The columns of the module's weight, where its tensors do not tell.
+[[nodiscard]] inline std::size_t known_inputs(module_parts const& parts, std::string_view ending,
+                                              scheme_settings const& s) {
+    std::size_t const inputs = s.numbers ? inputs_of(parts.name(), *s.numbers) : 0;
+    if (inputs == 0) parts.fail(ending, "no tensor tells its rows and columns, and config.json knows no such layer");
+    return inputs;
 }
 
 /// Checks an integer that the settings may say.
