@@ -17,8 +17,8 @@ namespace llamavision::checkpoint {
 /// A key of a small file that is known.
 struct known_key {
     std::string_view name;
-    bool matters = false; ///< it changes answers, and is not obeyed: named unless its value is null, an empty list,
-                          ///< or `neutral`
+    bool matters = false; ///< it changes answers, and is not obeyed: named unless its value is null, an empty list or
+                          ///< object, or `neutral`
     std::string_view neutral{}; ///< as JSON: the value that changes nothing; empty if there is none
 };
 
@@ -32,7 +32,7 @@ struct known_key {
         std::string const& name = key;
         auto const entry =
             std::find_if(known.begin(), known.end(), [&name](known_key const& k) { return k.name == name; });
-        if (value.is_null() || (value.is_array() && value.empty())) continue;
+        if (value.is_null() || (value.is_structured() && value.empty())) continue;
         if (entry != known.end()
             && (!entry->matters || (!entry->neutral.empty() && value == nlohmann::json::parse(entry->neutral))))
             continue;

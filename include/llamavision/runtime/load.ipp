@@ -89,8 +89,10 @@ LLAMAVISION_INLINE loaded_parts load_parts(checkpoint::opened folder, config::nu
     if (!options.adapter.empty()) {
         adapter = checkpoint::open_adapter(options.adapter);
         bool const base = parts.tokenizer && is_base(folder, *parts.tokenizer);
-        auto warning = checkpoint::other_base_warning(*adapter, base);
-        if (!warning.empty()) parts.defaults.warnings.push_back(std::move(warning));
+        auto& warnings = parts.defaults.warnings;
+        warnings.insert(warnings.end(), adapter->config.warnings.begin(), adapter->config.warnings.end());
+        auto other = checkpoint::other_base_warning(*adapter, base);
+        if (!other.empty()) warnings.push_back(std::move(other));
     }
     if (options.on_warning)
         for (std::string const& warning : parts.defaults.warnings) options.on_warning(warning);

@@ -269,3 +269,12 @@ TEST_CASE("an adapter of an Instruct model on a base model is named, and the rev
     CHECK(said("meta-llama/Llama-Guard-3-11B-Vision", false).empty());
     CHECK(said("", true).empty());
 }
+
+TEST_CASE("a key of adapter_config.json that is not known is named") {
+    nlohmann::json document{{"peft_type", "LORA"}, {"r", 4}, {"lora_dropout", 0.1}, {"target_modules", "q_proj"}};
+    CHECK(read_adapter_config(document, "adapter_config.json").warnings.empty());
+    document["mixing"] = 0.5;
+    auto const said = read_adapter_config(document, "adapter_config.json").warnings;
+    REQUIRE(said.size() == 1);
+    CHECK(contains(said.front(), "adapter_config.json: is not obeyed in: mixing 0.5"));
+}

@@ -17,6 +17,7 @@ struct adapter_config {
     std::vector<std::pair<std::string, std::size_t>> ranks; ///< rank_pattern: the ranks of single modules
     std::vector<std::pair<std::string, double>> alphas;     ///< alpha_pattern: their alphas
     std::string base;                                       ///< base_model_name_or_path; empty if the file does not say
+    std::vector<std::string> warnings;                      ///< what is not known, and may change answers
 };
 
 } // namespace llamavision::checkpoint

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <llamavision/checkpoint/adapter/config.hpp>
+#include <llamavision/checkpoint/understood.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>
 #include <llamavision/support/quoted.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
@@ -20,6 +22,56 @@
 #include <vector>
 
 namespace llamavision::checkpoint {
+
+/// The keys of adapter_config.json (PEFT 0.13 to 0.21: LoraConfig). Which modules were trained, the tensors tell.
+inline constexpr std::array adapter_keys{
+    // Read, or refused, below.
+    known_key{"peft_type"},
+    known_key{"r"},
+    known_key{"lora_alpha"},
+    known_key{"use_rslora"},
+    known_key{"base_model_name_or_path"},
+    known_key{"rank_pattern"},
+    known_key{"alpha_pattern"},
+    known_key{"init_lora_weights"},
+    known_key{"use_dora"},
+    known_key{"use_qalora"},
+    known_key{"use_bdlora"},
+    known_key{"lora_bias"},
+    known_key{"fan_in_fan_out"},
+    known_key{"layer_replication"},
+    known_key{"megatron_config"},
+    known_key{"trainable_token_indices"},
+    known_key{"target_parameters"},
+    known_key{"alora_invocation_tokens"},
+    known_key{"arrow_config"},
+    known_key{"kasa_config"},
+    known_key{"monteclora_config"},
+    known_key{"loftq_config"},
+    known_key{"eva_config"},
+    known_key{"corda_config"},
+    known_key{"velora_config"},
+    known_key{"lora_ga_config"},
+    known_key{"runtime_config"},
+    // How it was trained and is stored.
+    known_key{"peft_version"},
+    known_key{"auto_mapping"},
+    known_key{"revision"},
+    known_key{"task_type"},
+    known_key{"inference_mode"},
+    known_key{"target_modules"},
+    known_key{"exclude_modules"},
+    known_key{"lora_dropout"},
+    known_key{"bias"},
+    known_key{"modules_to_save"},
+    known_key{"layers_to_transform"},
+    known_key{"layers_pattern"},
+    known_key{"megatron_core"},
+    known_key{"qalora_group_size"},
+    known_key{"ensure_weight_tying"},
+    known_key{"unsloth_fixed"},
+    known_key{"unsloth_version"},
+};
 
 namespace detail {
 
@@ -106,6 +158,8 @@ inline void refuse_other_adapters(json_view const& root) {
     if (auto const value = root.find("lora_alpha")) result.alpha = value->number();
     if (auto const value = root.find("use_rslora")) result.by_root = value->boolean();
     if (auto const value = root.find("base_model_name_or_path")) result.base = value->text();
+    if (auto what = unheeded_warning(file, unheeded(document, adapter_keys)); !what.empty())
+        result.warnings.push_back(std::move(what));
     if (auto const patterns = root.find("rank_pattern"))
         for (auto const& [key, value] : patterns->members()) {
             detail::check_pattern(key, value);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <llamavision/checkpoint/description.hpp>
+#include <llamavision/checkpoint/form/hugging_face/known_keys.hpp>
 #include <llamavision/support/json.hpp>
 #include <llamavision/support/json_view.hpp>
 #include <llamavision/support/quoted.hpp>
@@ -14,6 +15,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace llamavision::checkpoint {
 
@@ -53,8 +56,10 @@ namespace llamavision::checkpoint {
 /// The templates of a folder: in chat_template.jinja (others in additional_chat_templates/NAME.jinja),
 /// chat_template.json or tokenizer_config.json, whichever is first, as in transformers 4.54.1. Of several, the one
 /// named "default" counts, and with tools the one named "tool_use".
+/// @param warnings where what is not obeyed in tokenizer_config.json is added; null: nowhere
 /// @throws file_error and format_error
-[[nodiscard]] inline template_source find_chat_template(std::filesystem::path const& folder) {
+[[nodiscard]] inline template_source find_chat_template(std::filesystem::path const& folder,
+                                                        std::vector<std::string>* warnings = nullptr) {
     constexpr std::size_t limit = std::size_t{1} << 20;
     template_source found;
     auto const take = [&](std::map<std::string, std::string> const& named, std::filesystem::path const& path) {
@@ -85,7 +90,10 @@ namespace llamavision::checkpoint {
         if ((!names_words && !found.text.empty()) || !has_entry(path)) continue;
         auto const document = read_json(path, {.bytes = 16 * limit});
         if (found.text.empty()) take(read_chat_templates(document, path.string()), path);
-        if (names_words) found.words = read_template_words(document);
+        if (!names_words) continue;
+        found.words = read_template_words(document);
+        auto what = tokenizer_config_warning(document, path.string());
+        if (warnings && !what.empty()) warnings->push_back(std::move(what));
     }
     return found;
 }

@@ -120,7 +120,7 @@ inline void describe_hugging_face(description& d, faults mode) {
     step([&] { detail::read_generation_into(d); });
     step([&] { detail::read_pictures_into(d); });
     step([&] {
-        d.chat = find_chat_template(d.folder);
+        d.chat = find_chat_template(d.folder, &d.warnings);
         detail::warn_of_guard(d);
     });
     step([&] { detail::find_tokenizer(d); });

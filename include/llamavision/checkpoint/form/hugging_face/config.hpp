@@ -4,6 +4,7 @@
 #pragma once
 
 #include <llamavision/checkpoint/form/hugging_face/config_values.hpp>
+#include <llamavision/checkpoint/form/hugging_face/known_keys.hpp>
 #include <llamavision/checkpoint/form/hugging_face/token_ids.hpp>
 #include <llamavision/checkpoint/form/hugging_face/version.hpp>
 #include <llamavision/checkpoint/model_config.hpp>
@@ -17,6 +18,7 @@
 #include <llamavision/support/json_view.hpp>
 #include <llamavision/support/listed.hpp>
 #include <llamavision/support/quoted.hpp>
+#include <llamavision/support/text_file.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -262,16 +264,21 @@ inline void read_image_token(json_view const& root, model_config& result, std::v
 /// Reads the content of a config.json, which is called `file` in errors.
 /// @throws format_error for values of a wrong type and for numbers that contradict each other; mismatch_error for what
 ///         this library does not support. Both name all keys that are wrong
-[[nodiscard]] inline model_config read_config(nlohmann::json const& document, std::string const& file) {
+/// @param samples whether there is no generation_config.json, so that sampling in this file counts
+[[nodiscard]] inline model_config read_config(nlohmann::json const& document, std::string const& file,
+                                              bool samples = false) {
     json_view const root(document, file);
     auto const type = detail::model_type(root);
-    return type == "llama" ? detail::read_llama(root) : detail::read_mllama(root, type == "mllama_text_model");
+    auto result = type == "llama" ? detail::read_llama(root) : detail::read_mllama(root, type == "mllama_text_model");
+    if (auto what = config_warning(document, file, samples); !what.empty()) result.warnings.push_back(std::move(what));
+    return result;
 }
 
 /// Reads the file `path`.
 /// @throws as above, and file_error
 [[nodiscard]] inline model_config read_config(std::filesystem::path const& path) {
-    return read_config(read_json(path, {.bytes = std::size_t{4} << 20}), path.string());
+    bool const samples = !has_entry(path.parent_path() / "generation_config.json");
+    return read_config(read_json(path, {.bytes = std::size_t{4} << 20}), path.string(), samples);
 }
 
 } // namespace llamavision::checkpoint
