@@ -73,8 +73,9 @@ TEST_CASE("the orientation is found in both byte orders, and nothing else is tak
         for (unsigned value = 1; value <= 8; ++value) CHECK(image::exif_orientation(tiff(little, value)) == value);
         CHECK(image::exif_orientation(tiff(little, 0)) == 1);
         CHECK(image::exif_orientation(tiff(little, 9)) == 1);
-        CHECK(image::exif_orientation(tiff(little, 6, 2)) == 1);    // not a short
-        CHECK(image::exif_orientation(tiff(little, 6, 3, 2)) == 1); // two values
+        CHECK(image::exif_orientation(tiff(little, 6, 2)) == 1);    // a text
+        CHECK(image::exif_orientation(tiff(little, 6, 3, 2)) == 6); // the first of two values
+        CHECK(image::exif_orientation(tiff(little, 6, 3, 0)) == 1); // no value
         for (unsigned const offset : {0U, 9U, 30U, 37U, 38U, 39U, 65535U, 0x7FFFFFFFU, 0xFFFFFFFFU})
             CHECK(image::exif_orientation(tiff(little, 6, 3, 1, offset)) == 1);
         octets const whole = tiff(little, 6);

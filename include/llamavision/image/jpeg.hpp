@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the structure of a JPEG file, a chain of segments, without decoding it: the size, the EXIF block, and a check
-// that decoding will end. What libjpeg reads and releases of stb_image do not is settled in a copy of the file: stray
+// that decoding will end. What libjpeg reads and releases of stb_image do not is changed in a copy of the file: stray
 // bytes before a marker, Huffman tables that are not there, an end mark that is missing.
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <llamavision/image/jpeg_scan.hpp>
@@ -14,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace llamavision::image::detail {
@@ -56,44 +55,65 @@ inline void read_jpeg_tables(source const& file, std::size_t at, jpeg_huffman_ta
     for (std::size_t table = at + 4; table < end;) table += tables.read(file, table, end);
 }
 
-/// A JPEG's header, and the file as every release of stb_image reads it.
-struct settled_jpeg : header {
-    std::vector<std::byte> file;
+/// Reads the EXIF data and XMP of the APP1 segment at `at`. EXIF data of several segments follow each other; of several
+/// XMP segments the last counts.
+inline void read_jpeg_app1(source const& file, std::size_t at, header& says) {
+    constexpr std::string_view exif_mark("Exif\0\0", 6), xmp_mark("http://ns.adobe.com/xap/1.0/\0", 29);
+    auto const data = file.bytes.subspan(at + 4, file.be16(at + 2) - 2);
+    source const segment{data, file.name};
+    if (segment.has(0, exif_mark)) {
+        auto const more = says.exif.empty() ? data : data.subspan(exif_mark.size());
+        says.exif.insert(says.exif.end(), more.begin(), more.end());
+    } else if (segment.has(0, xmp_mark)) {
+        auto const text = data.subspan(xmp_mark.size());
+        says.xmp.assign(text.begin(), text.end());
+    }
+}
+
+/// A change to a file, so that stb_image reads it as libjpeg does.
+struct jpeg_edit {
+    std::size_t at = 0, removed = 0; ///< bytes [at, at + removed) of the file
+    std::vector<std::byte> inserted; ///< instead of them
+};
+
+/// A JPEG's header, and what must be changed in the file before every release of stb_image reads it.
+struct jpeg_header : header {
+    std::vector<jpeg_edit> edits; ///< in ascending order
+    std::size_t end = 0;          ///< after the end mark, or where it is missing
 };
 
 /// Reads all segments. Errors in the data of a scan are found by the decoder.
 /// @throws image_error if the chain of segments is broken, or has no frame header, two of them, too many scans, or ends
 ///         before the picture does
-inline settled_jpeg read_jpeg(source const& file) {
+inline jpeg_header read_jpeg(source const& file) {
     if (!file.has(0, "\xFF\xD8")) file.refuse("not a JPEG");
-    settled_jpeg says;
+    jpeg_header says;
     says.data_bytes = file.size();
     says.pixels_per_byte = pixels_per_jpeg_byte;
     says.side_step = 32; // a unit of at most 4 x 4 blocks of 8 x 8
-    auto const keep = [&](std::size_t from, std::size_t to) {
-        auto const part = file.bytes.subspan(from, to - from);
-        std::size_t const before = says.file.size();
-        says.file.resize(before + part.size());
-        std::copy(part.begin(), part.end(), says.file.begin() + static_cast<std::ptrdiff_t>(before));
-    };
-    auto const add = [&](std::span<std::uint8_t const> bytes) {
-        for (std::uint8_t const b : bytes) says.file.push_back(static_cast<std::byte>(b));
-    };
     jpeg_huffman_tables tables;
     std::size_t frame = 0, scan = 0, frames = 0, scans = 0, restart_interval = 0;
-    keep(0, 2);
     for (std::size_t at = 2;;) {
         // libjpeg skips what stands before a marker: bytes that are no FF, and FF with a stuffed zero.
+        std::size_t const from = at;
         while (at + 1 < file.size() && (file.u8(at) != 0xFF || file.u8(at + 1) == 0 || file.u8(at + 1) == 0xFF)) ++at;
         if (at + 2 > file.size()) {
             bool const is_whole =
                 frames > 0 && scans == 1 && has_all_blocks(file, frame, scan, tables, restart_interval);
             if (!is_whole) file.refuse("truncated: the JPEG ends without its end mark, before its last row");
+            says.end = file.size();
+            says.edits.push_back({from, file.size() - from, {std::byte{0xFF}, std::byte{0xD9}}});
             break;
         }
         unsigned const marker = file.u8(at + 1);
-        if (marker == 0xD9) break;
-        if (marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8)) { // markers without a segment
+        bool const is_alone = marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8); // a marker without a segment
+        std::size_t const skipped = at - from + (is_alone ? 2 : 0);
+        if (skipped > 0) says.edits.push_back({from, skipped, {}});
+        if (marker == 0xD9) {
+            says.end = at + 2;
+            break;
+        }
+        if (is_alone) {
             at += 2;
             continue;
         }
@@ -102,9 +122,7 @@ inline settled_jpeg read_jpeg(source const& file) {
             file.refuse("a damaged JPEG: a segment of length " + std::to_string(length) + " at byte "
                         + std::to_string(at));
         file.require(at + 2, length, "a JPEG segment");
-        constexpr std::string_view exif_mark("Exif\0\0", 6);
-        if (marker == 0xE1 && length >= 8 && says.exif.empty() && file.has(at + 4, exif_mark) && scans == 0)
-            says.exif = file.bytes.subspan(at + 10, length - 8);
+        if (marker == 0xE1 && scans == 0) read_jpeg_app1(file, at, says);
         if (marker == 0xC4) read_jpeg_tables(file, at, tables);
         if (marker == 0xDD) restart_interval = file.be16(at + 4);
         // SOF0 to SOF15 are frame headers. DHT, JPG and DAC have numbers among them, but are not.
@@ -114,25 +132,37 @@ inline settled_jpeg read_jpeg(source const& file) {
             read_jpeg_frame(file, at, says);
             frame = at;
         }
-        if (marker == 0xDA) {
-            if (frames == 0) file.refuse("a damaged JPEG: picture data before the frame header");
-            if (++scans > most_jpeg_scans)
-                file.refuse("a JPEG of more than " + std::to_string(most_jpeg_scans) + " scans");
-            for (std::span<std::uint8_t const> const table : tables.add_missing()) {
-                std::array<std::uint8_t, 4> const dht = {0xFF, 0xC4, static_cast<std::uint8_t>((table.size() + 2) >> 8),
-                                                         static_cast<std::uint8_t>((table.size() + 2) & 255)};
-                add(dht);
-                add(table);
-            }
-            scan = at;
+        at += 2 + length;
+        if (marker != 0xDA) continue;
+        if (frames == 0) file.refuse("a damaged JPEG: picture data before the frame header");
+        if (++scans > most_jpeg_scans) file.refuse("a JPEG of more than " + std::to_string(most_jpeg_scans) + " scans");
+        scan = at - 2 - length;
+        jpeg_edit added{scan, 0, {}};
+        for (std::span<std::uint8_t const> const table : tables.add_missing()) {
+            std::size_t const bytes = table.size() + 2;
+            for (std::size_t const b : {std::size_t{0xFF}, std::size_t{0xC4}, bytes >> 8, bytes & 255})
+                added.inserted.push_back(static_cast<std::byte>(b));
+            for (std::uint8_t const b : table) added.inserted.push_back(static_cast<std::byte>(b));
         }
-        std::size_t const end = marker == 0xDA ? skip_jpeg_scan(file, at + 2 + length) : at + 2 + length;
-        keep(at, end);
-        at = end;
+        if (!added.inserted.empty()) says.edits.push_back(std::move(added));
+        at = skip_jpeg_scan(file, at);
     }
     if (frames == 0 || scans == 0) file.refuse("a JPEG without a picture");
-    add(std::array<std::uint8_t, 2>{0xFF, 0xD9});
     return says;
+}
+
+/// The file with its header's edits.
+inline std::vector<std::byte> edited(source const& file, jpeg_header const& says) {
+    std::vector<std::byte> out;
+    std::size_t at = 0;
+    auto const add = [&out](std::span<std::byte const> part) { out.insert(out.end(), part.begin(), part.end()); };
+    for (jpeg_edit const& edit : says.edits) {
+        add(file.bytes.subspan(at, edit.at - at));
+        add(edit.inserted);
+        at = edit.at + edit.removed;
+    }
+    add(file.bytes.subspan(at, says.end - at));
+    return out;
 }
 
 } // namespace llamavision::image::detail

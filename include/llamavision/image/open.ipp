@@ -113,10 +113,12 @@ LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_v
         out = detail::decode_plain(file, says, options.alpha);
         break;
     case file_format::jpeg: {
-        detail::settled_jpeg const jpeg = detail::read_jpeg(file);
+        detail::jpeg_header const jpeg = detail::read_jpeg(file);
         says = jpeg;
         check_size(file, says, options.max_pixels);
-        out = detail::decode_plain({jpeg.file, file.name}, says, options.alpha);
+        std::vector<std::byte> const copy = jpeg.edits.empty() ? std::vector<std::byte>{} : detail::edited(file, jpeg);
+        auto const read = jpeg.edits.empty() ? bytes.first(jpeg.end) : std::span<std::byte const>(copy);
+        out = detail::decode_plain({read, file.name}, says, options.alpha);
         break;
     }
     case file_format::bmp: {
@@ -135,7 +137,7 @@ LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_v
         if (auto const what = misplaced_file(detail::first_text(file)); !what.empty()) file.refuse(std::string(what));
         file.refuse("looks like " + kind_of(file) + "; PNG, JPEG, BMP and GIF pictures are accepted");
     }
-    return options.exif == exif_policy::apply ? upright(std::move(out), exif_orientation(says.exif)) : out;
+    return options.exif == exif_policy::apply ? upright(std::move(out), orientation_of(says)) : out;
 }
 
 LLAMAVISION_INLINE pixels open(std::filesystem::path const& path, open_options const& options) {

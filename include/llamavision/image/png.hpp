@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the structure of a PNG file, a chain of chunks, without decoding it: the size, the EXIF block, and the number
-// of compressed bytes, which limits the number of pixels.
+// Reads the structure of a PNG file, a chain of chunks, without decoding it: the size, EXIF data and XMP, and the
+// number of compressed bytes, which limits the number of pixels.
 #pragma once
 
 #include <cstddef>
+#include <llamavision/image/png_text.hpp>
 #include <llamavision/image/source.hpp>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@ inline header read_png_header(source const& file) {
     if (!file.has(0, png_signature)) file.refuse("not a PNG");
     header says;
     bool colour_key = false;
+    png_texts texts;
     for (std::size_t at = png_signature.size();;) {
         file.require(at, 12, "a PNG chunk");
         std::size_t const length = file.be32(at);
@@ -52,8 +54,10 @@ inline header read_png_header(source const& file) {
             says.data_bytes += length;
         } else if (type == "tRNS") {
             says.alpha_means_nothing = colour_key;
-        } else if (type == "eXIf" && says.exif.empty()) {
-            says.exif = file.bytes.subspan(at + 8, length);
+        } else if (type == "eXIf") {
+            says.exif = with_exif_mark(file.bytes.subspan(at + 8, length));
+        } else if (type == "tEXt" || type == "zTXt" || type == "iTXt") {
+            texts.read(file, at + 8, length, type, says);
         } else if (type == "IEND") {
             break;
         } else if (type != "PLTE" && (file.u8(at + 4) & 0x20) == 0) { // a capital first letter means critical
@@ -61,6 +65,7 @@ inline header read_png_header(source const& file) {
         }
         at += 12 + length;
     }
+    texts.unfold(says);
     return says;
 }
 

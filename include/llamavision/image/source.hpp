@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace llamavision::image {
 
@@ -56,7 +57,8 @@ struct header {
     std::size_t pixels_per_byte = 1;  ///< the most pixels that one of these bytes can expand to
     std::size_t side_step = 1;        ///< the decoder rounds sides up to a multiple of it
     bool alpha_means_nothing = false; ///< a fourth channel is not transparency
-    std::span<std::byte const> exif;  ///< the TIFF block of its EXIF data; empty if there is none
+    std::vector<std::byte> exif;      ///< its EXIF data, with the mark "Exif\0\0" before them; empty if there are none
+    std::vector<std::byte> xmp;       ///< its XMP, a text; empty if there is none
 };
 
 /// Checks the sizes in a header.
