@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decodes picture files (PNG, JPEG, BMP, GIF) to pixels. The header is checked before anything is decoded, so that a
-// small file cannot make the program allocate much memory.
+// Decodes picture files to pixels: PNG, JPEG, BMP and GIF, and what decoders are registered for (decoder.hpp). The
+// header is checked before anything is decoded, so that a small file cannot make the program allocate much memory.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,7 @@ struct open_options {
 
 /// Decodes the bytes of a picture file. `name` is the file's name in errors. Of channels with sixteen bits the high
 /// byte is used, of animations the first frame. Colour profiles are ignored, as in the references.
-/// @throws image_error if the file is not a PNG, JPEG, BMP or GIF (the message says what it looks like), is damaged, or
+/// @throws image_error if the file has no format that is known (the message says what it looks like), is damaged, or
 ///         larger than `options` allow
 LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_view name,
                                  open_options const& options = {});

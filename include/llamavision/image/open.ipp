@@ -17,6 +17,7 @@
 #include <llamavision/image/open.hpp>
 #include <llamavision/image/png.hpp>
 #include <llamavision/image/png_checksums.hpp>
+#include <llamavision/image/registered.hpp>
 #include <llamavision/image/source.hpp>
 #include <llamavision/image/stb.hpp>
 #include <llamavision/support/ceil_div.hpp>
@@ -103,6 +104,11 @@ LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_v
     source const file{bytes, name};
     if (bytes.size() > options.max_bytes || bytes.size() > 0x7FFFFFFF)
         file.refuse("a file of " + std::to_string(bytes.size()) + " bytes, more than is allowed for a picture");
+    if (auto const known = detail::decoder_of(file)) {
+        picture_facts const facts = detail::facts_of(*known, file, options.max_pixels);
+        std::size_t const first = 0;
+        return std::move(detail::decode_frames_with(*known, file, facts, {&first, 1}, options).front());
+    }
     header says;
     pixels out;
     switch (format_of(file)) {
@@ -133,9 +139,12 @@ LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_v
         out = detail::decode_gif(file, gif, options.alpha);
         break;
     }
-    case file_format::other:
+    case file_format::other: {
         if (auto const what = misplaced_file(detail::first_text(file)); !what.empty()) file.refuse(std::string(what));
-        file.refuse("looks like " + kind_of(file) + "; PNG, JPEG, BMP and GIF pictures are accepted");
+        file_kind const found = recognise(file);
+        file.refuse("looks like " + found.kind + "; " + (found.advice.empty() ? "" : found.advice + "; ")
+                    + detail::accepted_formats() + " pictures are accepted");
+    }
     }
     return options.exif == exif_policy::apply ? upright(std::move(out), orientation_of(says)) : out;
 }
@@ -154,7 +163,9 @@ LLAMAVISION_INLINE pixels open(std::filesystem::path const& path, open_options c
         in.read(reinterpret_cast<char*>(bytes.data() + before), static_cast<std::streamsize>(step));
         bytes.resize(before + static_cast<std::size_t>(in.gcount()));
         // The first bytes decide, so that an endless device or a video is not read to its end.
-        if (bytes.size() > options.max_bytes || format_of({bytes, name}) == file_format::other) break;
+        if (bytes.size() > options.max_bytes
+            || (format_of({bytes, name}) == file_format::other && !detail::decoder_of({bytes, name})))
+            break;
     }
     if (in.bad()) throw file_error(name + ": cannot be read");
     return decode(bytes, name, options);
