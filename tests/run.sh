@@ -10,6 +10,9 @@ quick=false
 
 bash examples/packages.sh g++ cmake ninja-build python3 \
     libeigen3-dev libxsimd-dev libstb-dev nlohmann-json3-dev libcli11-dev doctest-dev || echo "Going on without them."
+for package in libwebp-dev libavif-dev libheif-dev; do # each decodes a picture format, and can be missed
+    bash examples/packages.sh "$package" || echo "Going on without $package."
+done
 if ! $quick; then # one by one: their names differ between releases, and the checks that need them can be missed
     for package in clang libclang-rt-dev clang-format-14 clang-tidy-14 g++-aarch64-linux-gnu qemu-user; do
         bash examples/packages.sh "$package" || echo "Going on without $package."

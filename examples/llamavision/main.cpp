@@ -37,8 +37,7 @@ void check_output(std::string const& option, std::string const& out, std::vector
 void add_describe(CLI::App& app, describe_options& o, run& chosen) {
     CLI::App* const c =
         app.add_subcommand("describe", "Asks one question or more about each photo, or without a photo");
-    c->add_option("photos", o.photos, "PNG, JPEG, BMP or GIF files; none: a question about nothing to see")
-        ->type_name("PHOTO");
+    c->add_option("photos", o.photos, "pictures; none: a question about nothing to see")->type_name("PHOTO");
     add_list(c, "--prompt", o.prompts,
              "The question; \"Describe this image.\" by default; may be given more than once, and each is asked about "
              "every photo by itself")
@@ -109,7 +108,7 @@ void add_tokenize(CLI::App& app, tokenize_options& o, run& chosen) {
 
 void add_preprocess(CLI::App& app, preprocess_options& o, run& chosen) {
     CLI::App* const c = app.add_subcommand("preprocess", "How pictures become tiles");
-    c->add_option("files", o.files, "PNG, JPEG, BMP or GIF")->required()->type_name("FILE");
+    c->add_option("files", o.files, "pictures")->required()->type_name("FILE");
     add_model(c, o.model);
     add_gguf(c, o.gguf);
     c->add_option("--tile-size", o.tile_size, "Pixels along a tile's side; by default the checkpoint's")

@@ -28,6 +28,7 @@ ROOMS = {
                 "backend/scalar", "backend/simd"],
 }
 CUDA = ("cuda_runtime_api.h", "cublasLt.h", "cub/")  # of the CUDA Toolkit, for backend/cuda alone
+CODECS = ("webp/", "avif/", "libheif/")  # where they are found, for image/codecs alone
 LIBRARIES = ("Eigen/", "unsupported/Eigen/", "xsimd/", "nlohmann/", "stb_image.h", "stb/stb_image.h")
 
 # C++20's library, the C headers it takes over, and what the operating system and the compiler add.
@@ -116,7 +117,8 @@ def faults(root):
                     yield f"{where}: {room} must not know {other}"
             elif "\"" in line:
                 yield f"{where}: headers are named from the root, <llamavision/...>"
-            elif not (target.startswith(LIBRARIES) or (room == "backend/cuda" and target.startswith(CUDA)) or STANDARD.fullmatch(target) or SYSTEM.fullmatch(target)):
+            elif not (target.startswith(LIBRARIES) or (room == "backend/cuda" and target.startswith(CUDA)) or
+                      (path.parent.name == "codecs" and target.startswith(CODECS)) or STANDARD.fullmatch(target) or SYSTEM.fullmatch(target)):
                 yield f"{where}: {target} belongs to no library that this one depends on"
 
 

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// WebP, AVIF and HEIC beside Pillow 13.0.0 and pillow-heif 1.8.1 (tests/golden/picture_codecs.py): what loses nothing
+// is identical; what loses something is as near as releases of one codec are.
+#include "files.hpp"
+
+#include <llamavision/image/decoder.hpp>
+#include <llamavision/image/open.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <doctest/doctest.h>
+#include <filesystem>
+#include <map>
+#include <string>
+
+namespace image = llamavision::image;
+using image::pixels;
+
+namespace {
+
+constexpr image::open_options as_meta{image::exif_policy::ignore, image::alpha_policy::drop};
+
+bool built_in(std::string_view format) {
+    auto const all = image::decoders();
+    return std::any_of(all.begin(), all.end(), [&](auto const& known) { return known->name() == format; });
+}
+
+std::string_view format_of(std::string const& file) {
+    return file.ends_with(".webp") ? "WebP" : file.ends_with(".avif") ? "AVIF" : "HEIC";
+}
+
+/// The largest difference of two pictures of one size.
+int distance(pixels const& a, pixels const& b) {
+    REQUIRE(a.width == b.width);
+    REQUIRE(a.height == b.height);
+    int most = 0;
+    for (std::size_t i = 0; i < a.rgb.size(); ++i) most = std::max(most, std::abs(a.rgb[i] - b.rgb[i]));
+    return most;
+}
+
+/// Levels. Debian 12's libwebp 1.2.4 and libavif 0.11.1 give exactly what the releases in Pillow's wheel (1.6.0, 1.4.2)
+/// give, but libavif has two ways to convert to RGB (with libyuv and without). libheif 1.15.1 differs from
+/// pillow-heif's 1.23.6 by at most one level.
+int allowed(std::string_view format) { return format == "WebP" ? 0 : 1; }
+
+} // namespace
+
+TEST_CASE("WebP, AVIF and HEIC as Pillow and pillow-heif decode them") {
+    std::map<std::string_view, std::size_t> compared;
+    nlohmann::json const expected = pictures::json("codecs/codecs.json");
+    for (nlohmann::json const& entry : expected["files"]) {
+        std::string const file = entry["file"];
+        CAPTURE(file);
+        std::string_view const format = format_of(file);
+        if (!built_in(format)) continue;
+        ++compared[format];
+        for (std::string const way : {"upright", "stored"}) {
+            CAPTURE(way);
+            pixels const ours =
+                image::open(pictures::folder() / "codecs" / file, way == "upright" ? image::open_options{} : as_meta);
+            CHECK(ours.width == entry[way + "_size"][0].get<std::size_t>());
+            CHECK(ours.height == entry[way + "_size"][1].get<std::size_t>());
+            if (entry["lossless"].get<bool>()) {
+                CHECK(pictures::sha(ours) == entry[way][0].get<std::string>());
+            } else if (entry["frames"] == 1) {
+                std::filesystem::path theirs = pictures::folder() / "codecs" / (file + "." + way + ".png");
+                if (!std::filesystem::exists(theirs)) theirs = pictures::folder() / "codecs" / (file + ".upright.png");
+                CHECK(distance(ours, image::open(theirs)) <= allowed(format));
+            }
+        }
+    }
+    for (std::string_view const format : {"WebP", "AVIF", "HEIC"}) {
+        if (built_in(format))
+            CHECK(compared[format] > 3);
+        else
+            MESSAGE(std::string(format) << " is not built in");
+    }
+}
