@@ -244,6 +244,42 @@ TEST_CASE("compressed-tensors: nvfp4, mxfp4, mxfp6 and mxfp8") {
     }
 }
 
+TEST_CASE("ModelOpt: nvfp4, whose second scale multiplies") {
+    weights w;
+    w.settings("modelopt", R"({"quant_algo": "NVFP4"})");
+    w.set("m.weight", dtype::u8, {rows, columns / 2},
+          made<std::uint8_t>(rows, columns / 2, [](std::size_t n, std::size_t j) {
+              return static_cast<std::uint8_t>(some(n, 2 * j, 16) | some(n, 2 * j + 1, 16) << 4);
+          }));
+    w.set("m.weight_scale", dtype::f8_e4m3, {rows, 4}, made<std::uint8_t>(rows, 4, byte));
+    w.set("m.weight_scale_2", dtype::f32, {}, std::vector<float>{0.00037f});
+    w.set("m.input_scale", dtype::f32, {}, std::vector<float>{1});
+    CHECK(w.values(dtype::bf16) == made<float>(rows, columns, [](std::size_t n, std::size_t k) {
+              return as_bf16(e2m1[some(n, k, 16)] * (e4m3(byte(n, k / 16)) * 0.00037f));
+          }));
+    w.set("m.weight_scale", dtype::f8_e4m3, {rows, 5}, std::vector<std::uint8_t>(rows * 5));
+    CHECK(contains(w.refused(), "\"m.weight_scale\" F8_E4M3 [5, 5]: must be [5, 4]"));
+}
+
+TEST_CASE("scales of activations and of caches are left out") {
+    auto w = packed(4);
+    w.set("m.k_scale", dtype::f32, {}, std::vector<float>{1});
+    w.set("a.k_scale", dtype::f32, {}, std::vector<float>{1});
+    w.set("b.weight", dtype::bf16, {1}, std::vector<std::uint16_t>(1));
+    w.set("b.output_scale", dtype::f32, {}, std::vector<float>{1});
+    auto const all = w.read();
+    CHECK(all.tensors.size() == 2);
+    CHECK_FALSE(all.tensors.at("b.weight").stored);
+}
+
+TEST_CASE("compressed-tensors: rotated and sparse weights are refused") {
+    for (char const* const key : {"transform_config", "sparsity_config"}) {
+        auto w = packed(4);
+        w.settings("compressed-tensors", std::string(R"({")") + key + R"(": {"a": 1}, "config_groups": {}})");
+        CHECK(contains(w.refused(), std::string("config.json: quantization_config.") + key + ": rotated or sparse"));
+    }
+}
+
 TEST_CASE("compressed-tensors: damaged files are refused by the tensor's name") {
     auto const with = [](auto const& change) {
         auto w = packed(4, 2, true);

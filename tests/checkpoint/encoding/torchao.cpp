@@ -51,6 +51,21 @@ TEST_CASE("torchao: int8 with a scale for each row or group, with zero points or
     CHECK(group_text(*groups.weight().stored) == "group 3");
 }
 
+TEST_CASE("torchao: FP8") {
+    auto w = int8();
+    w.set("m._weight_qdata", dtype::f8_e4m3, {rows, columns}, std::vector<std::uint8_t>(rows * columns, 0x3c)); // 1.5
+    CHECK(w.values(dtype::bf16)
+          == made<float>(rows, columns, [](std::size_t n, std::size_t) { return as_bf16(1.5f * scale(n, 0)); }));
+    CHECK(w.weight().stored->format == "torchao FP8");
+}
+
+TEST_CASE("torchao: int4 is refused by name") {
+    auto w = int8();
+    w.settings("torchao", R"({"quant_type": {"default": {"_type": "Int4WeightOnlyConfig"}}})");
+    CHECK(contains(w.refused(), "\"m._weight_qdata\" I8 [4, 6] is not read, but config.json: "
+                                "quantization_config.quant_type.default._type: says \"Int4WeightOnlyConfig\""));
+}
+
 TEST_CASE("torchao: damaged files are refused by the tensor's name") {
     auto w = int8(4);
     CHECK(contains(w.refused(), "\"m._weight_scale\" F32 [4, 4]: 4 groups do not divide the rows of 6 weights"));

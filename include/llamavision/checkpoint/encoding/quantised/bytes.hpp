@@ -2,8 +2,9 @@
 // Weights of one byte each beside a tensor of scales: int8 and FP8 of compressed-tensors, fine-grained FP8 of
 // transformers, FP8 of ModelOpt, Quark and FBGEMM, and mxfp8. They differ in the names and shapes of the scales only.
 //
-// Sources: compressed-tensors 0.20.1 (compressors/), transformers 5.23.0 (integrations/finegrained_fp8.py: the product
-// of a block of 128 x 128 and weight_scale_inv), OCP Microscaling 1.0 (mxfp8).
+// Sources: compressed-tensors 0.20.1 (compressors/), what ModelOpt writes by reading, transformers 5.23.0
+// (integrations/finegrained_fp8.py: the product of a block of 128 x 128 and weight_scale_inv), OCP Microscaling 1.0
+// (mxfp8).
 #pragma once
 
 #include <llamavision/checkpoint/encoding/quantised/compressed_tensors.hpp>
@@ -19,10 +20,6 @@
 #include <utility>
 
 namespace llamavision::checkpoint::detail {
-
-/// Settings of activations, which do not change weights.
-inline constexpr std::string_view activation_endings[] = {".input_scale",  ".input_zero_point",  ".input_global_scale",
-                                                          ".output_scale", ".output_zero_point", ".weight_observer"};
 
 /// The first of the settings that names a block of rows and columns.
 [[nodiscard]] inline std::optional<json_view> block_setting(scheme_settings const& s) {
@@ -133,10 +130,29 @@ block_of_scales(module_parts const& parts, std::string_view ending, scale_grid c
     return m;
 }
 
+/// NVFP4 of ModelOpt: two codes in a byte, and a second scale, of the tensor, that multiplies those of groups.
+[[nodiscard]] inline quantised_matrix read_modelopt_nvfp4(module_parts& parts, scheme_settings const& s) {
+    quantised_matrix m{parts.name(), "ModelOpt nvfp4"};
+    check_method(parts, ".weight_scale", s, m.format, {"modelopt"});
+    tensor const& codes = parts.matrix(".weight", {dtype::u8});
+    m.rows = codes.shape[0];
+    m.columns = codes.shape[1] * 2;
+    if (m.columns % 16 != 0) parts.fail(".weight", "groups of 16 do not divide its rows");
+    tensor const& scales = parts.at(".weight_scale", {dtype::f8_e4m3}, {m.rows, m.columns / 16});
+    scaled_floats f;
+    f.codes = codes_along_rows(codes.bytes, m.rows, m.columns, 4, 1);
+    f.group = 16;
+    f.scales = {scales.bytes, scales.type, m.columns / 16, 1};
+    f.factor = read_scalar(parts, ".weight_scale_2");
+    m.native = s.computed;
+    m.values = f;
+    return m;
+}
+
 /// A module with `.weight` of one byte a value, and `.weight_scale`.
 [[nodiscard]] inline quantised_matrix read_bytes(module_parts& parts, scheme_settings const& s) {
     std::string_view const scale = parts.has(".weight_scale_inv") ? ".weight_scale_inv" : ".weight_scale";
-    for (std::string_view const ending : activation_endings) static_cast<void>(parts.find(ending));
+    if (parts.has(".weight_scale_2")) return read_modelopt_nvfp4(parts, s);
     tensor const& codes = parts.at(".weight", {dtype::i8, dtype::f8_e4m3, dtype::f8_e5m2});
     if (codes.type == dtype::i8) return read_signed_bytes(parts, scale, s);
     auto const type = parts.at(scale, {dtype::u8, dtype::f8_e8m0, dtype::bf16, dtype::f16, dtype::f32}).type;

@@ -20,6 +20,8 @@
 #include <llamavision/support/json_view.hpp>
 #include <llamavision/support/quoted.hpp>
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string_view>
@@ -61,11 +63,8 @@ inline constexpr std::string_view other_endings[] = {
     ".weight_zero_point",
     ".weight_g_idx",
     ".weight_global_scale",
-    ".input_scale",
-    ".input_zero_point",
-    ".input_global_scale",
-    ".output_scale",
-    ".output_zero_point",
+
+    ".weight_scale_2",
     ".qzeros",
     ".g_idx",
     ".biases",
@@ -101,7 +100,28 @@ inline constexpr std::string_view other_endings[] = {
     };
     for (scheme const& s : schemes) consider(s.ending);
     for (std::string_view const ending : other_endings) consider(ending);
+    for (std::string_view const ending : activation_endings) consider(ending);
     return found;
+}
+
+/// Whether the module has nothing but scales of activations, or of the cache of keys and values.
+[[nodiscard]] inline bool has_activations_alone(module_parts const& parts) {
+    for (auto const& part : parts.endings())
+        if (part.first != ".weight"
+            && std::find(std::begin(activation_endings), std::end(activation_endings), part.first)
+                   == std::end(activation_endings))
+            return false;
+    return true;
+}
+
+/// Refuses settings that change what a model computes beside its weights.
+inline void check_general_settings(scheme_settings const& s) {
+    for (char const* const key : {"transform_config", "sparsity_config"}) // compressed-tensors
+        if (auto const value = s.json.find(key); value && value->json().is_object() && !value->json().empty()) {
+            auto const format = value->find("format");
+            if (!format || format->json() != "dense")
+                throw mismatch_error(value->place() + "rotated or sparse weights are not read");
+        }
 }
 
 /// @throws format_error and mismatch_error
@@ -109,6 +129,7 @@ inline constexpr std::string_view other_endings[] = {
                                                                          scheme_settings const& s) {
     for (scheme const& candidate : schemes) {
         if (!parts.has(candidate.ending)) continue;
+        for (std::string_view const ending : activation_endings) static_cast<void>(parts.find(ending));
         auto m = std::make_shared<quantised_matrix>(candidate.read(parts, s));
         m->stored_bytes = parts.bytes();
         for (auto const& [ending, used] : parts.endings())
@@ -148,8 +169,14 @@ LLAMAVISION_INLINE named_tensors join_quantised(named_tensors source, model_conf
         json_view(document, said ? model->quantisation->file : file, said ? model->quantisation->key : ""),
         said ? model->quantisation->method : "",
         detail::dtype_of_torch(model ? model->dtype : "").value_or(dtype::bf16), model ? &model->values : nullptr};
+    attempt(mode, problems, [&] { detail::check_general_settings(settings); });
     for (auto& [name, parts] : modules)
         attempt(mode, problems, [&, &name = name, &parts = parts] {
+            if (detail::has_activations_alone(parts)) {
+                for (auto const& part : parts.endings())
+                    if (part.first != ".weight") source.tensors.erase(name + part.first);
+                return;
+            }
             tensor joined = tensor_of(detail::read_module(parts, settings));
             for (auto const& part : parts.endings()) source.tensors.erase(name + part.first);
             source.tensors.emplace(name + ".weight", std::move(joined));

@@ -6,7 +6,6 @@
 // integer w = round(scale * code) - shift, else w = scale * (code - shift), in the type of the scales.
 #pragma once
 
-#include <llamavision/checkpoint/encoding/quantised/bytes.hpp>
 #include <llamavision/checkpoint/encoding/quantised/matrix.hpp>
 #include <llamavision/checkpoint/encoding/quantised/parts.hpp>
 #include <llamavision/checkpoint/encoding/quantised/scales.hpp>
@@ -22,7 +21,6 @@ namespace llamavision::checkpoint::detail {
     constexpr std::string_view codes_name = ".weight._data._data";
     quantised_matrix m{parts.name(), "quanto"};
     check_method(parts, codes_name, s, m.format, {"quanto"});
-    for (std::string_view const ending : activation_endings) static_cast<void>(parts.find(ending));
     tensor const& codes = parts.matrix(codes_name, {dtype::u8});
     tensor const& scales = parts.matrix(".weight._scale", {dtype::f16, dtype::bf16, dtype::f32});
     tensor const& shifts = parts.at(".weight._shift", {scales.type, dtype::i8}, scales.shape);
@@ -60,7 +58,6 @@ namespace llamavision::checkpoint::detail {
     constexpr std::string_view codes_name = ".weight._data", scales_name = ".weight._scale";
     quantised_matrix m{parts.name(), "quanto"};
     check_method(parts, codes_name, s, m.format, {"quanto"});
-    for (std::string_view const ending : activation_endings) static_cast<void>(parts.find(ending));
     tensor const& codes = parts.matrix(codes_name, {dtype::i8, dtype::f8_e4m3, dtype::f8_e5m2});
     m.rows = codes.shape[0];
     m.columns = codes.shape[1];

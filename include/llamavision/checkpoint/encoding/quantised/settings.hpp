@@ -31,6 +31,12 @@ struct scheme_settings {
 
 namespace detail {
 
+/// Scales of activations and of the cache of keys and values, which do not change weights.
+inline constexpr std::string_view activation_endings[] = {
+    ".input_scale",  ".input_zero_point",  ".input_global_scale", ".k_scale",
+    ".output_scale", ".output_zero_point", ".weight_observer",    ".v_scale",
+};
+
 /// @throws mismatch_error that names the tensor and the setting which denies it
 [[noreturn]] inline void deny(module_parts const& parts, std::string_view ending, std::string const& is,
                               std::string const& setting) {
