@@ -82,6 +82,11 @@ void find_nearest(inspection& i) {
     }
 }
 
+/// The model's vocabulary, without tokens that fine-tuning added to it.
+std::size_t base_vocabulary(inspection const& i) {
+    return i.configuration ? i.configuration->numbers.text.vocabulary : i.checkpoint.model->values.text.vocabulary;
+}
+
 void read_tokenizer(inspection& i) {
     auto const place = lv::tokenizer_place(i.checkpoint);
     if (place.empty()) {
@@ -93,9 +98,9 @@ void read_tokenizer(inspection& i) {
     i.base = lv::is_base(i.checkpoint, tokenizer);
     i.tokenizer = std::filesystem::path(place).filename().string() + ", "
                   + lv::grouped(static_cast<std::size_t>(tokenizer.ordinary())) + " ordinary tokens";
-    if (i.checkpoint.model && static_cast<std::size_t>(tokenizer.image()) != i.checkpoint.model->values.text.vocabulary)
+    if (i.checkpoint.model && static_cast<std::size_t>(tokenizer.image()) != base_vocabulary(i))
         i.problems.push_back(place + ": its image id is " + std::to_string(tokenizer.image()) + ", the model's is "
-                             + std::to_string(i.checkpoint.model->values.text.vocabulary));
+                             + std::to_string(base_vocabulary(i)));
 }
 
 /// "the hub's format, with dates"
@@ -134,6 +139,9 @@ void read_conversations(inspection& i) {
 /// Throws mismatch_error unless these are the tensors that the model's numbers ask for.
 void check_tensors(lv::checkpoint::model_config const& model, lv::checkpoint::named_tensors tensors) {
     lv::config::numbers n = model.values;
+    // vocab_size counts tokens that fine-tuning added; the image's id tells how many there were before.
+    if (n.kind == lv::config::family::mllama && model.image_token > 0)
+        n.text.vocabulary = std::min(n.text.vocabulary, static_cast<std::size_t>(model.image_token));
     auto const& unstated = model.unstated;
     auto const projector = tensors.tensors.find("multi_modal_projector.weight");
     if (projector != tensors.tensors.end() && projector->second.shape.size() == 2
@@ -186,12 +194,12 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
         step([&] { i.adapter = facts_of(lv::checkpoint::open_adapter(i.checkpoint.path)); });
     }
     if (!lv::checkpoint::is_read(i.checkpoint.form)) return i;
+    if (i.checkpoint.model) find_nearest(i);
     step([&] { read_tokenizer(i); });
     read_conversations(i);
     i.text_alone =
         (i.checkpoint.model && i.checkpoint.model->text_alone) || lv::checkpoint::is_text_alone(folder.tensors);
     if (i.checkpoint.model) {
-        find_nearest(i);
         i.tables = examine_tile_tables(folder.tensors, i.checkpoint.model->values.vision);
     }
     i.parts = count_parts(folder.tensors, i.checkpoint.model ? i.checkpoint.model->values.text.cross_layers

@@ -155,7 +155,7 @@ int trace(trace_options const& options) {
     lv::read_options reading;
     reading.watch = record.watch();
     session.append(ids, images, reading);
-    record.add("logits", {ids.size(), numbers.text.vocabulary}, session.all_logits());
+    record.add("logits", {ids.size(), model.net().tokens().head}, session.all_logits());
     std::vector<std::int64_t> const tokens = continue_greedily(session, options.max_tokens);
 
     auto tensors = record.tensors();

@@ -67,7 +67,7 @@ LLAMAVISION_INLINE std::vector<std::string> differences(numbers const& file, num
     compare("text.kv_heads", t.kv_heads, u.kv_heads);
     compare("text.layers", t.layers, u.layers);
     compare("text.cross_layers", t.cross_layers, u.cross_layers);
-    compare("text.vocabulary", t.vocabulary, u.vocabulary);
+    if (t.vocabulary < u.vocabulary) compare("text.vocabulary", t.vocabulary, u.vocabulary);
     compare("text.tied_head", t.tied_head, u.tied_head);
     compare("text.norm_eps", real(t.norm_eps), real(u.norm_eps));
     compare("text.rope.theta", real(t.rope.theta), real(u.rope.theta));

@@ -98,6 +98,10 @@ class binder {
     /// The same for one weight. `to` must stay where it is until `finish`.
     void bind(weight_facts const& facts, matrix& to);
 
+    /// Rows of the weight of a part that has a row for each token, as the checkpoint has it: the embedding, the head. 0
+    /// if none was bound.
+    [[nodiscard]] std::size_t rows_of(model_part part) const;
+
     /// How many weights were bound.
     [[nodiscard]] std::size_t count() const { return weights_.size(); }
 
@@ -115,7 +119,7 @@ class binder {
     /// After `finish`: all weights, in the order in which data flows.
     [[nodiscard]] std::vector<bound_weight> const& bound() const { return bound_; }
 
-    /// The tensor as a weight of that kind.
+    /// The tensor as a weight of that kind, with the tensor's rows if it has one for each token.
     static stored_weight stored(weight_facts facts, checkpoint::tensor const& t);
 
     /// How a kernel sees weights of that type.
@@ -136,6 +140,13 @@ class binder {
     }
 
   private:
+    /// A weight with a row for each token. Fine-tunes add tokens (transformers: resize_token_embeddings).
+    struct token_rows {
+        model_part part;
+        std::string name;
+        std::vector<std::size_t> shape, wanted;
+    };
+
     struct pending {
         matrix* weight;
         checkpoint::tensor const* tensor;
@@ -154,6 +165,7 @@ class binder {
     std::vector<pending> pending_; ///< the same ones
     std::vector<bound_weight> bound_;
     std::set<std::string, std::less<>> used_;
+    std::vector<token_rows> tokens_;
     std::vector<std::string> missing_, surplus_, misshapen_;
     std::vector<std::shared_ptr<void const>> copies_;
 };

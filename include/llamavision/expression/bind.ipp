@@ -37,6 +37,17 @@ namespace detail {
     return {floats, floats.get()};
 }
 
+/// Whether a weight has a row for each token, and so perhaps other rows than the model's.
+[[nodiscard]] inline bool has_token_rows(weight_facts const& w) {
+    return w.kind.is_matrix() && (w.part == model_part::embedding || w.part == model_part::head);
+}
+
+/// "NAME is [2, 3], the model's is [2, 4]"
+[[nodiscard]] inline std::string of_other_shape(std::string const& name, std::vector<std::size_t> const& is,
+                                                std::vector<std::size_t> const& wanted) {
+    return name + " is " + shape_text(is) + ", the model's is " + shape_text(wanted);
+}
+
 /// Empty if a weight with rows of so many values can be of this type.
 [[nodiscard]] inline std::string why_not(checkpoint::dtype type, parameter const& p, std::size_t columns) {
     if (checkpoint::is_plain_weight(type)) return {};
@@ -61,24 +72,28 @@ LLAMAVISION_INLINE void binder::bind(weight_facts const& facts, matrix& to) {
     std::string const& name = facts.name;
     parameter const& p = facts.kind;
     auto const at = tensors_.tensors.find(name);
-    std::vector<std::size_t> const shape = shape_of(p);
+    std::vector<std::size_t> shape = shape_of(p);
     if (at == tensors_.tensors.end()) {
         missing_.push_back(name + " " + shape_text(shape));
         return;
     }
     used_.insert(name);
     checkpoint::tensor const& tensor = at->second;
-    if (tensor.shape != shape) {
-        misshapen_.push_back(name + " is " + shape_text(tensor.shape) + ", the model's is " + shape_text(shape));
+    if (detail::has_token_rows(facts) && tensor.shape.size() == 2) {
+        tokens_.push_back({facts.part, name, tensor.shape, shape});
+        shape[0] = tensor.shape[0]; // `check` compares the rows
+    }
+    if (tensor.shape != shape || shape[0] == 0) {
+        misshapen_.push_back(detail::of_other_shape(name, tensor.shape, shape));
         return;
     }
     using checkpoint::dtype;
-    std::size_t const columns = p.count() / shape[0];
+    std::size_t const columns = p.count() / p.shape[0];
     if (std::string const fault = detail::why_not(tensor.type, p, columns); !fault.empty()) {
         misshapen_.push_back(name + " is " + std::string(checkpoint::name_of(tensor.type)) + ", " + fault);
         return;
     }
-    std::size_t const size = checkpoint::bytes_of(tensor.type, p.count());
+    std::size_t const size = checkpoint::bytes_of(tensor.type, shape[0] * columns);
     if (!tensor.make && tensor.bytes.size() != size) {
         misshapen_.push_back(name + " " + shape_text(shape) + " has " + std::to_string(tensor.bytes.size())
                              + " bytes, and takes " + std::to_string(size));
@@ -89,7 +104,24 @@ LLAMAVISION_INLINE void binder::bind(weight_facts const& facts, matrix& to) {
     pending_.push_back({&to, &tensor, size});
 }
 
+LLAMAVISION_INLINE std::size_t binder::rows_of(model_part part) const {
+    for (token_rows const& t : tokens_)
+        if (t.part == part) return t.shape[0];
+    return 0;
+}
+
 LLAMAVISION_INLINE void binder::check() {
+    // transformers makes the embedding and the head equally long when it adds tokens. The row of the image must be
+    // there.
+    std::size_t least = SIZE_MAX;
+    bool equal = true;
+    for (token_rows const& t : tokens_) {
+        least = std::min(least, t.wanted[0]);
+        equal = equal && t.shape[0] == tokens_.front().shape[0];
+    }
+    bool const resized = equal && !tokens_.empty() && tokens_.front().shape[0] > least;
+    for (token_rows const& t : tokens_)
+        if (!resized && t.shape != t.wanted) misshapen_.push_back(detail::of_other_shape(t.name, t.shape, t.wanted));
     surplus_.clear();
     for (auto const& [name, tensor] : tensors_.tensors)
         if (!used_.contains(name)) surplus_.push_back(name + " " + shape_text(tensor.shape));
@@ -114,6 +146,7 @@ LLAMAVISION_INLINE std::vector<std::shared_ptr<void const>> binder::finish(progr
 }
 
 LLAMAVISION_INLINE stored_weight binder::stored(weight_facts facts, checkpoint::tensor const& t) {
+    if (detail::has_token_rows(facts) && t.shape.size() == 2) facts.kind.shape[0] = t.shape[0];
     parameter const p = facts.kind;
     format const type = p.is_matrix() ? format_of(t.type) : format::f32;
     return {std::move(facts),

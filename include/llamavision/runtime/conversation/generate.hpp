@@ -115,8 +115,8 @@ class generation {
   private:
     friend bool step_together(std::span<generation* const> answers, on_piece const& take);
 
-    /// Ids that stand for pictures: the model reads them, and never writes them.
-    static std::vector<token> image_ids(session const& s, tokens::tokenizer const& tokenizer);
+    /// Ids that are never written: those that stand for pictures, and rows of the head that are no token's.
+    static std::vector<token> forbidden_ids(session const& s, tokens::tokenizer const& tokenizer);
 
     [[nodiscard]] bool goes_on() const { return ending_ == ending::none; }
     /// Ends the answer if there is a reason before the model reads; returns the rest of its text.

@@ -18,9 +18,10 @@ namespace llamavision {
 
 LLAMAVISION_INLINE generation::generation(session& s, tokens::tokenizer const& tokenizer,
                                           answer_defaults const& defaults, generate_options options)
-    : session_(&s), options_(std::move(options)), sampler_(options_.sampling.with(defaults), image_ids(s, tokenizer)),
-      text_(tokenizer, true), stops_(options_.stop_ids.value_or(defaults.stop_ids),
-                                     options_.stop_strings.empty() ? defaults.stop_strings : options_.stop_strings) {
+    : session_(&s), options_(std::move(options)),
+      sampler_(options_.sampling.with(defaults), forbidden_ids(s, tokenizer)), text_(tokenizer, true),
+      stops_(options_.stop_ids.value_or(defaults.stop_ids),
+             options_.stop_strings.empty() ? defaults.stop_strings : options_.stop_strings) {
     if (!options_.max_tokens) options_.max_tokens = defaults.max_tokens;
 }
 
@@ -62,9 +63,12 @@ LLAMAVISION_INLINE bool step_together(std::span<generation* const> answers, on_p
     return any;
 }
 
-LLAMAVISION_INLINE std::vector<token> generation::image_ids(session const& s, tokens::tokenizer const& tokenizer) {
+LLAMAVISION_INLINE std::vector<token> generation::forbidden_ids(session const& s, tokens::tokenizer const& tokenizer) {
     std::vector<token> ids = tokenizer.image_like();
     ids.push_back(s.image_id());
+    auto const rows = static_cast<token>(s.net().tokens().head);
+    for (token id = s.image_id() + 1; id < rows; ++id) // a resized table may be padded to a round number
+        if (!tokenizer.contains(id)) ids.push_back(id);
     return ids;
 }
 

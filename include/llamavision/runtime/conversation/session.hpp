@@ -150,7 +150,7 @@ class session {
         std::span<input const> all_;
     };
 
-    [[nodiscard]] std::size_t vocabulary() const { return network_->numbers().text.vocabulary; }
+    [[nodiscard]] std::size_t vocabulary() const { return network_->tokens().head; }
     /// Downloads the logits if they are still in the network's memory.
     [[nodiscard]] std::vector<float> const& on_host(kept_logits const& l) const;
     [[nodiscard]] state now() const { return {ids_.size(), images_.size(), run_begin_, run_end_}; }

@@ -124,7 +124,7 @@ LLAMAVISION_INLINE void session::check(std::span<token const> ids, std::size_t i
         throw context_error("the context holds " + std::to_string(options_.context) + " tokens; "
                             + std::to_string(ids_.size()) + " are in it and " + std::to_string(ids.size())
                             + " more do not fit");
-    auto const limit = static_cast<token>(config::embedding_rows(network_->numbers()));
+    auto const limit = static_cast<token>(network_->tokens().embedding);
     for (token const id : ids)
         if (id < 0 || id >= limit)
             throw argument_error("token id " + std::to_string(id) + " is outside the vocabulary of "

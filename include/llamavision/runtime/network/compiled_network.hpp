@@ -70,6 +70,7 @@ class compiled_network final : public network {
     [[nodiscard]] std::string_view name() const override { return M::configured::name; }
     [[nodiscard]] std::string_view backend_name() const override { return backend_.name(); }
     [[nodiscard]] config::numbers const& numbers() const override { return numbers_; }
+    [[nodiscard]] token_rows tokens() const override { return tokens_; }
     [[nodiscard]] totals size() const override { return count_of<M>(); }
     [[nodiscard]] std::string architecture() const override { return describe_of<M>(); }
 
@@ -98,7 +99,7 @@ class compiled_network final : public network {
         m.cache_per_position = reader_.cache_per_position();
         m.read_scratch = reader_.scratch(rows, conversations, false) * sizeof(float);
         m.kernels = working_memory(rows);
-        m.logits = 2 * numbers_.text.vocabulary * sizeof(float);
+        m.logits = 2 * tokens_.head * sizeof(float);
         m.rows = rows;
         m.conversations = conversations;
         return m;
@@ -144,7 +145,7 @@ class compiled_network final : public network {
     [[nodiscard]] chosen choose([[maybe_unused]] std::shared_ptr<void>& memory, [[maybe_unused]] choosing const& how,
                                 [[maybe_unused]] float const* logits) const override {
         if constexpr (llamavision::chooses<B>)
-            return backend_.choose(memory, how, logits, numbers_.text.vocabulary);
+            return backend_.choose(memory, how, logits, tokens_.head);
         else
             return {};
     }
@@ -206,6 +207,9 @@ class compiled_network final : public network {
         of_encoder_ = bind.count();
         bind.bind(M::reader, reader_.weights_to_bind());
         bind.check();
+        std::size_t const head = bind.rows_of(model_part::head);
+        tokens_ = {bind.rows_of(model_part::embedding), head};
+        reader_.set_logits(head);
         return bind;
     }
 
@@ -238,6 +242,7 @@ class compiled_network final : public network {
     std::optional<typename encoder_of<M>::type> encoder_; ///< absent where the checkpoint is the text model alone
     weight_memory weight_memory_;
     config::numbers numbers_ = config::numbers_of<typename M::configured>();
+    token_rows tokens_ = network::tokens();
     planned_use planned_ = settled({}, numbers_.text);
     std::shared_ptr<memory_ledger> ledger_ = std::make_shared<memory_ledger>(SIZE_MAX); ///< of sessions and pictures
     std::vector<std::shared_ptr<void const>> owners_;

@@ -36,7 +36,6 @@ template <network_model M, backend B>
 class compiled_reader {
     static constexpr auto expression = M::reader;
     static constexpr attention_facts past = attention_of(M::reader, key_source::past);
-    static constexpr std::size_t vocabulary = width_out<std::remove_const_t<decltype(M::reader)>>;
 
   public:
     using weights_type = weights<std::remove_const_t<decltype(M::reader)>>;
@@ -46,6 +45,8 @@ class compiled_reader {
     compiled_reader(B const& kernels, bool kept) : backend_(kernels), kept_(keeps_keys<B> && kept) {}
 
     [[nodiscard]] weights_type& weights_to_bind() { return *weights_; }
+    /// Logits of a row: the rows of the head that was bound.
+    void set_logits(std::size_t count) { vocabulary_ = count; }
     [[nodiscard]] weights_type const& bound_weights() const { return *weights_; }
     /// From then on, mapped weights are read ahead of the layers.
     void stream(std::vector<weight_stream::stage> stages, std::size_t budget) {
@@ -81,7 +82,7 @@ class compiled_reader {
         layer_done const on_layer = std::ref(counter); // a reference fits into the function: nothing is allocated
         observer const watch = on_host(backend_, options.watch);
         std::size_t const count = text.count(), angles = count * past.shape.head_dim / 2;
-        rows const logits = scratch.take(text.logit_rows(), vocabulary);
+        rows const logits = scratch.take(text.logit_rows(), vocabulary_);
         text.cos = on_device(backend_, text.cos, angles, scratch);
         text.sin = on_device(backend_, text.sin, angles, scratch);
         id_rows const input{on_device(backend_, ids, count, scratch), count};
@@ -100,11 +101,11 @@ class compiled_reader {
     void hand_out(text_rows const& text, rows logits) const {
         float const* row = logits.data;
         for (segment const& s : text.segments) {
-            std::size_t const size = s.logit_rows * vocabulary;
+            std::size_t const size = s.logit_rows * vocabulary_;
             if (!s.device_logits)
                 llamavision::download(backend_, row, size * sizeof(float), s.logits);
             else if (size > 0)
-                backend_.copy(row + size - vocabulary, vocabulary, s.device_logits);
+                backend_.copy(row + size - vocabulary_, vocabulary_, s.device_logits);
             row += size;
         }
     }
@@ -132,6 +133,7 @@ class compiled_reader {
 
     B const& backend_;
     bool kept_;
+    std::size_t vocabulary_ = width_out<std::remove_const_t<decltype(M::reader)>>;
     std::unique_ptr<weights_type> weights_ = std::make_unique<weights_type>();
     std::unique_ptr<weight_stream const> stream_; ///< null: the mapped weights fit into memory
 };

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <llamavision/backend/choice.hpp>
+#include <llamavision/config/configuration.hpp>
 #include <llamavision/config/numbers.hpp>
 #include <llamavision/expression/context.hpp>
 #include <llamavision/expression/count.hpp>
@@ -79,6 +80,12 @@ struct memory_plan {
     }
 };
 
+/// Rows of the tables that have one for each token.
+struct token_rows {
+    std::size_t embedding; ///< ids below it can be read
+    std::size_t head;      ///< logits of a row
+};
+
 class network {
   public:
     virtual ~network() = default;
@@ -86,6 +93,10 @@ class network {
     [[nodiscard]] virtual std::string_view name() const = 0; ///< of the configuration
     [[nodiscard]] virtual std::string_view backend_name() const = 0;
     [[nodiscard]] virtual config::numbers const& numbers() const = 0;
+    /// The model's, or those of a checkpoint whose fine-tuning added tokens.
+    [[nodiscard]] virtual token_rows tokens() const {
+        return {config::embedding_rows(numbers()), numbers().text.vocabulary};
+    }
     [[nodiscard]] virtual totals size() const = 0;
     [[nodiscard]] virtual std::string architecture() const = 0; ///< the expression, printed
     /// Operations for a picture of that many tiles, the cross-attention's keys and values included; see
@@ -133,7 +144,7 @@ class network {
     /// Floats of scratch that `read` needs for that many rows; a watched pass runs unfused, and may need more.
     [[nodiscard]] virtual std::size_t read_scratch(std::size_t rows, std::size_t logit_rows, bool watched) const = 0;
     /// Reads ids at the positions of `text`; writes its segments' caches, and, last of all, their logits.
-    /// @pre ids are below the vocabulary plus 8; scratch holds `read_scratch` floats; scratch, caches and
+    /// @pre ids are below `tokens().embedding`; scratch holds `read_scratch` floats; scratch, caches and
     ///      `device_logits` lie in memory from `allocate`, and all else in the host's
     /// @throws cancelled
     virtual void read(text_rows text, std::span<token const> ids, std::span<float> scratch,
