@@ -45,15 +45,6 @@ std::size_t check_canvases(pixels const& picture, nlohmann::json const& expect) 
     return expect.size();
 }
 
-/// The largest difference of two pictures of one size.
-int distance(pixels const& a, pixels const& b) {
-    REQUIRE(a.width == b.width);
-    REQUIRE(a.height == b.height);
-    int most = 0;
-    for (std::size_t i = 0; i < a.rgb.size(); ++i) most = std::max(most, std::abs(a.rgb[i] - b.rgb[i]));
-    return most;
-}
-
 /// The mean of a channel over the rectangle [x0, x1) x [y0, y1).
 double mean(pixels const& p, std::size_t channel, std::size_t x0, std::size_t x1, std::size_t y0, std::size_t y1) {
     double sum = 0;
@@ -83,7 +74,7 @@ void check_jpeg(std::string const& file, nlohmann::json const& entry) {
     if (!entry.contains("reference_decode")) return;
     pixels const reference = image::open(pictures::folder() / entry["reference_decode"].get<std::string>(), as_meta);
     CHECK(pictures::sha(reference) == entry["rgb_sha256"].get<std::string>());
-    CHECK(distance(ours, reference) <= 3);
+    CHECK(ours == reference);
     check_canvases(reference, entry["expect"]);
     if (!entry.contains("expect_upright")) return;
     unsigned const orientation = image::jpeg_orientation(pictures::read(file));

@@ -76,10 +76,28 @@ struct jpeg_edit {
     std::vector<std::byte> inserted; ///< instead of them
 };
 
+/// What a JPEG's components are. `cmyk`: parts of the light that inks leave; `ycck`: so, with three of them in Y, Cb,
+/// Cr.
+enum class jpeg_colour { grey, ycc, rgb, cmyk, ycck };
+
+/// What libjpeg takes the components of the frame whose marker is at `frame` to be. JFIF means Y, Cb and Cr; else
+/// Adobe's marker says it (`transform`; -1: there is none); else components that are named R, G and B are.
+/// @throws image_error if there are neither one, three nor four
+inline jpeg_colour colour_of_jpeg(source const& file, std::size_t frame, bool is_jfif, int transform) {
+    std::size_t const components = file.u8(frame + 9);
+    if (components == 1) return jpeg_colour::grey;
+    if (components == 4) return transform == -1 || transform == 0 ? jpeg_colour::cmyk : jpeg_colour::ycck;
+    if (components != 3) file.refuse("a JPEG of " + std::to_string(components) + " components, which is not supported");
+    file.require(frame + 10, 9, "the components of a JPEG");
+    bool const is_named = file.u8(frame + 10) == 'R' && file.u8(frame + 13) == 'G' && file.u8(frame + 16) == 'B';
+    return !is_jfif && (transform == 0 || (transform == -1 && is_named)) ? jpeg_colour::rgb : jpeg_colour::ycc;
+}
+
 /// A JPEG's header, and what must be changed in the file before every release of stb_image reads it.
 struct jpeg_header : header {
     std::vector<jpeg_edit> edits; ///< in ascending order
     std::size_t end = 0;          ///< after the end mark, or where it is missing
+    jpeg_colour colour = jpeg_colour::grey;
 };
 
 /// Reads all segments. Errors in the data of a scan are found by the decoder.
@@ -92,6 +110,8 @@ inline jpeg_header read_jpeg(source const& file) {
     says.pixels_per_byte = pixels_per_jpeg_byte;
     says.side_step = 32; // a unit of at most 4 x 4 blocks of 8 x 8
     jpeg_huffman_tables tables;
+    bool is_jfif = false;
+    int transform = -1; // of Adobe's marker
     std::size_t frame = 0, scan = 0, frames = 0, scans = 0, restart_interval = 0;
     for (std::size_t at = 2;;) {
         // libjpeg skips what stands before a marker: bytes that are no FF, and FF with a stuffed zero.
@@ -123,6 +143,10 @@ inline jpeg_header read_jpeg(source const& file) {
                         + std::to_string(at));
         file.require(at + 2, length, "a JPEG segment");
         if (marker == 0xE1 && scans == 0) read_jpeg_app1(file, at, says);
+        if (marker == 0xE0 && length >= 16 && file.has(at + 4, std::string_view("JFIF\0", 5)) && scans == 0)
+            is_jfif = true;
+        if (marker == 0xEE && length >= 14 && file.has(at + 4, "Adobe") && scans == 0)
+            transform = static_cast<int>(file.u8(at + 15));
         if (marker == 0xC4) read_jpeg_tables(file, at, tables);
         if (marker == 0xDD) restart_interval = file.be16(at + 4);
         // SOF0 to SOF15 are frame headers. DHT, JPG and DAC have numbers among them, but are not.
@@ -148,6 +172,7 @@ inline jpeg_header read_jpeg(source const& file) {
         at = skip_jpeg_scan(file, at);
     }
     if (frames == 0 || scans == 0) file.refuse("a JPEG without a picture");
+    says.colour = colour_of_jpeg(file, frame, is_jfif, transform);
     return says;
 }
 

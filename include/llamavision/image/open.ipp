@@ -14,6 +14,7 @@
 #include <llamavision/image/format.hpp>
 #include <llamavision/image/gif.hpp>
 #include <llamavision/image/jpeg.hpp>
+#include <llamavision/image/jpeg_pixels.hpp>
 #include <llamavision/image/open.hpp>
 #include <llamavision/image/png.hpp>
 #include <llamavision/image/png_checksums.hpp>
@@ -44,32 +45,90 @@ struct decoded {
     pixel_format format;
 };
 
-inline decoded decode_bytes(source const& file, header const& says) {
-    // The largest block of memory that a decoder needs: 16 bytes for each pixel (an interlaced PNG with 16 bits a
-    // channel, whose buffer is doubled when it is full) and some for each row, with sides rounded up; and twice the
-    // size of the file.
+/// The largest block of memory that a decoder needs: 16 bytes for each pixel (an interlaced PNG with 16 bits a channel,
+/// whose buffer is doubled when it is full) and some for each row, with sides rounded up; and twice the size of the
+/// file.
+inline std::size_t largest_block(source const& file, header const& says) {
     std::size_t const columns = round_up(says.width, says.side_step);
     std::size_t const rows = round_up(says.height, says.side_step);
-    stb::allocation_limit allocation_limit(16 * (columns + 1) * rows + 2 * file.size() + (std::size_t{1} << 16));
+    return 16 * (columns + 1) * rows + 2 * file.size() + (std::size_t{1} << 16);
+}
+
+/// Refuses a file that stb_image refused.
+[[noreturn]] inline void refuse_undecoded(source const& file, stb::allocation_limit const& limit) {
+    if (limit.refused) file.refuse("damaged: it unfolds into more data than its header says");
+    char const* const reason = stb::stbi_failure_reason();
+    file.refuse(std::string("cannot be decoded: ") + (reason && *reason ? reason : "damaged picture data"));
+}
+
+/// Checks that stb_image found the size that was checked.
+inline void check_decoded_size(source const& file, header const& says, std::size_t width, std::size_t height) {
+    if (width != says.width || height != says.height)
+        file.refuse("cannot be decoded: the picture has not the size that its header says");
+}
+
+inline decoded decode_bytes(source const& file, header const& says) {
+    stb::allocation_limit const limit(largest_block(file, says));
     stb::stbi__g_failure_reason = nullptr;
     int width = 0, height = 0, channels = 0;
     auto const* bytes = reinterpret_cast<unsigned char const*>(file.bytes.data());
     decoded result;
     result.data.reset(stb::stbi_load_from_memory(bytes, static_cast<int>(file.size()), &width, &height, &channels, 0));
-    if (!result.data && allocation_limit.refused)
-        file.refuse("damaged: it unfolds into more data than its header says");
-    char const* const reason = stb::stbi_failure_reason();
-    if (!result.data)
-        file.refuse(std::string("cannot be decoded: ") + (reason && *reason ? reason : "damaged picture data"));
+    if (!result.data) refuse_undecoded(file, limit);
     result.width = static_cast<std::size_t>(width);
     result.height = static_cast<std::size_t>(height);
-    if (result.width != says.width || result.height != says.height)
-        file.refuse("cannot be decoded: the picture has not the size that its header says");
+    check_decoded_size(file, says, result.width, result.height);
     result.format = channels == 1   ? pixel_format::grey
                     : channels == 2 ? pixel_format::grey_alpha
                     : channels == 3 ? pixel_format::rgb
                                     : pixel_format::rgba;
     return result;
+}
+
+/// stb_image's decoder of one JPEG.
+class jpeg_decoder {
+  public:
+    explicit jpeg_decoder(source const& file) : jpeg_(std::make_unique<stb::stbi__jpeg>()) {
+        stb::stbi__start_mem(&bytes_, reinterpret_cast<unsigned char const*>(file.bytes.data()),
+                             static_cast<int>(file.size()));
+        bytes_.img_n = 0;
+        jpeg_->s = &bytes_;
+        stb::stbi__setup_jpeg(jpeg_.get());
+        jpeg_->idct_block_kernel = inverse_dct;
+    }
+    jpeg_decoder(jpeg_decoder const&) = delete;
+    jpeg_decoder& operator=(jpeg_decoder const&) = delete;
+    ~jpeg_decoder() { stb::stbi__cleanup_jpeg(jpeg_.get()); }
+
+    /// The planes of all components. They live as long as the decoder.
+    /// @throws image_error if the data are damaged, or a plane's resolution is no whole part of another's
+    std::vector<jpeg_plane> planes(source const& file, header const& says, stb::allocation_limit const& limit) {
+        stb::stbi__g_failure_reason = nullptr;
+        if (!stb::stbi__decode_jpeg_image(jpeg_.get())) refuse_undecoded(file, limit);
+        check_decoded_size(file, says, bytes_.img_x, bytes_.img_y);
+        std::vector<jpeg_plane> out;
+        for (int i = 0; i < bytes_.img_n; ++i) {
+            auto const& component = jpeg_->img_comp[i];
+            if (jpeg_->img_h_max % component.h != 0 || jpeg_->img_v_max % component.v != 0)
+                file.refuse("a JPEG whose planes have resolutions of no whole ratio, which is not supported");
+            auto const size = [](int value) { return static_cast<std::size_t>(value); };
+            out.push_back({component.data, size(component.x), size(component.y), size(component.w2),
+                           size(jpeg_->img_h_max / component.h), size(jpeg_->img_v_max / component.v)});
+        }
+        return out;
+    }
+
+  private:
+    stb::stbi__context bytes_{};
+    std::unique_ptr<stb::stbi__jpeg> jpeg_;
+};
+
+inline pixels decode_jpeg(source const& file, jpeg_header const& says) {
+    std::vector<std::byte> const copy = says.edits.empty() ? std::vector<std::byte>{} : edited(file, says);
+    source const settled{says.edits.empty() ? file.bytes.first(says.end) : copy, file.name};
+    stb::allocation_limit const limit(largest_block(settled, says));
+    jpeg_decoder decoder(settled);
+    return pixels_of_planes(decoder.planes(settled, says, limit), says);
 }
 
 inline pixels decode_plain(source const& file, header const& says, alpha_policy alpha) {
@@ -122,9 +181,7 @@ LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_v
         detail::jpeg_header const jpeg = detail::read_jpeg(file);
         says = jpeg;
         check_size(file, says, options.max_pixels);
-        std::vector<std::byte> const copy = jpeg.edits.empty() ? std::vector<std::byte>{} : detail::edited(file, jpeg);
-        auto const read = jpeg.edits.empty() ? bytes.first(jpeg.end) : std::span<std::byte const>(copy);
-        out = detail::decode_plain({read, file.name}, says, options.alpha);
+        out = detail::decode_jpeg(file, jpeg);
         break;
     }
     case file_format::bmp: {
