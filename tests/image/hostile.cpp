@@ -86,7 +86,7 @@ TEST_CASE("headers that promise more than the file can hold are refused at once"
     CHECK(attempt(files::png(0xFFFFFFFF, 0xFFFFFFFF, 8, 2, few)) == outcome::refused);
     CHECK(attempt(files::gif(65535, 65535, {0, 0, 1, 1}, {1}, -1)) == outcome::refused);
     CHECK(attempt(files::gif(2000, 2000, {0, 0, 1, 1}, {1}, -1)) == outcome::refused);
-    CHECK(attempt(files::gif(2, 2, {1, 1, 2, 2}, {1, 1, 1, 1}, -1)) == outcome::refused); // beyond its screen
+    CHECK(attempt(files::gif(2, 2, {65535, 65535, 2, 2}, {1, 1, 1, 1}, -1)) == outcome::refused); // makes it larger
     CHECK(attempt(files::bmp(65535, 65535, 24, 0, {1, 2, 3})) == outcome::refused);
     CHECK(attempt(files::bmp(0x7FFFFFFF, 1, 1, 0, {1, 2, 3})) == outcome::refused);
     octets jpeg = pictures::read("baseline_444.jpg");

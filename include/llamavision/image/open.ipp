@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decodes picture files: checks the header, lets stb_image decode with a limit on memory, and does what stb_image does
-// not (the border of a GIF, EXIF orientation).
+// Decodes picture files: checks the header, and decodes; PNG and the coefficients of JPEGs by stb_image with a limit on
+// memory.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +38,7 @@ struct release {
     void operator()(unsigned char* block) const { std::free(block); }
 };
 
-/// A picture from stb_image: 1 to 4 channels of 8 bits.
+/// A PNG from stb_image: 1 to 4 channels of 8 bits.
 struct decoded {
     std::unique_ptr<unsigned char, release> data;
     std::size_t width, height;
@@ -135,26 +135,6 @@ inline pixels decode_plain(source const& file, header const& says, alpha_policy 
     decoded const raw = decode_bytes(file, says);
     return from_raw({raw.data.get(), raw.width, raw.height, 0, raw.format},
                     says.alpha_means_nothing ? alpha_policy::drop : alpha);
-}
-
-/// The first picture of a GIF. stb_image does not draw transparent pixels, nor the border around a picture that is
-/// smaller than the screen. For the colours of transparent pixels, which Pillow keeps, stb_image reads a copy of the
-/// file without transparency. The border is painted here.
-inline pixels decode_gif(source const& file, gif_header const& says, alpha_policy alpha) {
-    bool const drop = alpha == alpha_policy::drop;
-    std::vector<std::byte> copy(file.bytes.begin(), file.bytes.end());
-    copy[11] = std::byte{0}; // the background colour, which Pillow does not use
-    if (drop && says.control_offset) copy[*says.control_offset] &= std::byte{0xFE};
-    pixels out = decode_plain({copy, file.name}, says, alpha);
-    bool const see_through = says.transparent && !drop;
-    std::array<std::uint8_t, 3> const rim =
-        see_through ? std::array<std::uint8_t, 3>{255, 255, 255} : says.colour(file, says.transparent.value_or(0));
-    for (std::size_t y = 0; y < out.height; ++y)
-        for (std::size_t x = 0; x < out.width; ++x)
-            if (x < says.left || x >= says.left + says.frame_width || y < says.top || y >= says.top + says.frame_height)
-                std::copy(rim.begin(), rim.end(),
-                          out.rgb.begin() + static_cast<std::ptrdiff_t>((y * out.width + x) * 3));
-    return out;
 }
 
 } // namespace detail

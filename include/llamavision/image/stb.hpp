@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Includes stb_image for PNG, JPEG and GIF in memory, in a namespace of its own and with internal linkage, so that
+// Includes stb_image for PNG and JPEG in memory, in a namespace of its own and with internal linkage, so that
 // it does not conflict with another copy in the program. An allocation_limit restricts its memory.
 #pragma once
 
@@ -135,6 +135,8 @@ inline void* reallocate(void* block, std::size_t size) {
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
+#define STBI_NO_BMP
+#define STBI_NO_GIF
 #define STBI_NO_TGA
 #define STBI_NO_PSD
 #define STBI_NO_PIC
