@@ -85,6 +85,9 @@ TEST_CASE("indexes of 1, 4 and 8 bits, palettes of OS/2, gaps") {
     CHECK(decoded({3, 2, 4, 0, 40, four_colours, 4}, bytes({0x12, 0x30, 0, 0, 0x01, 0x10, 0, 0}))
           == looked({0, 1, 1, 1, 2, 3}));
     CHECK(decoded({3, 1, 1, 0, 40, four_colours, 2}, bytes({0xA0, 0, 0, 0})) == looked({1, 0, 1}));
+    octets uncounted = bmp({3, 1, 8, 0, 40, four_colours, 4}, bytes({1, 3, 2, 0}));
+    uncounted[10] = std::byte{54}; // the pixels are said to begin where the palette does
+    CHECK(image::decode(uncounted, "p.bmp").rgb == looked({1, 3, 2}));
     // OS/2: colours of three bytes, fewer than there could be
     CHECK(decoded({2, 1, 8, 0, 12, bytes({0, 0, 0, 1, 2, 3, 4, 5, 6})}, bytes({2, 1, 0, 0})) == looked({2, 1}));
     octets of_64(24);

@@ -24,13 +24,28 @@ std::vector<std::byte> from_hex(std::string const& digits) {
 
 TEST_CASE("resolutions of planes and meanings of components, as libjpeg has them") {
     nlohmann::json const made = pictures::json("jpeg_by_pillow.json");
-    CHECK(made["jpegs"].size() == 20);
+    CHECK(made["jpegs"].size() == 21);
     for (auto const& entry : made["jpegs"]) {
         CAPTURE(entry["name"].get<std::string>());
         image::pixels const out = image::decode(from_hex(entry["jpeg"]), "p.jpg");
         CHECK(out.width == entry["width"].get<std::size_t>());
         CHECK(out.height == entry["height"].get<std::size_t>());
         CHECK(pictures::sha(out) == entry["rgb_sha256"].get<std::string>());
+    }
+}
+
+TEST_CASE("a JPEG of which stb_image leaves out a part is refused") {
+    for (auto const& entry : pictures::json("jpeg_by_pillow.json")["jpegs"]) {
+        if (entry["name"] != "restart marks") continue;
+        auto jpeg = from_hex(entry["jpeg"]);
+        std::size_t marks = 0;
+        for (std::size_t at = 2; at + 1 < jpeg.size() && marks == 0; ++at)
+            if (jpeg[at] == std::byte{0xFF} && jpeg[at + 1] == std::byte{0xD0}) {
+                jpeg.insert(jpeg.begin() + static_cast<std::ptrdiff_t>(at), 9, std::byte{0x55}); // left over
+                ++marks;
+            }
+        CHECK(marks == 1);
+        CHECK_THROWS_AS((void)image::decode(jpeg, "p.jpg"), llamavision::image_error);
     }
 }
 

@@ -12,6 +12,7 @@
 #include <llamavision/image/pixels.hpp>
 #include <llamavision/image/source.hpp>
 #include <llamavision/support/ceil_div.hpp>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -90,6 +91,8 @@ inline bmp_header read_bmp_header(source const& file, std::size_t max_pixels) {
     if (says.data < says.palette) file.refuse("a damaged BMP: its pixels begin inside of its header");
     if (says.bits <= 8) {
         std::size_t const most = std::size_t{1} << says.bits, used = is_first ? 0 : file.le32(46);
+        // Where the pixels are said to begin at once, the writer has not counted the palette.
+        if (says.data == says.palette) says.data += (used == 0 ? most : std::min(used, most)) * says.palette_entry;
         says.colours = std::min({used == 0 ? most : used, most, (says.data - says.palette) / says.palette_entry});
         file.require(says.palette, says.colours * says.palette_entry, "the palette of a BMP");
     }
@@ -166,22 +169,22 @@ inline std::vector<std::uint8_t> decode_bmp(source const& file, bmp_header const
     std::vector<std::uint8_t> const runs = says.is_in_runs() ? bmp_runs(file, says) : std::vector<std::uint8_t>{};
     std::vector<std::uint8_t> out(says.width * says.height * 4, 255);
     bool has_alpha = false;
+    std::size_t const step = says.bits / 8; // bytes of a pixel; 0 for parts of a byte
     for (std::size_t y = 0; y < says.height; ++y) {
-        std::size_t const row = says.data + y * says.stride(), last = says.height - 1;
-        std::uint8_t* to = out.data() + (says.is_bottom_up ? last - y : y) * says.width * 4;
+        // read_bmp_header has checked that the file has all rows
+        auto const row = says.is_in_runs() ? std::as_bytes(std::span(runs)).subspan(y * says.width, says.width)
+                                           : file.bytes.subspan(says.data + y * says.stride(), says.row_bytes());
+        std::uint8_t* to = out.data() + (says.is_bottom_up ? says.height - 1 - y : y) * says.width * 4;
         for (std::size_t x = 0; x < says.width; ++x, to += 4) {
             if (says.bits <= 8) {
-                std::size_t const per_byte = 8 / says.bits, shift = (per_byte - 1 - x % per_byte) * says.bits;
-                std::size_t const index =
-                    says.is_in_runs() ? runs[y * says.width + x]
-                                      : file.u8(row + x / per_byte) >> shift & ((std::size_t{1} << says.bits) - 1);
+                std::size_t const per_byte = says.is_in_runs() ? 1 : 8 / says.bits, bits = 8 / per_byte;
+                std::size_t const byte = std::to_integer<std::size_t>(row[x / per_byte]);
+                std::size_t const index = byte >> (per_byte - 1 - x % per_byte) * bits & ((std::size_t{1} << bits) - 1);
                 std::copy_n(palette[index].data(), 3, to);
                 continue;
             }
-            std::size_t const at = row + x * (says.bits / 8);
-            std::uint32_t const pixel = says.bits == 16   ? file.le16(at)
-                                        : says.bits == 24 ? file.le16(at) | file.u8(at + 2) << 16
-                                                          : file.le32(at);
+            std::uint32_t pixel = 0;
+            for (std::size_t i = 0; i < step; ++i) pixel |= std::to_integer<std::uint32_t>(row[x * step + i]) << 8 * i;
             for (std::size_t k = 0; k < 3; ++k) to[k] = bmp_channel(pixel, says.masks[k]);
             if (says.masks[3] != 0) to[3] = bmp_channel(pixel, says.masks[3]);
             has_alpha = has_alpha || (says.masks[3] != 0 && to[3] != 0);

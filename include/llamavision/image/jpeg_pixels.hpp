@@ -42,8 +42,12 @@ inline void inverse_dct_of_columns(short const* in, short* out) {
     }
 }
 
+/// How many blocks `inverse_dct` was called for on this thread.
+inline thread_local std::size_t inverse_dct_calls = 0;
+
 /// The samples of a block: stb_image calls this with coefficients that were multiplied by the quantisation table.
 inline void inverse_dct(unsigned char* out, int stride, short* coefficients) {
+    ++inverse_dct_calls;
     std::array<short, 64> half{}, samples{};
     inverse_dct_of_columns<11>(coefficients, half.data()); // 2 bits more than the result, to round once
     inverse_dct_of_columns<18>(half.data(), samples.data());

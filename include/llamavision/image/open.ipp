@@ -104,8 +104,13 @@ class jpeg_decoder {
     /// @throws image_error if the data are damaged, or a plane's resolution is no whole part of another's
     std::vector<jpeg_plane> planes(source const& file, header const& says, stb::allocation_limit const& limit) {
         stb::stbi__g_failure_reason = nullptr;
+        std::size_t const before = inverse_dct_calls;
         if (!stb::stbi__decode_jpeg_image(jpeg_.get())) refuse_undecoded(file, limit);
         check_decoded_size(file, says, bytes_.img_x, bytes_.img_y);
+        // Where no restart mark follows an interval, releases of stb_image leave the rest of the picture empty.
+        if (std::size_t const blocks = least_blocks(), seen = inverse_dct_calls - before; seen < blocks)
+            file.refuse("a damaged JPEG: " + std::to_string(seen) + " of its " + std::to_string(blocks)
+                        + " blocks stand before an interval without a restart mark");
         std::vector<jpeg_plane> out;
         for (int i = 0; i < bytes_.img_n; ++i) {
             auto const& component = jpeg_->img_comp[i];
@@ -119,6 +124,18 @@ class jpeg_decoder {
     }
 
   private:
+    /// How many blocks a whole file has at least. A scan of several components also has those that fill up its units.
+    [[nodiscard]] std::size_t least_blocks() const {
+        bool const in_units = jpeg_->scan_n > 1 && jpeg_->scan_n == bytes_.img_n;
+        std::size_t blocks = 0;
+        for (int i = 0; i < bytes_.img_n; ++i) {
+            auto const& component = jpeg_->img_comp[i];
+            int const width = in_units ? component.w2 : component.x, height = in_units ? component.h2 : component.y;
+            blocks += ceil_div(static_cast<std::size_t>(width), 8) * ceil_div(static_cast<std::size_t>(height), 8);
+        }
+        return blocks;
+    }
+
     stb::stbi__context bytes_{};
     std::unique_ptr<stb::stbi__jpeg> jpeg_;
 };
