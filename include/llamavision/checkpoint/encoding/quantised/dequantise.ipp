@@ -34,6 +34,9 @@ namespace detail {
     return scale;
 }
 
+/// Room for the codes of a row.
+using row_codes = std::span<std::uint8_t>;
+
 /// a * b, rounded to a float. It is exact as a double, so that no compiler fuses it with a sum that follows.
 [[nodiscard]] inline float product(float a, float b) {
     return static_cast<float>(static_cast<double>(a) * static_cast<double>(b));
@@ -49,7 +52,7 @@ namespace detail {
     return rounded_to(dtype::bf16, rounded_to(dtype::bf16, scale) + rounded_to(dtype::bf16, c.offset));
 }
 
-inline void row_of(codebook_blocks const& c, quantised_matrix const& m, std::size_t row, dtype, float* to) {
+inline void row_of(codebook_blocks const& c, quantised_matrix const& m, std::size_t row, dtype, row_codes, float* to) {
     std::size_t const begin = row * m.columns, end = begin + m.columns;
     for (std::size_t i = begin; i < end;) {
         float const scale = finite_scale(block_scale(c, i / c.block), m, row);
@@ -67,30 +70,29 @@ inline void row_of(codebook_blocks const& c, quantised_matrix const& m, std::siz
     return static_cast<std::size_t>(index);
 }
 
-inline void row_of(grouped_integers const& g, quantised_matrix const& m, std::size_t row, dtype type, float* to) {
+inline void row_of(grouped_integers const& g, quantised_matrix const& m, std::size_t row, dtype type, row_codes codes,
+                   float* to) {
+    codes_of_row(g.codes, row, codes);
     for (std::size_t k = 0; k < m.columns;) {
         std::size_t const group = group_of(g, k), stop = g.groups.empty() ? std::min(m.columns, k + g.group) : k + 1;
         float const scale = rounded_to(type, finite_scale(value_at(g.scales, row, group), m, row));
         if (g.offsets) {
             float const offset = g.sign * finite_scale(value_at(*g.offsets, row, group), m, row);
-            for (; k < stop; ++k)
-                to[k] = rounded_to(type, product(static_cast<float>(code_at(g.codes, row, k)), scale)) + offset;
+            for (; k < stop; ++k) to[k] = rounded_to(type, product(static_cast<float>(codes[k]), scale)) + offset;
             continue;
         }
         if (g.centres) {
             float const centre = finite_scale(value_at(*g.centres, row, group), m, row);
-            for (; k < stop; ++k)
-                to[k] = rounded_to(type, static_cast<float>(code_at(g.codes, row, k)) - centre) * scale;
+            for (; k < stop; ++k) to[k] = rounded_to(type, static_cast<float>(codes[k]) - centre) * scale;
             continue;
         }
         std::int32_t const zero =
             g.zero + (g.zeros ? static_cast<std::int32_t>(code_at(*g.zeros, row, group)) : std::int32_t{0});
-        for (; k < stop; ++k)
-            to[k] = static_cast<float>(static_cast<std::int32_t>(code_at(g.codes, row, k)) - zero) * scale;
+        for (; k < stop; ++k) to[k] = static_cast<float>(static_cast<std::int32_t>(codes[k]) - zero) * scale;
     }
 }
 
-inline void row_of(integer_rows const& r, quantised_matrix const& m, std::size_t row, dtype, float* to) {
+inline void row_of(integer_rows const& r, quantised_matrix const& m, std::size_t row, dtype, row_codes, float* to) {
     for (std::size_t k = 0; k < m.columns;) {
         std::size_t const group = k / r.group;
         float const scale = finite_scale(value_at(r.scales, row, group), m, row);
@@ -102,7 +104,7 @@ inline void row_of(integer_rows const& r, quantised_matrix const& m, std::size_t
     }
 }
 
-inline void row_of(float_blocks const& f, quantised_matrix const& m, std::size_t row, dtype, float* to) {
+inline void row_of(float_blocks const& f, quantised_matrix const& m, std::size_t row, dtype, row_codes, float* to) {
     auto const& values = values_of(f.type);
     for (std::size_t k = 0; k < m.columns;) {
         float const scale = finite_scale(value_at(f.scales, row / f.row_block, k / f.column_block), m, row);
@@ -111,12 +113,13 @@ inline void row_of(float_blocks const& f, quantised_matrix const& m, std::size_t
     }
 }
 
-inline void row_of(scaled_floats const& f, quantised_matrix const& m, std::size_t row, dtype, float* to) {
+inline void row_of(scaled_floats const& f, quantised_matrix const& m, std::size_t row, dtype, row_codes codes,
+                   float* to) {
+    codes_of_row(f.codes, row, codes);
     auto const& values = values_of(f.type);
     for (std::size_t k = 0; k < m.columns;) {
         float const scale = finite_scale(value_at(f.scales, row, k / f.group) / f.divisor * f.factor, m, row);
-        for (std::size_t const stop = std::min(m.columns, k + f.group); k < stop; ++k)
-            to[k] = values[code_at(f.codes, row, k)] * scale;
+        for (std::size_t const stop = std::min(m.columns, k + f.group); k < stop; ++k) to[k] = values[codes[k]] * scale;
     }
 }
 
@@ -134,9 +137,11 @@ inline void store_as(dtype type, float const* from, std::size_t count, std::byte
 LLAMAVISION_INLINE void dequantise(quantised_matrix const& m, std::size_t first, std::size_t count, dtype type,
                                    std::span<std::byte> to) {
     std::vector<float> row(m.columns);
+    std::vector<std::uint8_t> codes(m.columns);
     std::size_t const size = m.columns * size_of(type);
     for (std::size_t i = 0; i < count; ++i) {
-        std::visit([&](auto const& family) { detail::row_of(family, m, first + i, type, row.data()); }, m.values);
+        std::visit([&](auto const& family) { detail::row_of(family, m, first + i, type, codes, row.data()); },
+                   m.values);
         detail::store_as(type, row.data(), m.columns, to.data() + i * size);
     }
 }

@@ -87,6 +87,41 @@ namespace detail {
     return static_cast<std::uint32_t>(word >> within) & ((1u << g.bits) - 1u);
 }
 
+/// Writes the codes of a whole row.
+/// @pre to.size() is at most g.columns
+inline void codes_of_row(code_grid const& g, std::size_t row, std::span<std::uint8_t> to) {
+    if (g.distance != 0 || (g.along_rows && g.interleaved)) {
+        for (std::size_t k = 0; k < to.size(); ++k) to[k] = static_cast<std::uint8_t>(code_at(g, row, k));
+        return;
+    }
+    unsigned const width = g.word * 8;
+    std::uint64_t const mask = (std::uint64_t{1} << g.bits) - 1;
+    if (!g.along_rows) { // all at the same bit of their words
+        std::size_t const bit = detail::first_bit(g, row), within = bit % width, word = bit / width * g.word_step;
+        bool const crosses = within + g.bits > width;
+        for (std::size_t k = 0; k < to.size(); ++k) {
+            std::uint64_t bits = detail::word_at(g, k * g.line_step + word);
+            if (crosses) bits |= detail::word_at(g, k * g.line_step + word + g.word_step) << width;
+            to[k] = static_cast<std::uint8_t>(bits >> within & mask);
+        }
+        return;
+    }
+    std::uint64_t bits = 0; // of the words that were read, those that are not yet used
+    unsigned left = 0;
+    std::size_t at = row * g.line_step;
+    for (std::uint8_t& code : to) {
+        if (left < g.bits) {
+            if (!g.dense) bits = left = 0;
+            bits |= detail::word_at(g, at) << left;
+            left += width;
+            at += g.word_step;
+        }
+        code = static_cast<std::uint8_t>(bits & mask);
+        bits >>= g.bits;
+        left -= g.bits;
+    }
+}
+
 /// Single values in a grid, of which each may stand for a rectangle of weights: scales and zero points.
 struct value_grid {
     std::span<std::byte const> bytes;

@@ -12,6 +12,7 @@
 #include <llamavision/checkpoint/form/hugging_face/names.hpp>
 #include <llamavision/checkpoint/form/hugging_face/patches.hpp>
 #include <llamavision/checkpoint/form/hugging_face/preprocessor_config.hpp>
+#include <llamavision/checkpoint/form/hugging_face/quantisation.hpp>
 #include <llamavision/checkpoint/form/hugging_face/shards.hpp>
 #include <llamavision/checkpoint/tied_head.hpp>
 #include <llamavision/support/error.hpp>
@@ -94,6 +95,12 @@ inline void check_types(named_tensors const& tensors, std::string const& path) {
             path + ": weights must be F32, F16 or BF16, or of a known format of quantised weights: " + listed(strange));
 }
 
+[[nodiscard]] inline bool has_no_quantised(named_tensors const& tensors) {
+    for (auto const& [name, value] : tensors.tensors)
+        if (value.stored || !is_plain_weight(value.type)) return false;
+    return true;
+}
+
 /// Adds a warning for Llama Guard 3. It has the same numbers as an assistant but another purpose, which only its chat
 /// template shows.
 inline void warn_of_guard(description& d) {
@@ -116,6 +123,7 @@ inline void describe_hugging_face(description& d, faults mode) {
     step([&] {
         d.model = read_config(d.folder / "config.json");
         d.warnings = d.model->warnings;
+        read_quantisation_beside(d.folder, *d.model);
     });
     step([&] { detail::read_generation_into(d); });
     step([&] { detail::read_pictures_into(d); });
@@ -137,6 +145,9 @@ inline void map_hugging_face(opened& o, progress const& report, faults mode) {
         o.tensors =
             join_quantised(std::move(o.tensors), o.model ? &*o.model : nullptr, o.path.string(), mode, o.problems);
     });
+    if (o.model && o.model->quantisation && detail::has_no_quantised(o.tensors))
+        o.warnings.push_back(o.path.string() + ": " + o.model->quantisation->file
+                             + " says that weights are quantised, but none is");
     if (o.model) bring_patches_to_pytorch(o.tensors, o.model->values.vision);
     if (o.model && o.model->values.text.tied_head)
         attempt(mode, o.problems, [&] { drop_tied_head(o.tensors, o.path.string()); });

@@ -5,6 +5,7 @@
 
 #include <llamavision/checkpoint/form/hugging_face/config_values.hpp>
 #include <llamavision/checkpoint/form/hugging_face/known_keys.hpp>
+#include <llamavision/checkpoint/form/hugging_face/quantisation.hpp>
 #include <llamavision/checkpoint/form/hugging_face/token_ids.hpp>
 #include <llamavision/checkpoint/form/hugging_face/version.hpp>
 #include <llamavision/checkpoint/model_config.hpp>
@@ -92,21 +93,6 @@ namespace detail {
         }
     }
     return result;
-}
-
-/// Reads the settings of quantised weights: quantization_config, or MLX's `quantization`, which lacks a quant_method.
-inline void read_quantisation(json_view const& object, model_config& result) {
-    for (char const* const key : {"quantization_config", "quantization"}) {
-        auto const settings = object.find(key);
-        if (!settings || result.quantisation) continue;
-        settings->object();
-        auto const method = settings->find("quant_method");
-        bool const of_mlx = !method && settings->find("bits") && settings->find("group_size");
-        result.quantisation = {method   ? method->text()
-                               : of_mlx ? "mlx"
-                                        : "",
-                               settings->json().dump(), settings->file(), settings->path()};
-    }
 }
 
 inline void refuse_other_activation(json_view const& object, std::string const& supported,
