@@ -107,6 +107,25 @@ std::string blocks_in_words(inspection const& i) {
     return text + "\n";
 }
 
+/// Formats of quantising libraries, and which parts of the model are in them.
+std::string quantised_in_words(inspection const& i) {
+    if (i.quantised.empty()) return {};
+    std::string text = "\n";
+    for (auto const& k : i.quantised)
+        text += "  " + std::to_string(k.matrices) + (k.matrices == 1 ? " matrix is " : " matrices are ") + in_words(k)
+                + ": " + in_bytes(static_cast<double>(k.stored_bytes)) + " with scales; widened to "
+                + std::string(name_of(k.values)) + " at load: " + in_bytes(static_cast<double>(k.widened_bytes))
+                + ".\n";
+    for (part const& p : i.parts)
+        text += "  " + padded(p.name, 24)
+                + (p.quantised == 0
+                       ? "not quantised"
+                       : std::to_string(p.quantised) + " of " + std::to_string(p.tensors) + " tensors are quantised, "
+                             + in_bytes(p.quantised_bytes) + " of " + in_bytes(p.bytes))
+                + "\n";
+    return text;
+}
+
 /// Whether the weights in this format, one picture and one conversation fit into the memory that is free, as loading
 /// counts them; nothing if that is not known, because the system does not say or tensors are missing.
 std::optional<bool> fits_in(inspection const& i, weight_format const& f, std::size_t context, std::size_t available) {
@@ -186,7 +205,7 @@ std::string page(inspection const& i, std::size_t context) {
     text += line("answers", answers_in_words(d.generation));
     text += line("dialect", d.dialect);
     text += line("files", std::to_string(d.weights.files.size()) + " of weights");
-    text += weights_in_words(i) + blocks_in_words(i) + plan_in_words(i, context);
+    text += weights_in_words(i) + blocks_in_words(i) + quantised_in_words(i) + plan_in_words(i, context);
     if (i.configuration && i.configuration->published) text += "\n  " + std::string(licence) + "\n";
     return text + remarks(i);
 }
@@ -202,7 +221,20 @@ std::string json(part const& p) {
                         {"parameters", whole(p.parameters)},
                         {"bytes", whole(p.bytes)},
                         {"types", json_strings(p.types)},
+                        {"quantised_tensors", std::to_string(p.quantised)},
+                        {"quantised_bytes", whole(p.quantised_bytes)},
                         {"cost", json_object(cost)}});
+}
+
+std::string json(lv::checkpoint::quantised_kind const& k) {
+    return json_object({{"format", json_string(k.format)},
+                        {"bits", std::to_string(k.bits)},
+                        {"group", json_string(k.group)},
+                        {"matrices", std::to_string(k.matrices)},
+                        {"parameters", std::to_string(k.parameters)},
+                        {"bytes", std::to_string(k.stored_bytes)},
+                        {"widened_to", json_string(name_of(k.values))},
+                        {"widened_bytes", std::to_string(k.widened_bytes)}});
 }
 
 std::string json(tile_tables const& t) {
@@ -245,36 +277,39 @@ std::string fits_as_json(inspection const& i, std::size_t context) {
 
 std::string json(inspection const& i, std::size_t context) {
     auto const& d = i.checkpoint;
-    return json_object({{"path", json_string(d.path.string())},
-                        {"kind", json_string(lv::checkpoint::describe(d.form))},
-                        {"configuration", i.configuration ? json_string(i.configuration->name) : "null"},
-                        {"nearest", text_or_null(i.nearest)},
-                        {"differences", json_strings(i.differences)},
-                        {"transformers_version", text_or_null(d.model ? d.model->transformers_version : "")},
-                        {"tokenizer", text_or_null(i.tokenizer)},
-                        {"conversations", text_or_null(i.conversations)},
-                        {"base", i.base ? "true" : "false"},
-                        {"dialect", text_or_null(d.dialect)},
-                        {"widened_types", json_strings(i.widened)},
-                        {"stop_ids", json_integers(d.generation.stop_ids)},
-                        {"parts", json_list(i.parts, [](part const& p) { return json(p); })},
-                        {"adapter", i.adapter ? json(*i.adapter) : "null"},
-                        {"tile_tables", i.tables ? json(*i.tables) : "null"},
-                        {"memory", i.plan ? json(*i.plan, context) : "null"},
-                        {"machine_memory", std::to_string(lv::machine_memory())},
-                        {"available_memory", std::to_string(lv::available_memory())},
-                        {"fits", fits_as_json(i, context)},
-                        {"licence", i.configuration && i.configuration->published ? json_string(licence) : "null"},
-                        {"files", json_list(d.weights.files, [](auto const& f) { return json_string(f.string()); })},
-                        {"missing_files", json_strings(d.weights.missing)},
-                        {"pictures", i.text_alone ? "null"
-                                                  : json_object({{"tile", std::to_string(d.pictures.tile)},
-                                                                 {"tiles", std::to_string(d.pictures.tiles)}})},
-                        {"answers", json_object({{"sampled", d.generation.do_sample ? "true" : "false"},
-                                                 {"temperature", json_number(d.generation.temperature)},
-                                                 {"top_p", json_number(d.generation.top_p)}})},
-                        {"warnings", json_strings(i.warnings)},
-                        {"problems", json_strings(i.problems)}});
+    return json_object(
+        {{"path", json_string(d.path.string())},
+         {"kind", json_string(lv::checkpoint::describe(d.form))},
+         {"configuration", i.configuration ? json_string(i.configuration->name) : "null"},
+         {"nearest", text_or_null(i.nearest)},
+         {"differences", json_strings(i.differences)},
+         {"transformers_version", text_or_null(d.model ? d.model->transformers_version : "")},
+         {"tokenizer", text_or_null(i.tokenizer)},
+         {"conversations", text_or_null(i.conversations)},
+         {"base", i.base ? "true" : "false"},
+         {"dialect", text_or_null(d.dialect)},
+         {"widened_types", json_strings(i.widened)},
+         {"quantised", json_list(i.quantised, [](auto const& k) { return json(k); })},
+         {"quant_method", text_or_null(d.model && d.model->quantisation ? d.model->quantisation->method : "")},
+         {"stop_ids", json_integers(d.generation.stop_ids)},
+         {"parts", json_list(i.parts, [](part const& p) { return json(p); })},
+         {"adapter", i.adapter ? json(*i.adapter) : "null"},
+         {"tile_tables", i.tables ? json(*i.tables) : "null"},
+         {"memory", i.plan ? json(*i.plan, context) : "null"},
+         {"machine_memory", std::to_string(lv::machine_memory())},
+         {"available_memory", std::to_string(lv::available_memory())},
+         {"fits", fits_as_json(i, context)},
+         {"licence", i.configuration && i.configuration->published ? json_string(licence) : "null"},
+         {"files", json_list(d.weights.files, [](auto const& f) { return json_string(f.string()); })},
+         {"missing_files", json_strings(d.weights.missing)},
+         {"pictures", i.text_alone ? "null"
+                                   : json_object({{"tile", std::to_string(d.pictures.tile)},
+                                                  {"tiles", std::to_string(d.pictures.tiles)}})},
+         {"answers", json_object({{"sampled", d.generation.do_sample ? "true" : "false"},
+                                  {"temperature", json_number(d.generation.temperature)},
+                                  {"top_p", json_number(d.generation.top_p)}})},
+         {"warnings", json_strings(i.warnings)},
+         {"problems", json_strings(i.problems)}});
 }
 
 /// Prints the numbers of a checkpoint whose form has no config.json.

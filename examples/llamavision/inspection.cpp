@@ -42,9 +42,13 @@ part_index part_of(std::string_view name, std::vector<std::size_t> const& cross)
 
 void count(part& p, lv::checkpoint::tensor const& tensor) {
     ++p.tensors;
-    p.bytes += static_cast<double>(lv::checkpoint::size_in_bytes(tensor));
+    auto const bytes = static_cast<double>(lv::checkpoint::stored_size(tensor));
+    p.bytes += bytes;
     p.parameters += static_cast<double>(lv::checkpoint::values_of(tensor));
-    p.types.emplace(lv::checkpoint::name_of(tensor.type));
+    if (!tensor.stored) return static_cast<void>(p.types.emplace(lv::checkpoint::name_of(tensor.type)));
+    p.types.emplace(std::to_string(lv::checkpoint::bits_of(*tensor.stored)) + "-bit");
+    ++p.quantised;
+    p.quantised_bytes += bytes;
 }
 
 std::vector<part> count_parts(lv::checkpoint::named_tensors const& tensors, std::vector<std::size_t> const& cross) {
@@ -205,6 +209,7 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
     i.parts = count_parts(folder.tensors, i.checkpoint.model ? i.checkpoint.model->values.text.cross_layers
                                                              : std::vector<std::size_t>());
     count_blocks(i, folder.tensors);
+    i.quantised = lv::checkpoint::quantised_kinds(folder.tensors);
     if (folder.tensors.tensors.empty()) {
         i.parts.clear();
         if (i.configuration) // known before anything is downloaded
@@ -212,7 +217,9 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
                         i.configuration->size.tensors,
                         static_cast<double>(i.configuration->size.parameters),
                         0,
-                        {}}};
+                        {},
+                        0,
+                        0}};
     }
     if (auto const odd = std::count_if(folder.tensors.tensors.begin(), folder.tensors.tensors.end(),
                                        [](auto const& entry) { return lv::binder::is_misaligned(entry.second); });

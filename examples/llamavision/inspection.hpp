@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <llamavision/checkpoint/adapter/adapter.hpp>
+#include <llamavision/checkpoint/encoding/quantised/summary.hpp>
 #include <llamavision/checkpoint/open.hpp>
 #include <llamavision/runtime/network/network.hpp>
 
@@ -26,7 +27,9 @@ struct part {
     std::size_t tensors = 0;
     double parameters = 0;
     double bytes = 0;
-    std::set<std::string> types;
+    std::set<std::string> types; ///< of plain tensors and blocks; of quantised ones the format
+    std::size_t quantised = 0;   ///< tensors of a quantising library's format
+    double quantised_bytes = 0;  ///< theirs
 };
 
 struct weight_format {
@@ -56,11 +59,12 @@ struct inspection {
     std::optional<llamavision::memory_plan> plan;
     std::set<std::string> computed_in, widened; ///< block types that stay, and that become F16 at load
     double block_bytes = 0, widened_bytes = 0;  ///< of those that become F16: stored, and in memory
-    std::string tokenizer;                      ///< as text; empty: none
-    std::string conversations;                  ///< how they are written, as text
-    bool text_alone = false;                    ///< no vision tower
-    bool base = false;                          ///< no chat template, and no end of a turn among the stop ids
-    bool whole_model = false;                   ///< the parts are all of the model's tensors
+    std::vector<llamavision::checkpoint::quantised_kind> quantised; ///< formats of quantising libraries
+    std::string tokenizer;                                          ///< as text; empty: none
+    std::string conversations;                                      ///< how they are written, as text
+    bool text_alone = false;                                        ///< no vision tower
+    bool base = false;        ///< no chat template, and no end of a turn among the stop ids
+    bool whole_model = false; ///< the parts are all of the model's tensors
     std::vector<std::string> problems, warnings;
 };
 

@@ -280,6 +280,13 @@ TEST_CASE("compressed-tensors: rotated and sparse weights are refused") {
     }
 }
 
+TEST_CASE("AutoRound writes compressed-tensors' tensors under its own method") {
+    auto w = packed(4);
+    auto const values = w.values(dtype::bf16);
+    w.settings("auto-round", R"({"bits": 4, "packing_format": "auto_round:llm_compressor"})");
+    CHECK(w.values(dtype::bf16) == values);
+}
+
 TEST_CASE("compressed-tensors: damaged files are refused by the tensor's name") {
     auto const with = [](auto const& change) {
         auto w = packed(4, 2, true);

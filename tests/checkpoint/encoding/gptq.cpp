@@ -211,9 +211,22 @@ TEST_CASE("GPTQ: settings that the tensors contradict") {
                                                    "quantization_config.bits: says 8"));
     CHECK(contains(said("gptq", R"({"bits": 4, "group_size": 128})"), "in groups of 32, but config.json: "
                                                                       "quantization_config.group_size: says 128"));
+    CHECK(contains(said("gptq", R"({"w_bit": 3})"), "quantization_config.w_bit: says 3"));
+    CHECK(contains(said("gptq", R"({"checkpoint_format": "marlin"})"),
+                   "is GPTQ, but config.json: quantization_config.checkpoint_format: says \"marlin\""));
     CHECK(contains(said("awq", R"({"bits": 4})"), "is GPTQ, but config.json: quantization_config: quant_method is "
                                                   "\"awq\""));
     CHECK(contains(said("gptq", R"({"bits": 8, "dynamic": {"+:.*": {"bits": 4}}})"), "nothing was thrown"));
+    auto gemv = awq(3);
+    gemv.settings("awq", R"({"version": "GEMV"})");
+    CHECK(contains(gemv.refused(), "is AWQ, but config.json: quantization_config.version: says \"GEMV\""));
+    gemv.settings("awq", R"({"version": "GEMM", "q_group_size": 32})");
+    CHECK(gemv.refused() == "nothing was thrown");
+    auto one = gptq(4, 1);
+    one.settings("gptq", R"({"group_size": 128})"); // rows of 96 are one group
+    CHECK(one.refused() == "nothing was thrown");
+    one.settings("gptq", R"({"group_size": 32})");
+    CHECK(contains(one.refused(), "in groups of 96, but config.json: quantization_config.group_size: says 32"));
     auto w = awq(3);
     w.settings("gptq", R"({"bits": 4})");
     CHECK(contains(w.refused(), "is AWQ, but config.json: quantization_config: quant_method is \"gptq\""));

@@ -62,7 +62,7 @@ block_of_scales(module_parts const& parts, std::string_view ending, scale_grid c
 [[nodiscard]] inline quantised_matrix read_signed_bytes(module_parts& parts, std::string_view scale,
                                                         scheme_settings const& s) {
     quantised_matrix m{parts.name(), "compressed-tensors int-quantized"};
-    check_method(parts, scale, s, m.format, {"compressed-tensors"});
+    check_method(parts, scale, s, m.format, {"compressed-tensors", "auto-round"});
     tensor const& codes = parts.matrix(".weight", {dtype::i8});
     m.rows = codes.shape[0];
     m.columns = codes.shape[1];
@@ -83,7 +83,7 @@ block_of_scales(module_parts const& parts, std::string_view ending, scale_grid c
 
 [[nodiscard]] inline quantised_matrix read_mxfp8(module_parts& parts, scheme_settings const& s) {
     quantised_matrix m{parts.name(), "compressed-tensors mxfp8"};
-    check_method(parts, ".weight_scale", s, m.format, {"compressed-tensors"});
+    check_method(parts, ".weight_scale", s, m.format, {"compressed-tensors", "auto-round"});
     tensor const& codes = parts.matrix(".weight", {dtype::f8_e4m3, dtype::f8_e5m2});
     m.rows = codes.shape[0];
     m.columns = codes.shape[1];
@@ -116,7 +116,7 @@ block_of_scales(module_parts const& parts, std::string_view ending, scale_grid c
         check_method(parts, scale, s, m.format, {"fp8"});
     else
         check_method(parts, scale, s, "FP8 " + std::string(name_of(f.type)),
-                     {"compressed-tensors", "fbgemm_fp8", "fp8", "modelopt", "quark"});
+                     {"compressed-tensors", "auto-round", "fbgemm_fp8", "fp8", "modelopt", "quark"});
     m.rows = codes.shape[0];
     m.columns = codes.shape[1];
     scale_grid const grid = read_scales(parts, scale, {dtype::bf16, dtype::f16, dtype::f32});

@@ -57,6 +57,7 @@ struct compressed_facts {
 /// What config_groups say against the module; empty if one of them describes it. Which one is meant for it, its
 /// `targets` say in names that need not be the file's.
 [[nodiscard]] inline std::string denied_by_groups(scheme_settings const& s, compressed_facts const& facts) {
+    if (s.method != "compressed-tensors") return {};
     std::string denied = s.json.place() + "config_groups is empty";
     for (auto const& [name, scheme] : s.json.at("config_groups").members()) {
         denied = contradiction(scheme, s.json, facts);
@@ -68,7 +69,6 @@ struct compressed_facts {
 /// Checks that one of config_groups describes the module.
 inline void check_groups(module_parts const& parts, std::string_view ending, scheme_settings const& s,
                          std::string const& is, compressed_facts const& facts) {
-    if (s.method != "compressed-tensors") return;
     if (std::string const denied = denied_by_groups(s, facts); !denied.empty()) deny(parts, ending, is, denied);
 }
 
@@ -90,7 +90,7 @@ inline void check_groups(module_parts const& parts, std::string_view ending, sch
 [[nodiscard]] inline quantised_matrix read_pack_quantized(module_parts& parts, scheme_settings const& s) {
     constexpr std::string_view packed_name = ".weight_packed";
     quantised_matrix m{parts.name(), "compressed-tensors pack-quantized"};
-    check_method(parts, packed_name, s, m.format, {"compressed-tensors"});
+    check_method(parts, packed_name, s, m.format, {"compressed-tensors", "auto-round"});
     tensor const& packed = parts.matrix(packed_name, {dtype::i32});
     tensor const& shape = parts.at(".weight_shape", {dtype::i64, dtype::i32}, {2});
     std::uint64_t extents[2] = {};
@@ -163,7 +163,7 @@ inline void check_groups(module_parts const& parts, std::string_view ending, sch
                                     + " columns that weight_scale has scales for");
     f.type = six ? small_float::e2m3 : small_float::e2m1;
     m.format = std::string("compressed-tensors ") + (nv ? "nvfp4" : six ? "mxfp6" : "mxfp4");
-    check_method(parts, packed_name, s, m.format, {"compressed-tensors"});
+    check_method(parts, packed_name, s, m.format, {"compressed-tensors", "auto-round"});
     f.codes = codes_along_rows(packed.bytes, m.rows, m.columns, six ? 6 : 4, 1);
     f.scales = {scales.bytes, nv ? dtype::f8_e4m3 : dtype::f8_e8m0, scales.shape[1], 1};
     if (nv) f.divisor = read_scalar(parts, ".weight_global_scale");

@@ -17,8 +17,10 @@
 #include <llamavision/checkpoint/encoding/quantised/scales.hpp>
 #include <llamavision/checkpoint/encoding/quantised/settings.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -35,14 +37,34 @@ namespace llamavision::checkpoint::detail {
     return true;
 }
 
-/// Checks bits and group_size, unless single modules have their own.
+/// Checks that a format that the settings name is one of those that the tensors can be. Others (marlin, gemv, ...) have
+/// tensors of the same names.
+inline void check_layout(module_parts const& parts, scheme_settings const& s, std::string const& is,
+                         std::initializer_list<std::string_view> names) {
+    for (char const* const key : {"checkpoint_format", "format", "version"}) {
+        auto const format = s.json.find(key);
+        if (!format || !format->json().is_string()) continue;
+        std::string name = format->text();
+        for (char& c : name)
+            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+        if (std::find(names.begin(), names.end(), name) == names.end())
+            deny(parts, ".qweight", is, format->place() + "says " + in_quotes(format->text()));
+    }
+}
+
+/// Checks bits and group_size, unless single modules have their own. AutoAWQ calls them w_bit and q_group_size.
 inline void check_gptq_settings(module_parts const& parts, scheme_settings const& s, unsigned bits, std::size_t group,
                                 std::size_t columns) {
     for (char const* const key : {"dynamic", "extra_config"}) // GPTQModel's and AutoRound's rules for single modules
         if (auto const own = s.json.find(key); own && !own->json().empty()) return;
-    check_setting(parts, ".qweight", s.json, "bits", bits, std::to_string(bits) + " bits");
-    if (auto const said = s.json.find("group_size"); said && said->json() != -1 && group != columns)
-        check_setting(parts, ".qweight", s.json, "group_size", group, "in groups of " + std::to_string(group));
+    for (char const* const key : {"bits", "w_bit"})
+        check_setting(parts, ".qweight", s.json, key, bits, std::to_string(bits) + " bits");
+    for (char const* const key : {"group_size", "q_group_size"}) {
+        auto const said = s.json.find(key);
+        bool const whole = said && group == columns && said->json().is_number_integer()
+                           && (said->json() == -1 || said->json() >= columns); // a row is one group
+        if (!whole) check_setting(parts, ".qweight", s.json, key, group, "in groups of " + std::to_string(group));
+    }
 }
 
 /// Either layout, which the shape of qweight tells.
@@ -69,12 +91,14 @@ inline void check_gptq_settings(module_parts const& parts, scheme_settings const
                                        + " outputs, or one"
                                          " for each");
         check_method(parts, ".qweight", s, m.format, {"awq", "auto-round"});
+        if (s.method == "awq") check_layout(parts, s, m.format, {"gemm"});
         m.columns = codes.shape[0];
         std::size_t const line = codes.shape[1] * 4;
         g.codes = {codes.bytes, m.rows, m.columns, 4, 4, false, true, true, 4, line};
         g.zeros = code_grid{zeros.bytes, m.rows, groups, 4, 4, false, true, true, 4, line};
     } else {
         check_method(parts, ".qweight", s, m.format, {"gptq", "auto-round"});
+        if (s.method == "gptq") check_layout(parts, s, m.format, {"gptq", "gptq_v2"});
         if (codes.shape[0] * 32 % bits != 0)
             parts.fail(".qweight", "its columns are no codes of " + std::to_string(bits) + " bits");
         m.columns = codes.shape[0] * 32 / bits;
