@@ -124,8 +124,8 @@ TEST_CASE("GPTQ: columns in the order of their activations") { // desc_act
         CHECK(contains(w.refused(),
                        "\"m.g_idx\" I32 [96]: column 0 is in group " + std::to_string(wrong) + ", but there are 3"));
     }
-    w.set("m.g_idx", dtype::i32, {95}, std::vector<std::int32_t>(95));
-    CHECK(contains(w.refused(), "\"m.g_idx\" I32 [95]: must be [96]"));
+    w.set("m.g_idx", dtype::i32, {97}, std::vector<std::int32_t>(97));
+    CHECK(contains(w.refused(), "\"m.g_idx\" I32 [97]: must be [96]"));
 }
 
 TEST_CASE("AWQ") {
@@ -167,6 +167,10 @@ TEST_CASE("AutoRound: rows that are padded to whole groups") {
     auto const padded = bf16_bits(expected(4, 1, as_bf16, in_groups(3)));
     CHECK(values
           == made<std::uint16_t>(outputs, 80, [&](std::size_t n, std::size_t k) { return padded[n * inputs + k]; }));
+    w.set("multi_modal_projector.g_idx", dtype::i32, {70},
+          made<std::int32_t>(70, 1, [](std::size_t k, std::size_t) { return static_cast<std::int32_t>(k / 32); }));
+    CHECK(w.read().tensors.at("multi_modal_projector.weight").shape == std::vector<std::size_t>{outputs, 70});
+    w.drop("multi_modal_projector.g_idx");
     w.model().values.vision.width = 16; // 64: a whole group too many
     CHECK(w.read().tensors.at("multi_modal_projector.weight").shape == std::vector<std::size_t>{outputs, inputs});
 }

@@ -107,13 +107,14 @@ inline void check_gptq_settings(module_parts const& parts, scheme_settings const
         g.zero = stores_zero_less_one(s) ? 1 : 0;
     }
     g.group = group_size(parts, ".scales", m.columns, groups);
+    // Rows may be padded to whole groups; then g_idx tells how many columns count, or else the model's numbers.
+    auto const is_padded_to = [&](std::size_t inputs) { return inputs < m.columns && inputs > m.columns - g.group; };
+    tensor const* const index = parts.find(".g_idx");
+    std::size_t const inputs = index ? values_of(*index) : s.numbers ? inputs_of(parts.name(), *s.numbers) : 0;
+    if (is_padded_to(inputs)) m.columns = g.codes.columns = inputs;
     g.groups = read_group_indices(parts, ".g_idx", m.columns, g.group);
     g.scales = {scales.bytes, scales.type, 1, outputs};
     check_gptq_settings(parts, s, bits, g.group, m.columns);
-    // AutoRound pads rows to whole groups.
-    if (std::size_t const inputs = s.numbers ? inputs_of(parts.name(), *s.numbers) : 0;
-        g.groups.empty() && inputs < m.columns && inputs > m.columns - g.group)
-        m.columns = g.codes.columns = inputs;
     m.native = s.computed;
     m.follows_load = true;
     m.values = g;
