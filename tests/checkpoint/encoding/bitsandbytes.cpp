@@ -4,11 +4,14 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -140,6 +143,31 @@ TEST_CASE("bitsandbytes: int8") {
     CHECK(contains(w.refused(), "\"m.SCB\" F32 [3]: must be [2]"));
 }
 
+TEST_CASE("a large weight is converted in pieces, with the same values as at once") {
+    constexpr std::size_t many = 1500, wide = 1001;
+    weights w;
+    w.settings("bitsandbytes", "{}");
+    w.set("m.weight", dtype::i8, {many, wide}, made<std::int8_t>(many, wide, [](std::size_t n, std::size_t k) {
+              return static_cast<std::int8_t>(some(n, k, 256));
+          }));
+    w.set("m.SCB", dtype::f32, {many}, std::vector<float>(many, 0.37f));
+    auto const all = w.read();
+    auto const& weight = all.tensors.at("m.weight");
+    std::vector<float> at_once(many * wide);
+    weight.make(std::as_writable_bytes(std::span(at_once)));
+    std::size_t pieces = 0, largest = 0;
+    std::vector<std::byte> bytes;
+    stream(weight, [&](std::span<std::byte const> piece) {
+        ++pieces;
+        largest = std::max(largest, piece.size());
+        bytes.insert(bytes.end(), piece.begin(), piece.end());
+    });
+    CHECK(pieces == 2);
+    CHECK(largest <= llamavision::checkpoint::piece_bytes);
+    REQUIRE(bytes.size() == at_once.size() * sizeof(float));
+    CHECK(std::memcmp(bytes.data(), at_once.data(), bytes.size()) == 0);
+}
+
 TEST_CASE("bitsandbytes: damaged files are refused by the tensor's name") {
     auto const with = [](auto const& change) {
         auto w = nf4();
@@ -191,4 +219,16 @@ TEST_CASE("bitsandbytes: settings that the tensors contradict") {
     auto w = nf4();
     w.no_settings();
     CHECK(contains(w.refused(), "but folder: there is no quantization_config that says so"));
+}
+
+TEST_CASE("quantised weights with the same fault are listed up to five") {
+    llamavision::checkpoint::named_tensors tensors;
+    for (int i = 0; i < 9; ++i) tensors.tensors["a" + std::to_string(i) + ".SCB"] = {dtype::f32, {0}, {}, {}};
+    std::vector<std::string> problems;
+    auto const left = join_quantised(tensors, nullptr, "folder", llamavision::checkpoint::faults::collected, problems);
+    CHECK(left.tensors.size() == 9);
+    REQUIRE(problems.size() == 6);
+    CHECK(
+        contains(problems[0], "\"a0.SCB\" F32 [0] is bitsandbytes int8, but folder: there is no quantization_config"));
+    CHECK(problems[5] == "folder: 4 more quantised weights cannot be read");
 }

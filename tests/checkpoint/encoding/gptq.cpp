@@ -2,6 +2,8 @@
 // Weights of GPTQ, AWQ and AutoRound: values to the bit in the type in which the model is loaded, and damaged files.
 #include "stored_weights.hpp"
 
+#include <llamavision/checkpoint/encoding/widen.hpp>
+
 #include <doctest/doctest.h>
 
 #include <array>
@@ -98,6 +100,14 @@ TEST_CASE("GPTQ: every width, in groups or whole columns, in the type of the mod
             CHECK(bits_of(*w.weight().stored) == bits);
             CHECK(group_text(*w.weight().stored) == (groups == 1 ? "row" : "group 32"));
         }
+}
+
+TEST_CASE("GPTQ: a tensor of another type is computed in that type") { // not converted from the first one
+    auto const all = gptq(4, 3).read();
+    auto const other = llamavision::checkpoint::retyped(all.tensors.at("m.weight"), dtype::f16);
+    std::vector<std::uint16_t> values(inputs * outputs);
+    other.make(std::as_writable_bytes(std::span(values)));
+    CHECK(values == f16_bits(expected(4, 1, as_f16, in_groups(3))));
 }
 
 TEST_CASE("GPTQ: its second format stores the zero point itself") {

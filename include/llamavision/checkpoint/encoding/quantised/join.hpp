@@ -19,7 +19,8 @@ namespace llamavision::checkpoint {
 /// @param model what config.json says; null if it is not known
 /// @param file the checkpoint's name in errors
 /// @throws format_error for stored tensors that do not fit together, mismatch_error where config.json contradicts them;
-///         with faults::collected, their messages are added to `problems`, and the module's tensors stay as they are
+///         with faults::collected, the messages of the first five are added to `problems`, and how many there are more;
+///         the modules' tensors stay as they are
 [[nodiscard]] LLAMAVISION_INLINE named_tensors join_quantised(named_tensors source, model_config const* model,
                                                               std::string const& file, faults mode,
                                                               std::vector<std::string>& problems);

@@ -21,11 +21,14 @@
 #include <llamavision/support/quoted.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <iterator>
 #include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace llamavision::checkpoint {
 
@@ -52,45 +55,19 @@ inline constexpr scheme schemes[] = {
     {".weight._data", read_quanto_bytes},
 };
 
-/// All other endings of quantised modules' tensors. ".weight" alone does not make a module quantised.
+/// All other endings of quantised modules' tensors, library by library. ".weight" alone does not make a module
+/// quantised.
 inline constexpr std::string_view other_endings[] = {
-    ".weight.absmax",
-    ".weight.quant_map",
-    ".weight.nested_absmax",
-    ".weight.nested_quant_map",
-    ".weight_format",
-    ".weight_shape",
-    ".weight_zero_point",
-    ".weight_g_idx",
-    ".weight_global_scale",
-
-    ".weight_scale_2",
-    ".qzeros",
-    ".g_idx",
-    ".biases",
-    "._weight_scale",
-    "._weight_zero_point",
-    ".scale",
-    ".zero",
-    ".nbits",
-    ".axis",
-    ".shape",
-    ".group_size",
-    ".packing",
-    ".unpack_view_dtype",
-    ".view_as_float",
-    ".compute_dtype",
-    ".offload_meta",
-    ".encoded_state_dict",
-    ".channel_wise",
-    ".stores_quant_config",
-    ".optimize",
-    ".round_zero",
-    ".quant_scale",
-    ".quant_zero",
-    ".weight._scale",
-    ".weight._shift",
-};
+    // bitsandbytes
+    ".weight.absmax", ".weight.quant_map", ".weight.nested_absmax", ".weight.nested_quant_map", ".weight_format",
+    // compressed-tensors, and ModelOpt's second scale
+    ".weight_shape", ".weight_zero_point", ".weight_g_idx", ".weight_global_scale", ".weight_scale_2",
+    // GPTQ and AWQ, MLX
+    ".qzeros", ".g_idx", ".biases",
+    // torchao, quanto
+    "._weight_scale", "._weight_zero_point", ".weight._scale", ".weight._shift",
+    // HQQ, beside hqq_settings
+    ".scale", ".zero", ".nbits", ".axis", ".shape", ".group_size"};
 
 /// The ending of a stored tensor's name; empty if it is not one of a quantised module's.
 [[nodiscard]] inline std::string_view ending_of(std::string_view name) {
@@ -100,6 +77,7 @@ inline constexpr std::string_view other_endings[] = {
     };
     for (scheme const& s : schemes) consider(s.ending);
     for (std::string_view const ending : other_endings) consider(ending);
+    for (std::string_view const ending : hqq_settings) consider(ending);
     for (std::string_view const ending : activation_endings) consider(ending);
     return found;
 }
@@ -170,8 +148,9 @@ LLAMAVISION_INLINE named_tensors join_quantised(named_tensors source, model_conf
         said ? model->quantisation->method : "",
         detail::dtype_of_torch(model ? model->dtype : "").value_or(dtype::bf16), model ? &model->values : nullptr};
     attempt(mode, problems, [&] { detail::check_general_settings(settings); });
+    std::vector<std::string> found; // with faults::collected: of all modules, which often have the same fault
     for (auto& [name, parts] : modules)
-        attempt(mode, problems, [&, &name = name, &parts = parts] {
+        attempt(mode, found, [&, &name = name, &parts = parts] {
             if (detail::has_activations_alone(parts)) {
                 for (auto const& part : parts.endings())
                     if (part.first != ".weight") source.tensors.erase(name + part.first);
@@ -181,6 +160,12 @@ LLAMAVISION_INLINE named_tensors join_quantised(named_tensors source, model_conf
             for (auto const& part : parts.endings()) source.tensors.erase(name + part.first);
             source.tensors.emplace(name + ".weight", std::move(joined));
         });
+    constexpr std::size_t limit = 5;
+    problems.insert(problems.end(), found.begin(),
+                    found.begin() + static_cast<std::ptrdiff_t>(std::min(found.size(), limit)));
+    if (found.size() > limit)
+        problems.push_back(file + ": " + std::to_string(found.size() - limit)
+                           + " more quantised weights cannot be read");
     return source;
 }
 
