@@ -354,6 +354,14 @@ TEST_CASE("compressed-tensors: settings that the tensors contradict") {
     CHECK(contains(said("pack-quantized", R"("num_bits": 8, "type": "int")"),
                    begin + "config_groups.group_0.weights.num_bits: says 8"));
     CHECK(contains(said("pack-quantized", R"("num_bits": 4, "group_size": 16)"), "weights.group_size: says 16"));
+    auto row = packed(4, 1);
+    row.settings("compressed-tensors", scheme("pack-quantized", R"("num_bits": 4, "group_size": 16)"));
+    CHECK(contains(row.refused(), "in groups of 64, but config.json"));
+    for (char const* const covers : {"64", "128", "-1", "null"}) {
+        row.settings("compressed-tensors",
+                     scheme("pack-quantized", std::string(R"("num_bits": 4, "group_size": )") + covers));
+        CHECK(row.refused() == "nothing was thrown");
+    }
     CHECK(contains(said("pack-quantized", R"("num_bits": 4, "type": "float")"), "weights.type: says \"float\""));
     CHECK(contains(said("nvfp4-pack-quantized", R"("num_bits": 4)"), begin + "format: says \"nvfp4-pack-quantized\""));
     auto w = packed(4);

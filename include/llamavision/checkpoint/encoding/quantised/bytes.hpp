@@ -75,7 +75,7 @@ block_of_scales(module_parts const& parts, std::string_view ending, scale_grid c
         r.zeros = read_group_scales(parts, ".weight_zero_point", {dtype::i8}, m.rows, m.columns, group);
         if (group != r.group) parts.fail(".weight_zero_point", "must have the shape of weight_scale");
     }
-    check_groups(parts, scale, s, m.format, {"int-quantized", "int", 8, r.group == m.columns ? 0 : r.group, symmetric});
+    check_groups(parts, scale, s, m.format, {"int-quantized", "int", 8, r.group, r.group == m.columns, symmetric});
     m.native = native_type(r.scales.type, s);
     m.values = r;
     return m;
@@ -89,7 +89,7 @@ block_of_scales(module_parts const& parts, std::string_view ending, scale_grid c
     m.columns = codes.shape[1];
     if (m.columns % 32 != 0) parts.fail(".weight", "groups of 32 do not divide its rows");
     tensor const& scales = parts.at(".weight_scale", {dtype::u8, dtype::f8_e8m0}, {m.rows, m.columns / 32});
-    check_groups(parts, ".weight_scale", s, m.format, {"mxfp8-quantized", "float", 8, 32, true});
+    check_groups(parts, ".weight_scale", s, m.format, {"mxfp8-quantized", "float", 8, 32, false, true});
     m.native = s.computed;
     m.values = scaled_floats{codes_along_rows(codes.bytes, m.rows, m.columns, 8, 1),
                              codes.type == dtype::f8_e4m3 ? small_float::e4m3 : small_float::e5m2,
@@ -124,7 +124,7 @@ block_of_scales(module_parts const& parts, std::string_view ending, scale_grid c
     f.scales = grid.values;
     f.row_block = rows;
     f.column_block = columns;
-    check_groups(parts, scale, s, m.format, {"float-quantized", "float", 8, 0, std::nullopt});
+    check_groups(parts, scale, s, m.format, {"float-quantized", "float", 8, 0, false, std::nullopt});
     m.native = native_type(grid.values.type, s);
     m.values = f;
     return m;

@@ -29,7 +29,8 @@ struct compressed_facts {
     std::string_view format; ///< "pack-quantized"
     std::string_view type;   ///< "int" or "float"
     std::size_t bits = 0;
-    std::size_t group = 0; ///< columns of a group; 0: not compared
+    std::size_t group = 0;  ///< columns of a group; 0: not compared
+    bool whole_row = false; ///< a row is one group, which may be shorter than the settings say
     std::optional<bool> symmetric{};
 };
 
@@ -43,14 +44,15 @@ struct compressed_facts {
     };
     auto format = scheme.find("format");
     if (!format) format = root.find("format");
-    // Files of several formats, and those of before 0.10, name no format of a single module.
+    // Files of several formats, and older ones, do not name the format of a single module.
     bool const told = format && format->text() != "mixed-precision" && format->text() != "naive-quantized";
     if (std::string text = told ? differs(format, facts.format) : ""; !text.empty()) return text;
     if (std::string text = differs(weights->find("num_bits"), facts.bits); !text.empty()) return text;
     if (std::string text = differs(weights->find("type"), facts.type); !text.empty()) return text;
     auto const group = weights->find("group_size");
-    bool const grouped = group && group->json() != -1;
-    if (std::string text = grouped && facts.group != 0 ? differs(group, facts.group) : ""; !text.empty()) return text;
+    bool const grouped = group && group->json() != -1 && facts.group != 0;
+    bool const covers = grouped && facts.whole_row && group->json().is_number() && group->json() >= facts.group;
+    if (std::string text = grouped && !covers ? differs(group, facts.group) : ""; !text.empty()) return text;
     return facts.symmetric ? differs(weights->find("symmetric"), *facts.symmetric) : "";
 }
 
@@ -110,7 +112,7 @@ inline void check_groups(module_parts const& parts, std::string_view ending, sch
     bool const symmetric = !parts.has(".weight_zero_point");
 
     // The width of a row may fit several numbers of bits; then it is one that config_groups describe.
-    compressed_facts facts{"pack-quantized", "int", 0, groups == 1 ? 0 : g.group, symmetric};
+    compressed_facts facts{"pack-quantized", "int", 0, g.group, groups == 1, symmetric};
     std::optional<bool> dense;
     unsigned bits = 0;
     for (unsigned width = 2; width <= 8; ++width) {
@@ -171,7 +173,7 @@ inline void check_groups(module_parts const& parts, std::string_view ending, sch
                  {nv    ? "nvfp4-pack-quantized"
                   : six ? "mxfp6-pack-quantized"
                         : "mxfp4-pack-quantized",
-                  "float", six ? std::size_t{6} : 4, f.group, true});
+                  "float", six ? std::size_t{6} : 4, f.group, false, true});
     m.native = s.computed;
     m.values = f;
     return m;
