@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""WebP, AVIF and HEIC files, and what Pillow 13.0.0 and pillow-heif 1.8.1 decode from them: tests/data/image/codecs/.
+"""WebP, AVIF and HEIC files, and animated GIFs, and what Pillow 13.0.0 and pillow-heif 1.8.1 decode from them: tests/data/image/codecs/.
 
 usage: picture_codecs.py [FOLDER]     (pip install pillow==13.0.0 pillow-heif==1.8.1)
 codecs.json has for each file its frames, and hashes of RGB bytes: `upright` after exif_transpose and over white, as Hugging Face's
 processor does it, and `stored` after convert("RGB") alone, as Meta's code does it. Files whose codec loses something have both results as
-PNG too, because releases of the codecs may differ."""
+PNG too, because releases of the codecs may differ. animated.avif also holds the time at which it was made."""
 import hashlib
 import json
 import pathlib
@@ -65,9 +65,71 @@ def write():
         small.save(OUT / f"turned{orientation}.heic", quality=-1, chroma=444, matrix_coefficients=0, exif=exif(orientation))
 
 
+def write_gifs():
+    """Byte by byte, since Pillow writes no interlaced frames, and none of each way to dispose of one."""
+    def lzw(indices, bits):
+        """Codes that grow as a decoder expects; the table is cleared when it is full."""
+        out, held, count = bytearray(), 0, 0
+        table, size, text = {}, bits + 1, ()
+
+        def put(code):
+            nonlocal held, count
+            held |= code << count
+            count += size
+            while count >= 8:
+                out.append(held & 255)
+                held >>= 8
+                count -= 8
+        clear = 1 << bits
+        put(clear)
+        known = clear + 2
+        for index in indices:
+            if (*text, index) in table or not text:
+                text = (*text, index)
+                continue
+            put(text[0] if len(text) == 1 else table[text])
+            if known < 4096:
+                table[(*text, index)] = known
+                if known == 1 << size and size < 12:
+                    size += 1
+                known += 1
+            text = (index,)
+        put(text[0] if len(text) == 1 else table[text])
+        put(clear + 1)
+        out.append(held & 255)
+        blocks = b"".join(bytes([len(out[i:i + 255])]) + out[i:i + 255] for i in range(0, len(out), 255))
+        return bytes([bits]) + blocks + b"\0"
+
+    def palette(seed):
+        return bytes((seed + 37 * i * (c + 1)) % 256 for i in range(16) for c in range(3))
+
+    def frame(left, top, width, height, seed, disposal=0, transparent=None, delay=10, local=False, interlaced=False):
+        out = b""
+        if disposal or transparent is not None or delay:
+            out += bytes([0x21, 0xF9, 4, disposal << 2 | (transparent is not None), delay & 255, delay >> 8, transparent or 0, 0])
+        out += b"," + b"".join(v.to_bytes(2, "little") for v in (left, top, width, height))
+        out += bytes([(0x83 if local else 0) | (0x40 if interlaced else 0)]) + (palette(seed) if local else b"")
+        indices = [(x * 3 + y * 5 + seed + (x * y * seed) // 7) % 16 for y in range(height) for x in range(width)]
+        return out + lzw(indices, 4)
+
+    def gif(name, *frames, background=3):
+        (OUT / name).write_bytes(b"GIF89a" + (30).to_bytes(2, "little") + (20).to_bytes(2, "little") + bytes([0x83, background, 0])
+                                 + palette(5) + b"".join(frames) + b";")
+
+    gif("plain.gif", frame(0, 0, 30, 20, 1), frame(5, 5, 10, 9, 2, local=True), frame(12, 2, 18, 18, 3, interlaced=True), frame(0, 0, 30, 20, 4))
+    gif("transparent.gif", frame(0, 0, 30, 20, 1, transparent=4), frame(5, 5, 20, 9, 2, transparent=7, local=True), frame(2, 2, 9, 9, 3))
+    gif("small_first.gif", frame(3, 4, 20, 10, 1), frame(5, 5, 20, 9, 2, transparent=7), frame(2, 2, 9, 9, 3))
+    gif("small_first_transparent.gif", frame(3, 4, 20, 10, 1, transparent=2), frame(5, 5, 20, 9, 2, transparent=7))
+    for disposal in (1, 2, 3):
+        for transparent in (None, 4):
+            gif(f"dispose{disposal}{'_transparent' if transparent else ''}.gif",
+                *(frame(2 * i, i, 14 + i, 12, i + 1, disposal, transparent if i != 2 else None, 5 * (i + 1), local=i == 3) for i in range(5)))
+    gif("dispose_changes.gif", frame(0, 0, 30, 20, 1), frame(4, 4, 9, 9, 2, 2), frame(8, 3, 9, 9, 3), frame(1, 1, 20, 9, 4, 3), frame(9, 9, 5, 5, 6, 1))
+
+
 def upright(picture):
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode in ("RGBA", "LA", "PA"):
+    if picture.mode != "RGB":
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, (255, 255, 255)), picture)
     return picture.convert("RGB")
@@ -79,10 +141,10 @@ def sha(picture):
 
 def read():
     entries = []
-    for path in sorted(p for p in OUT.iterdir() if p.suffix in (".webp", ".avif", ".heic")):
+    for path in sorted(p for p in OUT.iterdir() if p.suffix in (".webp", ".avif", ".heic", ".gif")):
         with Image.open(path) as file:
             frames = getattr(file, "n_frames", 1)
-            entry = {"file": path.name, "frames": frames, "lossless": path.suffix == ".webp" and "lossy" not in path.name
+            entry = {"file": path.name, "frames": frames, "lossless": path.suffix in (".webp", ".gif") and "lossy" not in path.name
                      or path.name == "lossless.heic" or path.suffix == ".heic" and "turned" in path.name}
             for way, change in (("upright", upright), ("stored", lambda p: p.convert("RGB"))):
                 hashes = []
@@ -101,4 +163,5 @@ def read():
 
 OUT.mkdir(exist_ok=True)
 write()
+write_gifs()
 read()

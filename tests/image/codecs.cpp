@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// WebP, AVIF and HEIC beside Pillow 13.0.0 and pillow-heif 1.8.1 (tests/golden/picture_codecs.py): what loses nothing
-// is identical; what loses something is as near as releases of one codec are.
+// WebP, AVIF, HEIC and animated GIFs beside Pillow 13.0.0 and pillow-heif 1.8.1 (tests/golden/picture_codecs.py): what
+// loses nothing is identical; what loses something is as near as releases of one codec are.
 #include "files.hpp"
 
 #include <llamavision/image/decoder.hpp>
+#include <llamavision/image/frames.hpp>
 #include <llamavision/image/open.hpp>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace image = llamavision::image;
 using image::pixels;
@@ -26,7 +28,10 @@ bool built_in(std::string_view format) {
 }
 
 std::string_view format_of(std::string const& file) {
-    return file.ends_with(".webp") ? "WebP" : file.ends_with(".avif") ? "AVIF" : "HEIC";
+    return file.ends_with(".gif")    ? "GIF"
+           : file.ends_with(".webp") ? "WebP"
+           : file.ends_with(".avif") ? "AVIF"
+                                     : "HEIC";
 }
 
 /// The largest difference of two pictures of one size.
@@ -45,30 +50,36 @@ int allowed(std::string_view format) { return format == "WebP" ? 0 : 1; }
 
 } // namespace
 
-TEST_CASE("WebP, AVIF and HEIC as Pillow and pillow-heif decode them") {
+TEST_CASE("WebP, AVIF, HEIC and animated GIFs as Pillow and pillow-heif decode them") {
     std::map<std::string_view, std::size_t> compared;
+    std::filesystem::path const folder = pictures::folder() / "codecs";
     nlohmann::json const expected = pictures::json("codecs/codecs.json");
     for (nlohmann::json const& entry : expected["files"]) {
         std::string const file = entry["file"];
         CAPTURE(file);
         std::string_view const format = format_of(file);
-        if (!built_in(format)) continue;
+        if (format != "GIF" && !built_in(format)) continue;
         ++compared[format];
         for (std::string const way : {"upright", "stored"}) {
             CAPTURE(way);
-            pixels const ours =
-                image::open(pictures::folder() / "codecs" / file, way == "upright" ? image::open_options{} : as_meta);
-            CHECK(ours.width == entry[way + "_size"][0].get<std::size_t>());
-            CHECK(ours.height == entry[way + "_size"][1].get<std::size_t>());
-            if (entry["lossless"].get<bool>()) {
-                CHECK(pictures::sha(ours) == entry[way][0].get<std::string>());
-            } else if (entry["frames"] == 1) {
-                std::filesystem::path theirs = pictures::folder() / "codecs" / (file + "." + way + ".png");
-                if (!std::filesystem::exists(theirs)) theirs = pictures::folder() / "codecs" / (file + ".upright.png");
-                CHECK(distance(ours, image::open(theirs)) <= allowed(format));
+            image::open_options const options = way == "upright" ? image::open_options{} : as_meta;
+            std::vector<pixels> const ours = image::open_frames(folder / file, 1000, options);
+            REQUIRE(ours.size() == entry["frames"].get<std::size_t>());
+            CHECK(image::open(folder / file, options) == ours[0]);
+            for (std::size_t i = 0; i < ours.size(); ++i) {
+                CAPTURE(i);
+                CHECK(ours[i].width == entry[way + "_size"][0].get<std::size_t>());
+                CHECK(ours[i].height == entry[way + "_size"][1].get<std::size_t>());
+                if (entry["lossless"].get<bool>()) CHECK(pictures::sha(ours[i]) == entry[way][i].get<std::string>());
             }
+            if (entry["lossless"].get<bool>()) continue;
+            // The last frame, in a file of its own if the two ways differ.
+            std::filesystem::path theirs = folder / (file + "." + way + ".png");
+            if (!std::filesystem::exists(theirs)) theirs = folder / (file + ".upright.png");
+            CHECK(distance(ours.back(), image::open(theirs)) <= allowed(format));
         }
     }
+    CHECK(compared["GIF"] == 11);
     for (std::string_view const format : {"WebP", "AVIF", "HEIC"}) {
         if (built_in(format))
             CHECK(compared[format] > 3);

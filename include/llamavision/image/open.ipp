@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <fstream>
 #include <llamavision/image/bmp.hpp>
 #include <llamavision/image/exif.hpp>
 #include <llamavision/image/format.hpp>
@@ -16,6 +15,7 @@
 #include <llamavision/image/jpeg.hpp>
 #include <llamavision/image/jpeg_pixels.hpp>
 #include <llamavision/image/open.hpp>
+#include <llamavision/image/picture_file.hpp>
 #include <llamavision/image/png.hpp>
 #include <llamavision/image/png_checksums.hpp>
 #include <llamavision/image/registered.hpp>
@@ -24,7 +24,6 @@
 #include <llamavision/support/ceil_div.hpp>
 #include <llamavision/support/error.hpp>
 #include <llamavision/support/misplaced_file.hpp>
-#include <llamavision/support/system_reason.hpp>
 #include <memory>
 #include <string>
 #include <utility>
@@ -204,25 +203,7 @@ LLAMAVISION_INLINE pixels decode(std::span<std::byte const> bytes, std::string_v
 }
 
 LLAMAVISION_INLINE pixels open(std::filesystem::path const& path, open_options const& options) {
-    std::string const name = path.string();
-    std::error_code failure;
-    if (std::filesystem::is_directory(path, failure)) throw file_error(name + ": is a folder, not a picture");
-    std::ifstream in(path, std::ios::binary);
-    if (!in) throw file_error(name + ": cannot be opened: " + system_reason());
-    std::vector<std::byte> bytes;
-    constexpr std::size_t step = std::size_t{1} << 20;
-    while (in) {
-        std::size_t const before = bytes.size();
-        bytes.resize(before + step);
-        in.read(reinterpret_cast<char*>(bytes.data() + before), static_cast<std::streamsize>(step));
-        bytes.resize(before + static_cast<std::size_t>(in.gcount()));
-        // The first bytes decide, so that an endless device or a video is not read to its end.
-        if (bytes.size() > options.max_bytes
-            || (format_of({bytes, name}) == file_format::other && !detail::decoder_of({bytes, name})))
-            break;
-    }
-    if (in.bad()) throw file_error(name + ": cannot be read");
-    return decode(bytes, name, options);
+    return decode(detail::read_picture_file(path, options.max_bytes), path.string(), options);
 }
 
 } // namespace llamavision::image
