@@ -24,7 +24,7 @@ def fuzz(target):
     corpus, found = FOLDER / "corpus" / target, FOLDER / "found" / target
     for folder in (corpus, found):
         folder.mkdir(parents=True, exist_ok=True)
-    seeds = [str(f) for f in (HERE / "seeds" / target, HERE.parent / "data" / target) if f.is_dir()]
+    seeds = [str(f) for f in (HERE / "seeds" / target, HERE.parent / "data" / target, HERE.parent / "data" / "image" / target) if f.is_dir()]
     before, spent = len(list(found.iterdir())), 0.0
     log = FOLDER / f"{target}.log"
     with open(log, "wb") as said, subprocess.Popen(
