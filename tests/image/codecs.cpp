@@ -16,6 +16,7 @@
 #include <vector>
 
 namespace image = llamavision::image;
+using files::octets;
 using image::pixels;
 
 namespace {
@@ -85,5 +86,59 @@ TEST_CASE("WebP, AVIF, HEIC and animated GIFs as Pillow and pillow-heif decode t
             CHECK(compared[format] > 3);
         else
             MESSAGE(std::string(format) << " is not built in");
+    }
+}
+
+TEST_CASE("a limit of pixels holds for what is inside a container, too") {
+    image::open_options options;
+    options.max_pixels = 61 * 43 - 1;
+    auto const complaint = [&](octets const& bytes) -> std::string {
+        try {
+            (void)image::decode(bytes, "photo", options);
+        } catch (llamavision::image_error const& e) { return e.what(); }
+        return {};
+    };
+    for (std::string const file : {"lossless.webp", "lossy.webp", "lossy.avif", "lossy.heic"}) {
+        CAPTURE(file);
+        if (!built_in(format_of(file))) continue;
+        octets bytes = pictures::read("codecs/" + file);
+        std::string const said = complaint(bytes);
+        CHECK((said.find("more than the allowed 2622") != std::string::npos
+               || said.find("too large") != std::string::npos));
+        if (!file.ends_with(".heic")) continue;
+        std::size_t const block = 64 * 64; // a stream's sizes are multiples of its smallest block
+        std::size_t found = 0;             // boxes that say the size
+        for (std::size_t at = 0; at + 16 < bytes.size(); ++at)
+            if (image::source{bytes, ""}.has(at, "ispe")) {
+                for (std::size_t const i : {11, 15}) bytes[at + i] = std::byte{5};
+                ++found;
+            }
+        REQUIRE(found > 0);
+        CHECK(complaint(bytes).find("the HEVC stream in it says ") != std::string::npos);
+        options.max_pixels = block;
+        CHECK(complaint(bytes).find("the HEVC stream in it says ") == std::string::npos);
+        for (std::size_t at = 0; at + 4 < bytes.size(); ++at)
+            if (image::source{bytes, ""}.has(at, "hvc1"))
+                std::copy_n(files::octets_of("av01").begin(), 4, bytes.begin() + static_cast<std::ptrdiff_t>(at));
+        CHECK(complaint(bytes) == "photo: a HEIF picture of type av01; only those with HEVC are decoded");
+    }
+}
+
+TEST_CASE("cut and changed files are refused, or decoded") {
+    for (std::string const file :
+         {"animated_alpha.webp", "exif6.webp", "turned5.avif", "lossy_alpha.avif", "turned5.heic"}) {
+        CAPTURE(file);
+        if (!built_in(format_of(file))) continue;
+        octets const good = pictures::read("codecs/" + file);
+        for (std::size_t size = 0; size < good.size(); size += 37) {
+            try {
+                (void)image::decode_frames(std::span(good).first(size), "photo", 3);
+            } catch (llamavision::image_error const& e) { CHECK(std::string(e.what()).starts_with("photo: ")); }
+            octets changed = good;
+            changed[size] ^= std::byte{0x55};
+            try {
+                (void)image::decode_frames(changed, "photo", 3);
+            } catch (llamavision::image_error const& e) { CHECK(std::string(e.what()).starts_with("photo: ")); }
+        }
     }
 }

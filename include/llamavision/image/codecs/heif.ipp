@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <libheif/heif.h>
+#include <llamavision/image/codecs/hevc.hpp>
 #include <llamavision/image/decoder.hpp>
 #include <llamavision/image/format.hpp>
 #include <memory>
@@ -24,7 +25,9 @@ class heif_decoder final : public decoder {
 
     bool recognises(source const& file) const override { return is_heic(file); }
 
-    picture_facts read_header(source const& file, std::size_t) const override {
+    picture_facts read_header(source const& file, std::size_t max_pixels) const override {
+        check_stored_with_hevc(file);
+        check_hevc_sizes(file, max_pixels);
         opened const parsed(file);
         picture_facts says;
         says.width = static_cast<std::size_t>(std::max(heif_image_handle_get_width(parsed.primary.get()), 0));
