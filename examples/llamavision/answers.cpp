@@ -25,10 +25,11 @@ std::shared_ptr<lv::image_cache> cache_of(answer_settings const& s) {
     return std::make_shared<lv::image_cache>(std::move(options));
 }
 
-lv::model open(answer_settings const& s, std::shared_ptr<lv::image_cache> images, std::size_t batch) {
+lv::model open(answer_settings const& s, std::shared_ptr<lv::image_cache> images, std::size_t batch,
+               std::size_t pictures) {
     auto const path = model_path(s.model);
     check_tokenizer(lv::checkpoint::read_description(path, lv::checkpoint::faults::thrown, dialect_of(s.gguf)));
-    lv::model model = open_model(s, std::move(images), {s.context, batch, batch});
+    lv::model model = open_model(s, std::move(images), {s.context, batch, batch * pictures});
     if (model.defaults().chat.form == lv::tokens::preset::base)
         warn("this is a base model (no chat template, and answers that do not end with <|eot_id|>); it continues "
              "the prompt as it stands, and was not taught to answer.");
@@ -83,8 +84,8 @@ timing& timing::operator+=(timing const& other) {
     return *this;
 }
 
-conversation::conversation(answer_settings const& settings, std::size_t batch)
-    : settings_(settings), images_(cache_of(settings)), model_(open(settings, images_, batch)),
+conversation::conversation(answer_settings const& settings, std::size_t batch, std::size_t pictures)
+    : settings_(settings), images_(cache_of(settings)), model_(open(settings, images_, batch, pictures)),
       work_(model_.make_workspace()) {
     add_chat();
 }

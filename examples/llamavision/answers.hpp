@@ -49,8 +49,9 @@ struct inquiry {
 
 class conversation {
   public:
-    /// @param batch how many questions are asked together at most, each with a picture
-    explicit conversation(answer_settings const& settings, std::size_t batch = 1);
+    /// @param batch how many questions are asked together at most
+    /// @param pictures how many pictures each question has at most
+    explicit conversation(answer_settings const& settings, std::size_t batch = 1, std::size_t pictures = 1);
 
     /// Throws what llamavision::chat::encode throws.
     [[nodiscard]] encoded_pictures encode(std::span<llamavision::image::pixels const> pictures,

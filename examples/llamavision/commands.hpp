@@ -54,6 +54,7 @@ struct describe_options {
     std::vector<std::string> photos;
     std::vector<std::string> prompts; ///< none: "Describe this image."
     std::size_t batch = 1;            ///< questions that are answered together
+    std::size_t frames = 0;           ///< pictures of each photo, an animation or a folder; 0: the first one of a file
     bool json = false;
 };
 int describe(describe_options const& options);

@@ -2,12 +2,14 @@
 // `describe`: every question about each photo, `batch` of them at a time; answers are printed as they come.
 #include "commands.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <llamavision/image/frames.hpp>
 #include <llamavision/image/open.hpp>
 
 #include "answers.hpp"
@@ -28,7 +30,8 @@ struct heading {
 
 class describing {
   public:
-    explicit describing(describe_options const& options) : options_(options), with_(options.answers, options.batch) {
+    explicit describing(describe_options const& options)
+        : options_(options), with_(options.answers, options.batch, std::max<std::size_t>(options.frames, 1)) {
         if (options_.prompts.empty()) options_.prompts.emplace_back("Describe this image.");
     }
 
@@ -59,8 +62,12 @@ class describing {
     void ask(std::string const* photo) {
         encoded_pictures seen;
         if (photo) {
-            lv::image::pixels const picture = lv::image::open(*photo);
-            seen = with_.encode({&picture, 1});
+            std::vector<lv::image::pixels> pictures;
+            if (options_.frames > 0)
+                pictures = lv::image::open_frames(*photo, options_.frames);
+            else
+                pictures.push_back(lv::image::open(*photo));
+            seen = with_.encode(pictures);
         }
         for (std::string const& prompt : options_.prompts) {
             waiting_.push_back({seen, prompt});

@@ -43,6 +43,12 @@ void add_describe(CLI::App& app, describe_options& o, run& chosen) {
              "every photo by itself")
         ->type_name("TEXT");
     add_batch(c, o.batch);
+    c->add_option(
+         "--frames", o.frames,
+         "Show up to so many frames of each photo, evenly in time, as pictures of one question: of an animated "
+         "GIF, WebP or AVIF, or of a folder with a file for each frame")
+        ->check(CLI::Range(1, 256))
+        ->type_name("N");
     c->add_flag("--json", o.json, "One object a line: file, text, tokens (ids), stop, timing (seconds)");
     add_answers(c, o.answers);
     c->callback([&o, &chosen] {

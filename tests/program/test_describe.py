@@ -45,6 +45,20 @@ class Describe(Case):
         text = self.succeeds(describe(*self.photos[:2]))
         self.assertTrue(text.startswith(f"{self.photos[0]}:\n"))
 
+    def test_frames_are_pictures_of_one_question(self):
+        folder = TEMPORARY / "frames"
+        folder.mkdir()
+        for i, photo in enumerate(self.photos[:3]):
+            (folder / f"frame{9 + i}.png").write_bytes(photo.read_bytes())
+        question = ("--prompt", "What is in this picture?")
+        (two,), (three,), (alone,) = self.lines(folder, "--frames", 2, *question), self.lines(folder, "--frames", 9, *question), self.lines(self.photo, *question)
+        asked = [o["timing"]["prompt_tokens"] for o in (alone, two, three)]
+        self.assertEqual(asked, [asked[0], asked[0] + 1, asked[0] + 2])  # a token for each picture
+        (still,) = self.lines(self.photo, "--frames", 4, *question)
+        self.assertEqual(still["tokens"], alone["tokens"])
+        self.fails(describe(folder), f"{folder}: is a folder, not a picture")
+        self.refuses(describe(self.photo, "--frames", 0), "--frames")
+
     def test_several_questions_together_are_answered_as_alone(self):
         prompts = ["Describe this image.", "How many shapes are there?", "What is in this picture?"]
         asked = [argument for prompt in prompts for argument in ("--prompt", prompt)]
