@@ -126,7 +126,7 @@ TEST_CASE("damaged animations are refused") {
     CHECK(complaint(outside, 3) == "clip.gif: a damaged GIF: its picture 2 lies outside its screen");
     octets wide = good;
     wide[second + 10] = std::byte{12}; // the smallest size of a code
-    CHECK(complaint(wide, 3).starts_with("clip.gif: a damaged GIF: codes of 12 bits"));
+    CHECK(complaint(wide, 3).starts_with("clip.gif: a damaged GIF: indexes of 12 bits"));
     octets unknown = good;
     unknown[second] = std::byte{0x77};
     CHECK(complaint(unknown, 3).starts_with("clip.gif: a damaged GIF: an unknown block at byte "));

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <llamavision/image/decoder.hpp>
 #include <llamavision/image/gif.hpp>
+#include <llamavision/image/gif_lzw.hpp>
 #include <llamavision/image/source.hpp>
 #include <optional>
 #include <span>
@@ -109,100 +110,6 @@ inline gif_animation read_gif_animation(source const& file) {
     return says;
 }
 
-/// Reads the codes of a picture's data.
-class gif_codes {
-  public:
-    gif_codes(source const& file, std::size_t at) : file_(file), at_(at) {}
-
-    /// The next code of so many bits; none behind the last block.
-    std::optional<unsigned> next(unsigned bits) {
-        for (; held_bits_ < bits; held_bits_ += 8) {
-            if (left_ == 0) {
-                left_ = file_.u8(at_);
-                if (left_ == 0) return std::nullopt;
-                ++at_;
-            }
-            held_ |= file_.u8(at_++) << held_bits_;
-            --left_;
-        }
-        unsigned const code = held_ & ((1u << bits) - 1);
-        held_ >>= bits;
-        held_bits_ -= bits;
-        return code;
-    }
-
-  private:
-    source const& file_;
-    std::size_t at_;
-    std::size_t left_ = 0; ///< bytes of the block
-    unsigned held_ = 0;    ///< bits that were read and not used
-    unsigned held_bits_ = 0;
-};
-
-/// The colours of a picture's pixels, row by row as they are stored (LZW, GIF89a appendix F). Fewer than width * height
-/// if the data end early.
-inline std::vector<std::uint8_t> decode_gif_indices(source const& file, gif_frame const& frame) {
-    unsigned const smallest = file.u8(frame.data);
-    if (smallest < 1 || smallest > 8)
-        file.refuse("a damaged GIF: codes of " + std::to_string(smallest) + " bits at byte "
-                    + std::to_string(frame.data));
-    constexpr unsigned most = 4096;
-    unsigned const clear = 1u << smallest, end = clear + 1;
-    std::array<std::uint16_t, most> before;         // a string is the string of `before`, and `last` behind it
-    std::array<std::uint8_t, most> last, backwards; // `backwards` holds a string while it is turned round
-    for (unsigned i = 0; i < clear; ++i) last[i] = static_cast<std::uint8_t>(i);
-    std::size_t const pixel_count = frame.width * frame.height;
-    std::vector<std::uint8_t> out;
-    out.reserve(pixel_count);
-    gif_codes codes(file, frame.data + 1);
-    unsigned bits = smallest + 1, known = end + 1;
-    constexpr unsigned nothing = most; // no code has this number
-    unsigned previous = nothing;
-    std::uint8_t first = 0; // colour of the previous string
-    while (out.size() < pixel_count) {
-        std::optional<unsigned> const code = codes.next(bits);
-        if (!code || *code == end) break;
-        if (*code == clear) {
-            bits = smallest + 1;
-            known = end + 1;
-            previous = nothing;
-            continue;
-        }
-        if (*code > known || (*code == known && (previous == nothing || known == most))
-            || (previous == nothing && *code >= clear))
-            file.refuse("a damaged GIF: a code that stands for nothing");
-        std::size_t length = 0;
-        unsigned at = *code;
-        if (at == known) { // the string that is about to be known: the previous one and its own first colour
-            backwards[length++] = first;
-            at = previous;
-        }
-        for (; at >= clear; at = before[at]) backwards[length++] = last[at];
-        first = last[at];
-        backwards[length++] = first;
-        for (std::size_t i = length; i-- > 0 && out.size() < pixel_count;) out.push_back(backwards[i]);
-        if (previous != nothing && known < most) {
-            before[known] = static_cast<std::uint16_t>(previous);
-            last[known] = first;
-            if (++known == 1u << bits && bits < 12) ++bits;
-        }
-        previous = *code;
-    }
-    return out;
-}
-
-/// The row of the picture that is stored as number `stored`: interlaced ones have every eighth row first, then those
-/// between.
-inline std::size_t gif_row(gif_frame const& frame, std::size_t stored) {
-    if (!frame.interlaced) return stored;
-    for (auto const& [start, step] : {std::pair<std::size_t, std::size_t>{0, 8}, {4, 8}, {2, 4}, {1, 2}}) {
-        std::size_t const rows = frame.height > start ? (frame.height - start + step - 1) / step : 0;
-        if (stored < rows) return start + stored * step;
-        stored -= rows;
-    }
-    return 0; // not reached: the four passes have all rows
-}
-
 /// What is visible while an animation plays.
 class gif_screen {
   public:
@@ -220,13 +127,14 @@ class gif_screen {
         if (number > 0) dispose(number - 1);
         gif_frame const& frame = says_.frames[number];
         if (frame.disposal >= 3 && number > 0) below_ = copy(frame);
-        std::vector<std::uint8_t> indices = decode_gif_indices(file_, frame);
+        auto indices = read_gif_indexes(file_, frame.data + 1, file_.u8(frame.data), frame.width * frame.height).values;
         // Pixels that the data lack have the transparent colour, else the first (Pillow).
         indices.resize(frame.width * frame.height, static_cast<std::uint8_t>(frame.transparent.value_or(0)));
         std::array<std::array<std::uint8_t, 3>, 256> colours;
         for (std::size_t i = 0; i < 256; ++i) colours[i] = frame.palette.colour(file_, i, 256);
-        for (std::size_t stored = 0, i = 0; stored < frame.height; ++stored) {
-            std::uint8_t* to = pixel(frame.left, frame.top + gif_row(frame, stored));
+        std::size_t i = 0;
+        for (std::size_t const y : gif_rows(frame.height, frame.interlaced)) {
+            std::uint8_t* to = pixel(frame.left, frame.top + y);
             for (std::size_t x = 0; x < frame.width; ++x, ++i, to += 4) {
                 bool const drawn = indices[i] != frame.transparent;
                 if (!drawn && number > 0) continue;
