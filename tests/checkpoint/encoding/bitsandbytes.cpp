@@ -174,7 +174,7 @@ TEST_CASE("bitsandbytes: damaged files are refused by the tensor's name") {
         change(w);
         return w.refused();
     };
-    for (std::size_t const size : {15, 17})
+    for (std::size_t const size : {15u, 17u})
         CHECK(contains(
             with([&](weights& w) { w.set("m.weight.quant_map", dtype::f32, {size}, std::vector<float>(size)); }),
             "\"m.weight.quant_map\" F32 [" + std::to_string(size) + "]: must be [16]"));
