@@ -80,7 +80,7 @@ TEST_CASE("a folder of quantised weights, in shards") {
     weight.make(std::as_writable_bytes(std::span(values)));
     CHECK(values[0] == 127.0f * 2.0f * (1.0f / 127.0f));
 
-    document.replace(document.find("load_in_8bit\": true"), 18, "load_in_8bit\": false");
+    document.replace(document.find("load_in_8bit\": true"), 19, "load_in_8bit\": false");
     folder.write("config.json", document);
     CHECK(contains(fault<mismatch_error>(folder.path()), "quantization_config.load_in_8bit: says false"));
     CHECK(open(folder.path(), {}, faults::collected).problems.size()
