@@ -26,20 +26,22 @@ inline void inverse_dct_of_columns(short const* in, short* out) {
                                                         {9633, -2259, -11362, -6436},
                                                         {6437, -11362, 2261, 9633},
                                                         {2260, -6436, 9633, -11363}}};
-    for (std::size_t column = 0; column < 8; ++column, ++in) {
-        int const sum = 8192 * (in[0] + in[32]), difference = 8192 * (in[0] - in[32]);
-        int const outer = 10703 * in[16] + 4433 * in[48], inner = 4433 * in[16] - 10704 * in[48];
+    std::array<std::array<int, 8>, 8> samples; // of each x, all columns
+    for (std::size_t column = 0; column < 8; ++column) {
+        short const* const at = in + column;
+        int const sum = 8192 * (at[0] + at[32]), difference = 8192 * (at[0] - at[32]);
+        int const outer = 10703 * at[16] + 4433 * at[48], inner = 4433 * at[16] - 10704 * at[48];
         std::array<int, 4> const even = {sum + outer, difference + inner, difference - inner, sum - outer};
         for (std::size_t x = 0; x < 4; ++x) {
-            int const rest = odd[x][0] * in[8] + odd[x][1] * in[24] + odd[x][2] * in[40] + odd[x][3] * in[56];
-            auto const put = [&](std::size_t to, int value) { // as the vector units saturate, for damaged files
-                out[8 * column + to] =
-                    static_cast<short>(std::clamp((value + (1 << (shift - 1))) >> shift, -32768, 32767));
-            };
-            put(x, even[x] + rest);
-            put(7 - x, even[x] - rest);
+            int const rest = odd[x][0] * at[8] + odd[x][1] * at[24] + odd[x][2] * at[40] + odd[x][3] * at[56];
+            samples[x][column] = even[x] + rest;
+            samples[7 - x][column] = even[x] - rest;
         }
     }
+    for (std::size_t x = 0; x < 8; ++x) // saturated as the vector units do it, for damaged files
+        for (std::size_t column = 0; column < 8; ++column)
+            out[8 * column + x] =
+                static_cast<short>(std::clamp((samples[x][column] + (1 << (shift - 1))) >> shift, -32768, 32767));
 }
 
 /// How many blocks `inverse_dct` was called for on this thread.
@@ -64,29 +66,41 @@ struct jpeg_plane {
 
 /// Row `y` of the picture from a plane. Where there are half as many columns or rows, a sample is mixed 3 : 1 with its
 /// nearest neighbour; what rounds up and down alternates. Planes of one or two columns, and those that are even
-/// coarser, are repeated.
-inline void enlarged_row(jpeg_plane const& plane, std::size_t y, std::span<std::uint8_t> row) {
+/// coarser, are repeated. `sums` is room for work.
+inline void enlarged_row(jpeg_plane const& plane, std::size_t y, std::span<std::uint8_t> row,
+                         std::vector<short>& sums) {
     bool const mixes_columns = plane.across == 2 && plane.down <= 2 && plane.width > 2;
     bool const mixes_rows = plane.down == 2 && (plane.across == 1 || mixes_columns);
     unsigned char const* const near = plane.data + y / plane.down * plane.stride;
     if (!mixes_columns && !mixes_rows) {
-        for (std::size_t x = 0; x < row.size(); ++x) row[x] = near[x / plane.across];
+        if (plane.across == 1)
+            std::copy_n(near, row.size(), row.data());
+        else
+            for (std::size_t x = 0; x < row.size(); ++x) row[x] = near[x / plane.across];
         return;
     }
     std::size_t const above = y / 2 == 0 ? 0 : y / 2 - 1, below = std::min(y / 2 + 1, plane.height - 1);
     unsigned char const* const far = plane.data + (y % 2 == 0 ? above : below) * plane.stride;
-    auto const mixed = [&](std::size_t x) { return mixes_rows ? 3 * near[x] + far[x] : near[x]; };
+    sums.resize(plane.width);
+    short* const sum = sums.data();
+    for (std::size_t x = 0; x < plane.width; ++x)
+        sum[x] = static_cast<short>(mixes_rows ? 3 * near[x] + far[x] : near[x]);
     if (!mixes_columns) {
         int const half = y % 2 == 0 ? 1 : 2;
-        for (std::size_t x = 0; x < row.size(); ++x) row[x] = static_cast<std::uint8_t>((mixed(x) + half) >> 2);
+        for (std::size_t x = 0; x < row.size(); ++x) row[x] = static_cast<std::uint8_t>((sum[x] + half) >> 2);
         return;
     }
     int const half_left = mixes_rows ? 8 : 1, half_right = mixes_rows ? 7 : 2, shift = mixes_rows ? 4 : 2;
-    for (std::size_t x = 0; x < row.size(); ++x) {
-        std::size_t const at = x / 2, left = at == 0 ? 0 : at - 1, right = std::min(at + 1, plane.width - 1);
-        int const sum = 3 * mixed(at) + (x % 2 == 0 ? mixed(left) + half_left : mixed(right) + half_right);
-        row[x] = static_cast<std::uint8_t>(sum >> shift);
+    auto const mixed = [&](std::size_t at, std::size_t with, int half) {
+        return static_cast<std::uint8_t>((3 * sum[at] + sum[with] + half) >> shift);
+    };
+    std::size_t const last = plane.width - 1;
+    row[0] = mixed(0, 0, half_left);
+    for (std::size_t at = 0; at < last; ++at) { // between two samples
+        row[2 * at + 1] = mixed(at, at + 1, half_right);
+        row[2 * at + 2] = mixed(at + 1, at, half_left);
     }
+    if (row.size() == 2 * plane.width) row.back() = mixed(last, last, half_right);
 }
 
 /// Red, green and blue of a pixel in Y, Cb and Cr (ITU T.871), with factors of 16 bits behind the point.
@@ -101,27 +115,40 @@ constexpr std::array<std::uint8_t, 3> rgb_of_ycc(int luminance, int blue, int re
 /// a · b / 255, rounded.
 constexpr std::uint8_t product_of_parts(int a, int b) { return static_cast<std::uint8_t>((a * b + 127) / 255); }
 
+/// A row of pixels from a row of each component.
+inline void rgb_row(jpeg_colour colour, std::span<std::vector<std::uint8_t> const, 4> rows, std::size_t width,
+                    std::uint8_t* to) {
+    std::uint8_t const *const a = rows[0].data(), *const b = rows[1].data(), *const c = rows[2].data();
+    auto const put_all = [&](auto const& pixel) {
+        for (std::size_t x = 0; x < width; ++x, to += 3) {
+            std::array<std::uint8_t, 3> const rgb = pixel(x);
+            to[0] = rgb[0], to[1] = rgb[1], to[2] = rgb[2];
+        }
+    };
+    // Pillow takes all inks to be stored as Adobe stores them: 255 is none. Those in Y, Cb and Cr are complements.
+    auto const inked = [&](std::size_t x, std::array<std::uint8_t, 3> rgb, int complement) {
+        for (std::uint8_t& part : rgb) part = product_of_parts(part ^ complement, rows[3][x]);
+        return rgb;
+    };
+    switch (colour) {
+    case jpeg_colour::grey: return put_all([&](std::size_t x) { return std::array{a[x], a[x], a[x]}; });
+    case jpeg_colour::rgb: return put_all([&](std::size_t x) { return std::array{a[x], b[x], c[x]}; });
+    case jpeg_colour::ycc: return put_all([&](std::size_t x) { return rgb_of_ycc(a[x], b[x], c[x]); });
+    case jpeg_colour::cmyk: return put_all([&](std::size_t x) { return inked(x, {a[x], b[x], c[x]}, 0); });
+    case jpeg_colour::ycck: return put_all([&](std::size_t x) { return inked(x, rgb_of_ycc(a[x], b[x], c[x]), 255); });
+    }
+}
+
 /// The picture from its planes, which all have the colour's number of components.
 /// @throws image_error if memory cannot hold it
 inline pixels pixels_of_planes(std::span<jpeg_plane const> planes, jpeg_header const& says) {
     pixels out = blank(says.width, says.height);
-    std::vector<std::vector<std::uint8_t>> rows(4, std::vector<std::uint8_t>(says.width));
-    std::uint8_t* to = out.rgb.data();
+    std::array<std::vector<std::uint8_t>, 4> rows;
+    for (std::vector<std::uint8_t>& row : rows) row.resize(says.width);
+    std::vector<short> sums;
     for (std::size_t y = 0; y < says.height; ++y) {
-        for (std::size_t i = 0; i < planes.size(); ++i) enlarged_row(planes[i], y, rows[i]);
-        for (std::size_t x = 0; x < says.width; ++x, to += 3) {
-            std::array<std::uint8_t, 3> rgb = {rows[0][x], rows[1][x], rows[2][x]};
-            if (says.colour == jpeg_colour::grey) rgb = {rgb[0], rgb[0], rgb[0]};
-            if (says.colour == jpeg_colour::ycc || says.colour == jpeg_colour::ycck)
-                rgb = rgb_of_ycc(rgb[0], rgb[1], rgb[2]);
-            // Pillow takes all inks to be stored as Adobe stores them: 255 is none. Those in Y, Cb and Cr are
-            // complements.
-            if (says.colour == jpeg_colour::ycck)
-                for (std::uint8_t& part : rgb) part = static_cast<std::uint8_t>(255 - part);
-            if (says.colour == jpeg_colour::cmyk || says.colour == jpeg_colour::ycck)
-                for (std::uint8_t& part : rgb) part = product_of_parts(part, rows[3][x]);
-            std::copy(rgb.begin(), rgb.end(), to);
-        }
+        for (std::size_t i = 0; i < planes.size(); ++i) enlarged_row(planes[i], y, rows[i], sums);
+        rgb_row(says.colour, rows, says.width, out.rgb.data() + y * says.width * 3);
     }
     return out;
 }
