@@ -130,7 +130,7 @@ TEST_CASE("a table of codes that fills up stays as it is") {
     for (unsigned i = 0; i < 8; ++i) ramp.insert(ramp.end(), {i * 30, 0, 1});
     indexes wanted;
     for (std::uint8_t const i : picture) wanted.push_back(static_cast<std::uint8_t>(30 * i));
-    for (std::size_t const block : {255, 1, 7})
+    for (std::size_t const block : {255U, 1U, 7U})
         CHECK(reds(gif({200, 200, {0, 0, 200, 200}, ramp}, packed(picture, 3, block))) == wanted);
     // a string that is made of the one before and its own first index
     CHECK(reds(gif({5, 1, {0, 0, 5, 1}, four}, packed({1, 1, 1, 1, 1}, 2))) == indexes{20, 20, 20, 20, 20});

@@ -21,14 +21,14 @@ constexpr std::uint8_t clamped(int value) { return static_cast<std::uint8_t>(std
 /// c(k) = 8192 √2 cos(kπ/16), sample x of a column is Σ c((2x+1)k) in[k], where in[0] has the factor 8192. Some factors
 /// are one off: libjpeg rounds the terms that they are sums of. Samples x and 7 - x differ in the sign of the odd k.
 template <int shift>
-inline void inverse_dct_of_columns(short const* in, short* out) {
+inline void inverse_dct_of_columns(std::int16_t const* in, std::int16_t* out) {
     constexpr std::array<std::array<int, 4>, 4> odd = {{{11363, 9633, 6437, 2260},
                                                         {9633, -2259, -11362, -6436},
                                                         {6437, -11362, 2261, 9633},
                                                         {2260, -6436, 9633, -11363}}};
     std::array<std::array<int, 8>, 8> samples; // of each x, all columns
     for (std::size_t column = 0; column < 8; ++column) {
-        short const* const at = in + column;
+        std::int16_t const* const at = in + column;
         int const sum = 8192 * (at[0] + at[32]), difference = 8192 * (at[0] - at[32]);
         int const outer = 10703 * at[16] + 4433 * at[48], inner = 4433 * at[16] - 10704 * at[48];
         std::array<int, 4> const even = {sum + outer, difference + inner, difference - inner, sum - outer};
@@ -40,17 +40,17 @@ inline void inverse_dct_of_columns(short const* in, short* out) {
     }
     for (std::size_t x = 0; x < 8; ++x) // saturated as the vector units do it, for damaged files
         for (std::size_t column = 0; column < 8; ++column)
-            out[8 * column + x] =
-                static_cast<short>(std::clamp((samples[x][column] + (1 << (shift - 1))) >> shift, -32768, 32767));
+            out[8 * column + x] = static_cast<std::int16_t>(
+                std::clamp((samples[x][column] + (1 << (shift - 1))) >> shift, -32768, 32767));
 }
 
 /// How many blocks `inverse_dct` was called for on this thread.
 inline thread_local std::size_t inverse_dct_calls = 0;
 
 /// The samples of a block: stb_image calls this with coefficients that were multiplied by the quantisation table.
-inline void inverse_dct(unsigned char* out, int stride, short* coefficients) {
+inline void inverse_dct(unsigned char* out, int stride, std::int16_t* coefficients) {
     ++inverse_dct_calls;
-    std::array<short, 64> half{}, samples{};
+    std::array<std::int16_t, 64> half{}, samples{};
     inverse_dct_of_columns<11>(coefficients, half.data()); // 2 bits more than the result, to round once
     inverse_dct_of_columns<18>(half.data(), samples.data());
     for (std::size_t i = 0; i < 64; ++i)
@@ -68,7 +68,7 @@ struct jpeg_plane {
 /// nearest neighbour; what rounds up and down alternates. Planes of one or two columns, and those that are even
 /// coarser, are repeated. `sums` is room for work.
 inline void enlarged_row(jpeg_plane const& plane, std::size_t y, std::span<std::uint8_t> row,
-                         std::vector<short>& sums) {
+                         std::vector<std::int16_t>& sums) {
     bool const mixes_columns = plane.across == 2 && plane.down <= 2 && plane.width > 2;
     bool const mixes_rows = plane.down == 2 && (plane.across == 1 || mixes_columns);
     unsigned char const* const near = plane.data + y / plane.down * plane.stride;
@@ -82,9 +82,9 @@ inline void enlarged_row(jpeg_plane const& plane, std::size_t y, std::span<std::
     std::size_t const above = y / 2 == 0 ? 0 : y / 2 - 1, below = std::min(y / 2 + 1, plane.height - 1);
     unsigned char const* const far = plane.data + (y % 2 == 0 ? above : below) * plane.stride;
     sums.resize(plane.width);
-    short* const sum = sums.data();
+    std::int16_t* const sum = sums.data();
     for (std::size_t x = 0; x < plane.width; ++x)
-        sum[x] = static_cast<short>(mixes_rows ? 3 * near[x] + far[x] : near[x]);
+        sum[x] = static_cast<std::int16_t>(mixes_rows ? 3 * near[x] + far[x] : near[x]);
     if (!mixes_columns) {
         int const half = y % 2 == 0 ? 1 : 2;
         for (std::size_t x = 0; x < row.size(); ++x) row[x] = static_cast<std::uint8_t>((sum[x] + half) >> 2);
@@ -145,7 +145,7 @@ inline pixels pixels_of_planes(std::span<jpeg_plane const> planes, jpeg_header c
     pixels out = blank(says.width, says.height);
     std::array<std::vector<std::uint8_t>, 4> rows;
     for (std::vector<std::uint8_t>& row : rows) row.resize(says.width);
-    std::vector<short> sums;
+    std::vector<std::int16_t> sums;
     for (std::size_t y = 0; y < says.height; ++y) {
         for (std::size_t i = 0; i < planes.size(); ++i) enlarged_row(planes[i], y, rows[i], sums);
         rgb_row(says.colour, rows, says.width, out.rgb.data() + y * says.width * 3);
