@@ -35,7 +35,8 @@ TEST_CASE("resolutions of planes and meanings of components, as libjpeg has them
 }
 
 TEST_CASE("a JPEG of which stb_image leaves out a part is refused") {
-    for (auto const& entry : pictures::json("jpeg_by_pillow.json")["jpegs"]) {
+    nlohmann::json const made = pictures::json("jpeg_by_pillow.json");
+    for (auto const& entry : made["jpegs"]) {
         if (entry["name"] != "restart marks") continue;
         auto jpeg = from_hex(entry["jpeg"]);
         std::size_t marks = 0;
@@ -50,7 +51,8 @@ TEST_CASE("a JPEG of which stb_image leaves out a part is refused") {
 }
 
 TEST_CASE("planes of no whole ratio are refused") {
-    for (auto const& entry : pictures::json("jpeg_by_pillow.json")["jpegs"]) {
+    nlohmann::json const made = pictures::json("jpeg_by_pillow.json");
+    for (auto const& entry : made["jpegs"]) {
         if (entry["name"] != "4:2:0") continue;
         auto jpeg = from_hex(entry["jpeg"]);
         for (std::size_t at = 0; at + 20 < jpeg.size(); ++at)
