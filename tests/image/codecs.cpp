@@ -110,7 +110,7 @@ TEST_CASE("a limit of pixels holds for what is inside a container, too") {
         std::size_t found = 0;             // boxes that say the size
         for (std::size_t at = 0; at + 16 < bytes.size(); ++at)
             if (image::source{bytes, ""}.has(at, "ispe")) {
-                for (std::size_t const i : {11, 15}) bytes[at + i] = std::byte{5};
+                for (std::size_t const i : {std::size_t{11}, std::size_t{15}}) bytes[at + i] = std::byte{5};
                 ++found;
             }
         REQUIRE(found > 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the first picture of a GIF: its place on the screen, and its palette (gif_lzw.hpp reads its indexes).
+// Reads the first picture of a GIF: its place on the screen, its palette, and its indexes, which are packed by LZW.
 // Where files are not as the standard wants them, the result is Pillow's; stb_image refuses some of them, and decodes
 // others to other pixels.
 #pragma once
@@ -8,7 +8,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <llamavision/image/gif_lzw.hpp>
 #include <llamavision/image/pixels.hpp>
 #include <llamavision/image/source.hpp>
 #include <optional>
@@ -27,7 +26,7 @@ struct gif_header : header {
     std::array<std::array<std::uint8_t, 3>, 256> palette{};
     std::optional<std::size_t> transparent; ///< the transparent colour
     bool is_interlaced = false;
-    std::size_t code_bits = 0; ///< of an index
+    std::size_t code_bits = 0; ///< of an index; of more than 8, the lowest 8 count
     std::size_t data = 0;      ///< where the blocks of codes begin
 };
 
@@ -88,21 +87,120 @@ inline gif_header read_gif_header(source const& file) {
     at += 10;
     take_palette(packed);
     says.code_bits = file.u8(at);
+    if (says.code_bits > 11)
+        file.refuse("a damaged GIF: indexes of " + std::to_string(says.code_bits) + " bits at byte "
+                    + std::to_string(at));
     says.data = at + 1;
     says.data_bytes = file.size() - says.data;
     return says;
 }
 
+/// The codes of a picture: bits from the lowest on, in blocks.
+class gif_codes {
+  public:
+    gif_codes(source const& file, std::size_t at) : file_(file), at_(at) {}
+
+    /// The next code.
+    /// @throws image_error if the blocks end in it
+    std::size_t next(unsigned bits) {
+        for (; held_ < bits; held_ += 8) bits_ |= next_byte() << held_;
+        std::uint32_t const code = bits_ & ((1U << bits) - 1);
+        bits_ >>= bits;
+        held_ -= bits;
+        return code;
+    }
+
+    [[noreturn]] void refuse_early_end() const {
+        file_.refuse("truncated: the GIF's first picture ends at byte " + std::to_string(at_)
+                     + ", before its last row");
+    }
+
+  private:
+    std::uint32_t next_byte() {
+        if (left_ == 0) {
+            left_ = at_ < file_.size() ? file_.u8(at_) : 0;
+            if (left_ == 0 || left_ > file_.size() - at_ - 1) refuse_early_end();
+            ++at_;
+        }
+        --left_;
+        return file_.u8(at_++);
+    }
+
+    source const& file_;
+    std::size_t at_, left_ = 0;
+    std::uint32_t bits_ = 0;
+    unsigned held_ = 0;
+};
+
+/// The palette indexes of the first picture, (frame_height, frame_width), rows in the order of the file. A code below
+/// `clear` is an index; `clear` empties the table; `clear` + 1 is the end; others stand for the string that they were
+/// added for: that of the code before, and the first index of the one after. When all 4096 codes are used, none is
+/// added.
+/// @throws image_error if a code is not in the table, or there are too few
+inline std::vector<std::uint8_t> gif_indexes(source const& file, gif_header const& says) {
+    constexpr std::size_t most_codes = 4096;
+    std::vector<std::uint8_t> out(says.frame_width * says.frame_height);
+    std::vector<std::uint16_t> before(most_codes); // the code of a string without its last index
+    std::vector<std::uint8_t> last(most_codes);    // the last index
+    std::vector<std::uint8_t> reversed;            // a string from its end
+    std::size_t const clear = std::size_t{1} << says.code_bits, end = clear + 1;
+    std::size_t used = end + 1, previous = clear; // `clear`: there is no code before
+    auto bits = static_cast<unsigned>(says.code_bits) + 1;
+    std::uint8_t first = 0; // index of the string of `previous`
+    gif_codes codes(file, says.data);
+    for (std::size_t at = 0; at < out.size();) {
+        std::size_t const code = codes.next(bits);
+        if (code == end) codes.refuse_early_end();
+        if (code == clear) {
+            used = end + 1;
+            previous = clear;
+            bits = static_cast<unsigned>(says.code_bits) + 1;
+            continue;
+        }
+        if (code > (previous == clear ? clear : used)) file.refuse("a damaged GIF: a code that is not in its table");
+        reversed.clear();
+        std::size_t rest = code;
+        if (code == used) { // the string of this code ends as it begins
+            reversed.push_back(first);
+            rest = previous;
+        }
+        for (; rest >= clear; rest = before[rest]) reversed.push_back(last[rest]);
+        first = static_cast<std::uint8_t>(rest);
+        reversed.push_back(first);
+        if (previous != clear && used < most_codes) {
+            before[used] = static_cast<std::uint16_t>(previous);
+            last[used] = first;
+            if (++used == std::size_t{1} << bits && bits < 12) ++bits;
+        }
+        previous = code;
+        std::size_t const count = std::min(reversed.size(), out.size() - at); // what is more is dropped
+        std::copy_n(reversed.rbegin(), count, out.begin() + static_cast<std::ptrdiff_t>(at));
+        at += count;
+    }
+    return out;
+}
+
+/// The place on the picture of each row in the file. Interlaced, every eighth row from 0 comes first, then every eighth
+/// from 4, every fourth from 2, and every second from 1.
+inline std::vector<std::size_t> gif_rows(gif_header const& says) {
+    std::vector<std::size_t> rows;
+    auto const add = [&](std::size_t from, std::size_t step) {
+        for (std::size_t y = from; y < says.frame_height; y += step) rows.push_back(y);
+    };
+    if (says.is_interlaced)
+        add(0, 8), add(4, 8), add(2, 4), add(1, 2);
+    else
+        add(0, 1);
+    return rows;
+}
+
 /// The screen with the first picture. Around it the screen has the transparent colour, or colour 0; the background
 /// colour of the file is not used.
 inline pixels decode_gif(source const& file, gif_header const& says, alpha_policy alpha) {
-    gif_indexes const stored = read_gif_indexes(file, says.data, says.code_bits, says.frame_width * says.frame_height);
-    if (stored.values.size() < says.frame_width * says.frame_height)
-        file.refuse("truncated: the GIF's first picture ends at byte " + std::to_string(stored.end)
-                    + ", before its last row");
+    std::vector<std::uint8_t> const indexes = gif_indexes(file, says);
     std::vector<std::uint8_t> screen(says.width * says.height, static_cast<std::uint8_t>(says.transparent.value_or(0)));
-    std::uint8_t const* from = stored.values.data();
-    for (std::size_t const y : gif_rows(says.frame_height, says.is_interlaced)) {
+    std::uint8_t const* from = indexes.data();
+    for (std::size_t const y : gif_rows(says)) {
         std::copy_n(from, says.frame_width, screen.data() + (says.top + y) * says.width + says.left);
         from += says.frame_width;
     }

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <llamavision/image/decoder.hpp>
 #include <llamavision/image/gif.hpp>
-#include <llamavision/image/gif_lzw.hpp>
 #include <llamavision/image/source.hpp>
 #include <optional>
 #include <span>
@@ -90,8 +89,12 @@ inline gif_animation read_gif_animation(source const& file) {
             next.height = file.le16(at + 7);
             unsigned const packed = file.u8(at + 9);
             std::string const which = "picture " + std::to_string(says.frames.size() + 1);
+            if (says.frames.empty()) { // it may be larger than the screen
+                says.width = std::max(says.width, next.left + next.width);
+                says.height = std::max(says.height, next.top + next.height);
+            }
             if (next.left + next.width > says.width || next.top + next.height > says.height)
-                file.refuse("a damaged GIF: its " + which + " lies outside its screen");
+                file.refuse("a GIF whose " + which + " lies outside its screen, which is not supported");
             at += 10;
             next.palette = take_palette(packed, shared);
             next.interlaced = (packed & 0x40) != 0;
@@ -103,10 +106,28 @@ inline gif_animation read_gif_animation(source const& file) {
             says.frames.push_back(next);
             next = {};
         } else {
-            file.refuse("a damaged GIF: an unknown block at byte " + std::to_string(at));
+            ++at; // a stray byte
         }
     }
     if (says.frames.empty()) file.refuse("a GIF without a picture");
+    return says;
+}
+
+/// The header that a picture would have if it were the file's first.
+inline gif_header header_of(source const& file, gif_frame const& frame) {
+    gif_header says;
+    says.left = frame.left;
+    says.top = frame.top;
+    says.frame_width = frame.width;
+    says.frame_height = frame.height;
+    says.transparent = frame.transparent;
+    says.is_interlaced = frame.interlaced;
+    says.code_bits = file.u8(frame.data);
+    if (says.code_bits > 11)
+        file.refuse("a damaged GIF: indexes of " + std::to_string(says.code_bits) + " bits at byte "
+                    + std::to_string(frame.data));
+    says.data = frame.data + 1;
+    read_gif_palette(file, frame.palette.at, frame.palette.colours, says);
     return says;
 }
 
@@ -127,18 +148,15 @@ class gif_screen {
         if (number > 0) dispose(number - 1);
         gif_frame const& frame = says_.frames[number];
         if (frame.disposal >= 3 && number > 0) below_ = copy(frame);
-        auto indices = read_gif_indexes(file_, frame.data + 1, file_.u8(frame.data), frame.width * frame.height).values;
-        // Pixels that the data lack have the transparent colour, else the first (Pillow).
-        indices.resize(frame.width * frame.height, static_cast<std::uint8_t>(frame.transparent.value_or(0)));
-        std::array<std::array<std::uint8_t, 3>, 256> colours;
-        for (std::size_t i = 0; i < 256; ++i) colours[i] = frame.palette.colour(file_, i, 256);
-        std::size_t i = 0;
-        for (std::size_t const y : gif_rows(frame.height, frame.interlaced)) {
+        gif_header const says = header_of(file_, frame);
+        std::vector<std::uint8_t> const indexes = gif_indexes(file_, says);
+        auto index = indexes.begin();
+        for (std::size_t const y : gif_rows(says)) {
             std::uint8_t* to = pixel(frame.left, frame.top + y);
-            for (std::size_t x = 0; x < frame.width; ++x, ++i, to += 4) {
-                bool const drawn = indices[i] != frame.transparent;
+            for (std::size_t x = 0; x < frame.width; ++x, ++index, to += 4) {
+                bool const drawn = *index != frame.transparent;
                 if (!drawn && number > 0) continue;
-                std::copy(colours[indices[i]].begin(), colours[indices[i]].end(), to);
+                std::copy(says.palette[*index].begin(), says.palette[*index].end(), to);
                 to[3] = drawn ? 255 : 0;
             }
         }

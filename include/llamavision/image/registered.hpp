@@ -37,7 +37,7 @@ inline std::string accepted_formats() {
 
 /// What a registered decoder says about a file, with sizes checked.
 inline picture_facts facts_of(decoder const& known, source const& file, std::size_t max_pixels) {
-    picture_facts const says = known.read_header(file, max_pixels);
+    picture_facts says = known.read_header(file, max_pixels);
     std::string const size = std::to_string(says.width) + " x " + std::to_string(says.height) + " pixels";
     if (says.frames == 0) file.refuse("has no frames");
     if (says.width == 0 || says.height == 0) file.refuse("its header says " + size);

@@ -8,8 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <llamavision/image/decoder.hpp>
+#include <llamavision/image/exif.hpp>
 #include <llamavision/image/format.hpp>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -80,7 +82,6 @@ class avif_decoder final : public decoder {
         handle parsed(avifDecoderCreate());
         if (!parsed) throw image_error(std::string(file.name) + ": no memory for libavif");
         parsed->maxThreads = 1;
-        parsed->ignoreExif = parsed->ignoreXMP = AVIF_TRUE;
         parsed->strictFlags &= ~static_cast<avifStrictFlags>(AVIF_STRICT_PIXI_REQUIRED | AVIF_STRICT_CLAP_VALID);
         // libavif takes limits below its own only, and hands them to the AV1 decoder.
         parsed->imageSizeLimit =
@@ -102,9 +103,20 @@ class avif_decoder final : public decoder {
             return mirror.mode != 0;
     }
 
+    static std::span<std::byte const> bytes_of(avifRWData const& data) {
+        return {reinterpret_cast<std::byte const*>(data.data), data.size};
+    }
+
+    /// The container's orientation counts, also if EXIF data have another one. XMP is asked where both say nothing.
+    static unsigned orientation_of(avifImage const& picture) {
+        unsigned const turned = container_orientation(picture);
+        bool const is_said = turned != 1 || orientation_entry(bytes_of(picture.exif));
+        return is_said ? turned : xmp_orientation(bytes_of(picture.xmp));
+    }
+
     /// The EXIF orientation that does the same as the container's properties: first a rotation counter-clockwise by a
     /// number of quarter turns, then a mirror.
-    static unsigned orientation_of(avifImage const& picture) {
+    static unsigned container_orientation(avifImage const& picture) {
         unsigned const turns = (picture.transformFlags & AVIF_TRANSFORM_IROT) != 0 ? picture.irot.angle % 4u : 0;
         constexpr unsigned turned[4] = {1, 8, 3, 6};
         constexpr unsigned mirrored[2][4] = {{4, 5, 2, 7}, {2, 7, 4, 5}}; // top and bottom; left and right

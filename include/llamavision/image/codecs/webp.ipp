@@ -38,11 +38,10 @@ class webp_decoder final : public decoder {
             while (WebPDemuxNextFrame(&frame) != 0);
         WebPDemuxReleaseIterator(&frame);
         if (says.durations.size() != says.frames) file.refuse("a damaged WebP: a frame is missing");
-        WebPChunkIterator chunk;
-        if (WebPDemuxGetChunk(parts.get(), "EXIF", 1, &chunk) != 0)
-            says.orientation = exif_orientation(
-                without_prefix({reinterpret_cast<std::byte const*>(chunk.chunk.bytes), chunk.chunk.size}));
-        WebPDemuxReleaseChunkIterator(&chunk);
+        header metadata;
+        metadata.exif = chunk_of(*parts, "EXIF");
+        metadata.xmp = chunk_of(*parts, "XMP ");
+        says.orientation = orientation_of(metadata);
         return says;
     }
 
@@ -96,10 +95,16 @@ class webp_decoder final : public decoder {
         return features;
     }
 
-    /// An EXIF block without the mark of JPEG segments, which some programs leave before it.
-    static std::span<std::byte const> without_prefix(std::span<std::byte const> exif) {
-        while (source{exif, "EXIF"}.has(0, std::string_view("Exif\0\0", 6))) exif = exif.subspan(6);
-        return exif;
+    /// The first chunk of that name; empty if there is none.
+    static std::vector<std::byte> chunk_of(WebPDemuxer const& parts, char const* name) {
+        WebPChunkIterator chunk;
+        std::vector<std::byte> found;
+        if (WebPDemuxGetChunk(&parts, name, 1, &chunk) != 0) {
+            auto const* bytes = reinterpret_cast<std::byte const*>(chunk.chunk.bytes);
+            found.assign(bytes, bytes + chunk.chunk.size);
+        }
+        WebPDemuxReleaseChunkIterator(&chunk);
+        return found;
     }
 };
 
