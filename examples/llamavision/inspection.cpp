@@ -203,9 +203,7 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
     read_conversations(i);
     i.text_alone =
         (i.checkpoint.model && i.checkpoint.model->text_alone) || lv::checkpoint::is_text_alone(folder.tensors);
-    if (i.checkpoint.model) {
-        i.tables = examine_tile_tables(folder.tensors, i.checkpoint.model->values.vision);
-    }
+    if (i.checkpoint.model) { i.tables = examine_tile_tables(folder.tensors, i.checkpoint.model->values.vision); }
     i.parts = count_parts(folder.tensors, i.checkpoint.model ? i.checkpoint.model->values.text.cross_layers
                                                              : std::vector<std::size_t>());
     count_blocks(i, folder.tensors);
