@@ -23,11 +23,11 @@ namespace llamavision::checkpoint::detail {
 
 /// The first of the settings that names a block of rows and columns.
 [[nodiscard]] inline std::optional<json_view> block_setting(scheme_settings const& s) {
-    if (auto const block = s.json.find("weight_block_size")) return block; // transformers
+    if (auto block = s.json.find("weight_block_size")) return block; // transformers
     if (s.method != "compressed-tensors") return std::nullopt;
     for (auto const& [name, scheme] : s.json.at("config_groups").members())
         if (auto const weights = scheme.find("weights"))
-            if (auto const block = weights->find("block_structure")) return block;
+            if (auto block = weights->find("block_structure")) return block;
     return std::nullopt;
 }
 
