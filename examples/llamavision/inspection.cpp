@@ -195,7 +195,10 @@ inspection look_at(std::filesystem::path const& path, lv::checkpoint::gguf_diale
     auto const step = [&](auto const& f) { lv::checkpoint::attempt(lv::checkpoint::faults::collected, i.problems, f); };
     if (i.checkpoint.form == lv::checkpoint::kind::adapter) {
         i.problems.clear(); // that it is no model
-        step([&] { i.adapter = facts_of(lv::checkpoint::open_adapter(i.checkpoint.path)); });
+        step([&] {
+            i.adapter = facts_of(lv::checkpoint::open_adapter(i.checkpoint.path));
+            i.warnings.insert(i.warnings.end(), i.adapter->config.warnings.begin(), i.adapter->config.warnings.end());
+        });
     }
     if (!lv::checkpoint::is_read(i.checkpoint.form)) return i;
     if (i.checkpoint.model) find_nearest(i);

@@ -94,3 +94,13 @@ TEST_CASE("a missing end mark is no fault if all rows are there, and a missing r
     CHECK_THROWS_AS((void)image::decode(std::span(progressive).first(progressive.size() - 2), "p.jpg"),
                     llamavision::image_error);
 }
+
+TEST_CASE("of several pictures in a file of a phone, the first one is read") {
+    octets const whole = pictures::read("baseline_420.jpg"), other = pictures::read("gray.jpg");
+    // CIPA DC-007: a segment APP2 "MPF" lists the pictures, which stand one after the other.
+    octets several = with(whole, 2, {0xFF, 0xE2, 0, 14, 'M', 'P', 'F', 0, 'I', 'I', 42, 0, 8, 0, 0, 0});
+    several.insert(several.end(), other.begin(), other.end());
+    CHECK(image::decode(several, "p.mpo") == image::decode(whole, "p.jpg"));
+    several.resize(several.size() - other.size() / 2); // the second may be damaged
+    CHECK(image::decode(several, "p.mpo") == image::decode(whole, "p.jpg"));
+}

@@ -249,6 +249,11 @@ class Inspect(Case):
         page = self.succeeds(look(DATA / "checkpoint" / "adapter"))
         for word in ("an adapter (PEFT)", "rank 4, alpha 6.0 over the rank's root", "q_proj", "--adapter"):
             self.assertIn(word, page)
+        odd = TEMPORARY / "odd adapter"
+        shutil.copytree(DATA / "checkpoint" / "adapter", odd)
+        config = json.loads((odd / "adapter_config.json").read_text())
+        (odd / "adapter_config.json").write_text(json.dumps(config | {"mixing": 0.5}))
+        self.assertIn("is not obeyed in: mixing 0.5", self.succeeds(look(odd)))
         broken = TEMPORARY / "broken adapter"
         broken.mkdir()
         (broken / "adapter_config.json").write_text('{"peft_type": "LORA", "use_dora": true}')
