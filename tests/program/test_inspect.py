@@ -2,6 +2,7 @@
 """`inspect` and `architecture`: what is in a checkpoint, and what is wrong with it."""
 import json
 import pathlib
+import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
