@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <llamavision/checkpoint/open.hpp>
+#include <llamavision/image/frames.hpp>
 
 #include "bundled.hpp"
 #include "console.hpp"
@@ -82,6 +83,13 @@ timing& timing::operator+=(timing const& other) {
     prompt_tokens += other.prompt_tokens;
     answer_tokens += other.answer_tokens;
     return *this;
+}
+
+std::vector<lv::image::pixels> pictures_of(std::string const& photo, std::size_t frames) {
+    if (frames > 0) return lv::image::open_frames(photo, frames);
+    std::vector<lv::image::pixels> one;
+    one.push_back(lv::image::open(photo));
+    return one;
 }
 
 conversation::conversation(answer_settings const& settings, std::size_t batch, std::size_t pictures)

@@ -35,6 +35,10 @@ struct reply {
     timing took;
 };
 
+/// The picture in a file, or up to so many frames of an animation or of a folder.
+/// @param frames 0: the first picture of a file. Throws what llamavision::image::open_frames throws.
+[[nodiscard]] std::vector<llamavision::image::pixels> pictures_of(std::string const& photo, std::size_t frames);
+
 /// Encoded pictures, and the time that encoding took.
 struct encoded_pictures {
     std::vector<llamavision::session::image_ptr> images;

@@ -2,6 +2,7 @@
 // `chat`: a conversation at the terminal or through a pipe.
 #include "commands.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -15,8 +16,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <llamavision/image/open.hpp>
 
 #include <pthread.h>
 #include <unistd.h>
@@ -114,8 +113,8 @@ class talk {
   public:
     explicit talk(chat_options const& options)
         : ctrl_c_(input_is_terminal() ? std::optional<interrupts>(std::in_place) : std::nullopt),
-          with_(options.answers) {
-        for (std::string const& photo : options.photos) pictures_.push_back(lv::image::open(photo));
+          with_(options.answers, 1, std::max<std::size_t>(options.frames, 1)), frames_(options.frames) {
+        for (std::string const& photo : options.photos) show(photo);
     }
 
     /// Runs until the input ends. Returns the exit status: at a terminal 0, as the user has seen the errors.
@@ -161,13 +160,18 @@ class talk {
             with_.reset();
             pictures_.clear();
         } else if (command == "/image" && !rest.empty()) {
-            pictures_.push_back(lv::image::open(rest));
+            show(rest);
             say(rest + ": goes with the next question.");
         } else if (command == "/image") {
             fail("/image needs the name of a file");
         } else {
             fail(command + ": no such command; /help lists them");
         }
+    }
+
+    /// The next question is about this photo, or about its frames.
+    void show(std::string const& photo) {
+        for (lv::image::pixels& picture : pictures_of(photo, frames_)) pictures_.push_back(std::move(picture));
     }
 
     void ask(std::string const& question) {
@@ -191,6 +195,7 @@ class talk {
 
     std::optional<interrupts> ctrl_c_; ///< at a terminal; before the model, whose threads inherit the blocked signal
     conversation with_;
+    std::size_t frames_;                      ///< see chat_options
     std::vector<lv::image::pixels> pictures_; ///< that go with the next question
     int status_ = 0;
 };

@@ -62,6 +62,7 @@ int describe(describe_options const& options);
 struct chat_options {
     answer_settings answers;
     std::vector<std::string> photos;
+    std::size_t frames = 0; ///< as above
 };
 int chat(chat_options const& options);
 

@@ -9,9 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include <llamavision/image/frames.hpp>
-#include <llamavision/image/open.hpp>
-
 #include "answers.hpp"
 #include "console.hpp"
 #include "json_text.hpp"
@@ -61,14 +58,7 @@ class describing {
     /// Every question about a photo; it is looked at once.
     void ask(std::string const* photo) {
         encoded_pictures seen;
-        if (photo) {
-            std::vector<lv::image::pixels> pictures;
-            if (options_.frames > 0)
-                pictures = lv::image::open_frames(*photo, options_.frames);
-            else
-                pictures.push_back(lv::image::open(*photo));
-            seen = with_.encode(pictures);
-        }
+        if (photo) seen = with_.encode(pictures_of(*photo, options_.frames));
         for (std::string const& prompt : options_.prompts) {
             waiting_.push_back({seen, prompt});
             headings_.push_back({photo, &prompt});

@@ -34,6 +34,15 @@ void check_output(std::string const& option, std::string const& out, std::vector
         if (!out.empty() && same_file(out, file)) throw CLI::ValidationError(option, "would overwrite " + file);
 }
 
+void add_frames(CLI::App* c, std::size_t& frames) {
+    c->add_option(
+         "--frames", frames,
+         "Show up to so many frames of each photo, evenly in time, as pictures of one question: of an animated "
+         "GIF, WebP or AVIF, or of a folder with a file for each frame")
+        ->check(CLI::Range(1, 256))
+        ->type_name("N");
+}
+
 void add_describe(CLI::App& app, describe_options& o, run& chosen) {
     CLI::App* const c =
         app.add_subcommand("describe", "Asks one question or more about each photo, or without a photo");
@@ -43,12 +52,7 @@ void add_describe(CLI::App& app, describe_options& o, run& chosen) {
              "every photo by itself")
         ->type_name("TEXT");
     add_batch(c, o.batch);
-    c->add_option(
-         "--frames", o.frames,
-         "Show up to so many frames of each photo, evenly in time, as pictures of one question: of an animated "
-         "GIF, WebP or AVIF, or of a folder with a file for each frame")
-        ->check(CLI::Range(1, 256))
-        ->type_name("N");
+    add_frames(c, o.frames);
     c->add_flag("--json", o.json, "One object a line: file, text, tokens (ids), stop, timing (seconds)");
     add_answers(c, o.answers);
     c->callback([&o, &chosen] {
@@ -63,6 +67,7 @@ void add_chat(CLI::App& app, chat_options& o, run& chosen) {
     c->footer("At a terminal, Ctrl-C stops an answer; at the prompt it leaves when it is pressed twice. Ctrl-D and "
               "/quit leave at once.");
     c->add_option("photos", o.photos, "Photos that the first question is about")->type_name("PHOTO");
+    add_frames(c, o.frames);
     add_answers(c, o.answers);
     c->callback([&o, &chosen] {
         check_loading(o.answers);

@@ -35,6 +35,17 @@ class Piped(Case):
                                       question]))
             self.assertEqual(out, first + second)
 
+    def test_frames(self):
+        folder = TEMPORARY / "frames of chat"
+        folder.mkdir()
+        for i, photo in enumerate(self.photos[:2]):
+            (folder / f"frame{i}.png").write_bytes(photo.read_bytes())
+        question = "What is in this picture?"
+        both = self.succeeds(run("describe", *GIVEN, "--frames", 2, "--prompt", question, folder))
+        self.assertEqual(self.succeeds(chat([question], "--frames", 2, folder)), both)
+        self.assertEqual(self.succeeds(chat([f"/image {folder}", question], "--frames", 2)), both)
+        self.fails(chat([f"/image {folder}"]), "is a folder, not a picture")
+
     def test_reset_forgets(self):
         question = "How many shapes are there?"
         blind = self.succeeds(run("describe", *GIVEN, "--prompt", question))

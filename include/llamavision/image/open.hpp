@@ -5,24 +5,13 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <llamavision/image/open_options.hpp>
 #include <llamavision/image/pixels.hpp>
 #include <llamavision/support/separate.hpp>
 #include <span>
 #include <string_view>
 
 namespace llamavision::image {
-
-/// Whether a picture is rotated upright as its EXIF data say. Hugging Face's `load_image` does it, Meta's code does
-/// not.
-enum class exif_policy { apply, ignore };
-
-/// How a file becomes pixels.
-struct open_options {
-    exif_policy exif = exif_policy::apply;
-    alpha_policy alpha = alpha_policy::white;
-    std::size_t max_pixels = std::size_t{128} << 20; ///< larger pictures are refused before they are decoded
-    std::size_t max_bytes = std::size_t{512} << 20;  ///< larger files are refused before they are read
-};
 
 /// Decodes the bytes of a picture file. `name` is the file's name in errors. Of channels with sixteen bits the high
 /// byte is used, of animations the first frame. Colour profiles are ignored, as in the references.

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <llamavision/image/decoder.hpp>
 #include <llamavision/image/exif.hpp>
-#include <llamavision/image/open.hpp>
+#include <llamavision/image/open_options.hpp>
 #include <llamavision/image/pixels.hpp>
 #include <llamavision/image/source.hpp>
 #include <memory>
