@@ -101,6 +101,6 @@ TEST_CASE("of several pictures in a file of a phone, the first one is read") {
     octets several = with(whole, 2, {0xFF, 0xE2, 0, 14, 'M', 'P', 'F', 0, 'I', 'I', 42, 0, 8, 0, 0, 0});
     several.insert(several.end(), other.begin(), other.end());
     CHECK(image::decode(several, "p.mpo") == image::decode(whole, "p.jpg"));
-    several.resize(several.size() - other.size() / 2); // the second may be damaged
-    CHECK(image::decode(several, "p.mpo") == image::decode(whole, "p.jpg"));
+    octets const cut(several.begin(), several.end() - 100); // the second may be damaged
+    CHECK(image::decode(cut, "p.mpo") == image::decode(whole, "p.jpg"));
 }
