@@ -171,6 +171,12 @@ TEST_CASE("several chat templates without a default, and one for tools") {
     CHECK(both.own_for_tools.has_value());
     CHECK(both.warning.empty());
 
+    // A known text as well, since the one without tools may be another.
+    auto const known = nlohmann::json::parse(std::ifstream(fs::path(checkpoint_path) / "chat_template.json"));
+    source.for_tools = known.at("chat_template").get<std::string>();
+    REQUIRE(tokens::recognise(source.for_tools).has_value());
+    CHECK(choose_chat(source).own_for_tools.has_value());
+
     source.for_tools = "{% include 'x' %}";
     source.for_tools_file = "tool_use.jinja";
     chat_choice const one = choose_chat(source);

@@ -55,7 +55,7 @@ LLAMAVISION_INLINE chat_choice choose_chat(checkpoint::template_source const& ch
         c.warning = chat.fault + "; no chat template is used: conversations are written in the format \""
                     + std::string(name_of(c.form))
                     + "\", and the model may have been trained with another prompt (load_options::chat, --format)";
-    if (!chat.for_tools.empty() && !tokens::recognise(chat.for_tools)) {
+    if (!chat.for_tools.empty()) { // interpreted even if it is known: `form` is the other template's
         auto const fault = detail::interpret_into(c.own_for_tools, chat.for_tools, chat.for_tools_file.string());
         if (!fault.empty())
             c.warning +=
