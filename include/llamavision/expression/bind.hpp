@@ -141,7 +141,7 @@ class binder {
 
   private:
     /// A weight with a row for each token. Fine-tunes add tokens (transformers: resize_token_embeddings).
-    struct token_rows {
+    struct token_table {
         model_part part;
         std::string name;
         std::vector<std::size_t> shape, wanted;
@@ -165,7 +165,7 @@ class binder {
     std::vector<pending> pending_; ///< the same ones
     std::vector<bound_weight> bound_;
     std::set<std::string, std::less<>> used_;
-    std::vector<token_rows> tokens_;
+    std::vector<token_table> tokens_;
     std::vector<std::string> missing_, surplus_, misshapen_;
     std::vector<std::shared_ptr<void const>> copies_;
 };

@@ -105,7 +105,7 @@ LLAMAVISION_INLINE void binder::bind(weight_facts const& facts, matrix& to) {
 }
 
 LLAMAVISION_INLINE std::size_t binder::rows_of(model_part part) const {
-    for (token_rows const& t : tokens_)
+    for (token_table const& t : tokens_)
         if (t.part == part) return t.shape[0];
     return 0;
 }
@@ -115,12 +115,12 @@ LLAMAVISION_INLINE void binder::check() {
     // there.
     std::size_t least = SIZE_MAX;
     bool equal = true;
-    for (token_rows const& t : tokens_) {
+    for (token_table const& t : tokens_) {
         least = std::min(least, t.wanted[0]);
         equal = equal && t.shape[0] == tokens_.front().shape[0];
     }
     bool const resized = equal && !tokens_.empty() && tokens_.front().shape[0] > least;
-    for (token_rows const& t : tokens_)
+    for (token_table const& t : tokens_)
         if (!resized && t.shape != t.wanted) misshapen_.push_back(detail::of_other_shape(t.name, t.shape, t.wanted));
     surplus_.clear();
     for (auto const& [name, tensor] : tensors_.tensors)

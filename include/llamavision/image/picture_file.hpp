@@ -31,8 +31,9 @@ inline std::vector<std::byte> read_picture_file(std::filesystem::path const& pat
         in.read(reinterpret_cast<char*>(bytes.data() + before), static_cast<std::streamsize>(step));
         bytes.resize(before + static_cast<std::size_t>(in.gcount()));
         // The first bytes decide, so that an endless device or a video is not read to its end.
-        if (bytes.size() > max_bytes || (format_of({bytes, name}) == file_format::other && !decoder_of({bytes, name})))
-            break;
+        bool const is_first = before == 0;
+        if (is_first && format_of({bytes, name}) == file_format::other && !decoder_of({bytes, name})) break;
+        if (bytes.size() > max_bytes) break;
     }
     if (in.bad()) throw file_error(name + ": cannot be read");
     return bytes;

@@ -72,15 +72,19 @@ inline std::optional<std::size_t> memory_left_in_group(std::filesystem::path con
     return *limit - std::min(*limit, fixed);
 }
 
-/// The least of that for all groups that a process is in, those above included.
+/// The least that `limit` says of any of the groups; nothing if it says nothing of all of them.
+template <class Limit>
+std::optional<std::size_t> least_of(std::vector<std::filesystem::path> const& groups, Limit const& limit) {
+    std::optional<std::size_t> least;
+    for (std::filesystem::path const& group : groups)
+        if (auto const is = limit(group); is && (!least || *is < *least)) least = is;
+    return least;
+}
+
+/// What all groups that a process is in leave it, those above included.
 inline std::optional<std::size_t> memory_left_in_groups(std::filesystem::path const& list,
                                                         std::filesystem::path const& mounts) {
-    std::optional<std::size_t> least;
-    for (std::filesystem::path const& group : control_groups(list, mounts, "memory")) {
-        auto const left = memory_left_in_group(group);
-        if (left && (!least || *left < *least)) least = left;
-    }
-    return least;
+    return least_of(control_groups(list, mounts, "memory"), memory_left_in_group);
 }
 
 /// Cores' worth of time that one control group of either version may use: quota divided by period, rounded up.
@@ -98,15 +102,10 @@ inline std::optional<std::size_t> cores_of_group(std::filesystem::path const& gr
     return quota / period + (quota % period != 0 ? 1 : 0);
 }
 
-/// The least of that for all groups that a process is in, those above included.
+/// The cores that all groups that a process is in pay for, those above included.
 inline std::optional<std::size_t> cores_in_groups(std::filesystem::path const& list,
                                                   std::filesystem::path const& mounts) {
-    std::optional<std::size_t> least;
-    for (std::filesystem::path const& group : control_groups(list, mounts, "cpu")) {
-        auto const cores = cores_of_group(group);
-        if (cores && (!least || *cores < *least)) least = cores;
-    }
-    return least;
+    return least_of(control_groups(list, mounts, "cpu"), cores_of_group);
 }
 
 } // namespace llamavision::detail

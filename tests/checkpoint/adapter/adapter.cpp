@@ -264,8 +264,8 @@ TEST_CASE("an adapter of an Instruct model on a base model is named, and the rev
     CHECK(contains(said("meta-llama/Llama-3.2-11B-Vision", false), "a base model, and this is an Instruct model"));
     CHECK(said("meta-llama/Llama-3.2-11B-Vision-Instruct", false).empty());
     CHECK(said("meta-llama/Llama-3.2-11B-Vision", true).empty());
-    CHECK(said("/home/me/model", true).empty()); // a name that does not tell
-    CHECK(said("/home/me/model", false).empty());
+    CHECK(said("checkpoints/model", true).empty()); // a name that does not tell
+    CHECK(said("checkpoints/model", false).empty());
     CHECK(said("meta-llama/Llama-Guard-3-11B-Vision", false).empty());
     CHECK(said("", true).empty());
 }

@@ -16,7 +16,8 @@
 
 namespace llamavision::checkpoint::detail {
 
-/// The names of torchao's classes in quant_type: of all modules, and of single ones.
+/// Refuses a module if quant_type names one of torchao's int4 classes, for all modules or for single ones.
+/// @throws mismatch_error
 inline void refuse_torchao_int4(module_parts const& parts, std::string_view ending, scheme_settings const& s) {
     auto const kinds = s.json.find("quant_type");
     if (!kinds || !kinds->json().is_object()) return;
